@@ -1,0 +1,49 @@
+# Two commands: `make run` (the main job on embedded data) and `make test`. They need python3 >= 3.11, venv and make.
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check
+
+.PHONY: run test lint format cuda12 cuda13 clean help
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, report in runs/demo/report.html
+	$(PY) -m experiments.fcn --preset demo
+
+test: $(VENV)/.dev ## the whole test suite
+	$(PY) -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.dev ## ruff, ruff format --check, pyrefly
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyrefly check
+
+format: $(VENV)/.dev ## rewrite the code in the project's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
+	$(PIP) install -c constraints.txt -e '.[cuda12]'
+
+cuda13: $(VENV)/.run ## add JAX's CUDA 13 plugin
+	$(PIP) install -c constraints.txt -e '.[cuda13]'
+
+clean: ## remove the environment; data and runs stay
+	rm -rf $(VENV)
+
+# The stamps make a second call start at once, also with no network.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "jaxdl needs Python >= 3.11; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.run $@
