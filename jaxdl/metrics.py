@@ -1,0 +1,108 @@
+"""Segmentation metrics from summed confusion matrices.
+
+Sums stay on the device while an epoch runs (`Totals`) and become named figures once (`summarise`).
+Source: Long, Shelhamer, Darrell 2015, section 5 (pixel accuracy, mean accuracy, mean IU,
+frequency-weighted IU); the seed's own accuracy is the mean over images of each image's pixel
+accuracy, void left out ("what share of one picture's pixels is right").
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt32
+
+
+class Totals(NamedTuple):
+    """What an epoch has summed so far (arrays only).
+
+    The confusion matrix counts pixels in two 32-bit words: 32 bits alone overflow after about
+    20,000 VOC images, float32 stops counting at 2^24.
+    """
+
+    low: UInt32[Array, "c c"]
+    high: UInt32[Array, "c c"]
+    loss: Float[Array, ""]  # summed over valid pixels
+    image_accuracy: Float[Array, ""]  # summed over images with a valid pixel
+    images: Int[Array, ""]
+
+
+def zero_totals(num_classes: int) -> Totals:
+    """Totals of nothing."""
+    # Each word has an array of its own: the training step donates them all.
+    low, high = (jnp.zeros((num_classes, num_classes), jnp.uint32) for _ in range(2))
+    loss, accuracy = (jnp.zeros((), jnp.float32) for _ in range(2))
+    return Totals(low, high, loss, accuracy, jnp.zeros((), jnp.int32))
+
+
+def confusion_matrix(
+    predicted: Int[Array, "..."], labels: Int[Array, "..."], num_classes: int
+) -> Int[Array, "c c"]:
+    """Pixels of true class (row) and predicted class (column); negative labels are left out."""
+    cell = jnp.where(labels >= 0, labels * num_classes + predicted, num_classes**2)
+    counts = jnp.zeros(num_classes**2, jnp.int32)
+    return counts.at[cell.ravel()].add(1, mode="drop").reshape(num_classes, num_classes)
+
+
+def image_accuracy(
+    predicted: Int[Array, "b h w"], labels: Int[Array, "b h w"]
+) -> tuple[Float[Array, " b"], Int[Array, " b"]]:
+    """Each image's pixel accuracy (0 where no pixel is valid) and its number of valid pixels."""
+    valid = (labels >= 0).sum((1, 2), dtype=jnp.int32)
+    right = ((predicted == labels) & (labels >= 0)).sum((1, 2), dtype=jnp.int32)
+    return right / jnp.maximum(valid, 1), valid
+
+
+def add_batch(
+    totals: Totals,
+    predicted: Int[Array, "b h w"],
+    labels: Int[Array, "b h w"],
+    loss_sum: Float[Array, ""],
+) -> Totals:
+    """Totals with one more batch; fewer than 2^31 pixels in it."""
+    counts = confusion_matrix(predicted, labels, totals.low.shape[0]).astype(jnp.uint32)
+    low = totals.low + counts
+    accuracy, valid = image_accuracy(predicted, labels)
+    return Totals(
+        low,
+        totals.high + (low < counts),
+        totals.loss + loss_sum.astype(jnp.float32),
+        totals.image_accuracy + accuracy.sum().astype(jnp.float32),
+        totals.images + (valid > 0).sum(dtype=jnp.int32),
+    )
+
+
+def _ratio(top, bottom):
+    """top / bottom, NaN where bottom is 0."""
+    top, bottom = np.asarray(top, np.float64), np.asarray(bottom, np.float64)
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN if there are none."""
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else float("nan")
+
+
+def summarise(totals: Totals) -> dict[str, float | list[float]]:
+    """Named figures, as fractions; NaN where nothing was counted.
+
+    ``loss`` is the mean over valid pixels. ``mean_accuracy`` is over the classes that occur in the
+    labels, ``mean_iu`` over those that occur in labels or predictions. ``background_share`` is the
+    share of valid pixels predicted as class 0.
+    """
+    low, high = np.asarray(totals.low, np.int64), np.asarray(totals.high, np.int64)
+    matrix = low + (high << 32)
+    right, truth, guessed = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    iu = _ratio(right, truth + guessed - right)
+    share = _ratio(truth, matrix.sum())
+    return {
+        "loss": float(_ratio(totals.loss, matrix.sum())),
+        "pixel_accuracy": float(_ratio(right.sum(), matrix.sum())),
+        "mean_image_accuracy": float(_ratio(totals.image_accuracy, totals.images)),
+        "mean_accuracy": _mean(_ratio(right, truth)),
+        "mean_iu": _mean(iu),
+        "fw_iu": float(np.nansum(share * iu)) if matrix.any() else float("nan"),
+        "background_share": float(_ratio(guessed[0], matrix.sum())),
+        "per_class_iu": [float(v) for v in iu],
+    }

@@ -1,0 +1,1 @@
+"""Models: thin linen modules over plain functions."""
