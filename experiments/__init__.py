@@ -1,0 +1,1 @@
+"""One file per experiment: Config, presets, run(cfg). Run with ``python -m experiments.NAME``."""

@@ -1,0 +1,128 @@
+"""What the experiments' command lines share: progress, run folders, messages in one line."""
+
+import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from jaxdl import report
+from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError
+
+
+class Bar:
+    """Progress of long work: a bar on a terminal, a line for each task elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(soft_wrap=True, highlight=False)
+
+    def line(self, text: str) -> None:
+        """Print a line; a bar that is shown stays below it."""
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def _bar(self, name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:>5}/{task.total}  {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        live = self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=not live, transient=True) as progress:
+            task = progress.add_task(name, total=total, completed=done, note="")
+
+            def update(done: int, total: int | None = None, note: str = "") -> None:
+                progress.update(task, completed=done, total=total, note=note)
+
+            yield update
+
+    @contextmanager
+    def task(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """``with bar.task(name) as progress: progress(done, of)``."""
+        with self._bar(name, None) as update:
+            yield update
+
+    @contextmanager
+    def training(
+        self, stage: str, first: int, steps: int, epoch_steps: int, batch_size: int
+    ) -> Iterator[Callable[[int, float], None]]:
+        """A function to call with (steps done, loss) after each step."""
+        start, epochs = time.monotonic(), -(-steps // epoch_steps)
+        with self._bar(stage, steps, first) as update:
+
+            def show(step: int, loss: float) -> None:
+                speed = (step - first) * batch_size / max(1e-9, time.monotonic() - start)
+                epoch = -(-step // epoch_steps)
+                update(
+                    step, steps, f"epoch {epoch}/{epochs}  loss {loss:.3f}  {speed:.0f} images/s"
+                )
+
+            yield show
+
+
+def parse(config_type: type, presets: dict[str, Any], argv: Sequence[str], prog: str) -> Any:
+    """The command line's config: ``--preset`` picks the defaults of all the other options."""
+    name = config_type().preset
+    for i, word in enumerate(argv):
+        if word == "--preset" and i + 1 < len(argv):
+            name = argv[i + 1]
+        elif word.startswith("--preset="):
+            name = word.split("=", 1)[1]
+    # An unknown name is left for tyro to refuse.
+    return tyro.cli(
+        config_type, default=presets.get(name, config_type()), args=list(argv), prog=prog
+    )
+
+
+def open_run(
+    out: Path, config: dict[str, Any], *, free: Sequence[str], resume: bool, overwrite: bool
+) -> dict[str, Any] | None:
+    """The record of the run in `out` if there is one to go on with, after `overwrite`.
+
+    Raises:
+        InputError: the folder holds a run of another configuration (the message is the
+            difference), a run that may not be resumed, or files that are not a run.
+    """
+    path = out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is not a folder; name another with --out")
+    if overwrite and out.is_dir() and any(out.iterdir()):
+        if not path.is_file():
+            raise InputError(f"{out}: holds no run.json, so --overwrite will not delete it")
+        shutil.rmtree(out)
+    if not path.is_file():
+        return None
+    if not resume:
+        raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
+    record = report.read_json(path)
+    old, new = ({k: v for k, v in c.items() if k not in free} for c in (record["config"], config))
+    if difference := report.config_diff(old, new):
+        raise InputError(
+            f"{out}: holds a run of another configuration ({'; '.join(difference)}); "
+            "name another folder with --out, or use --overwrite"
+        )
+    return record
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A Config as JSON stores it."""
+    return report.plain(dataclasses.asdict(config))
+
+
+def main(call: Callable[[], object]) -> None:
+    """Run a command; what the user should read becomes one line and an exit status."""
+    try:
+        call()
+    except (InputError, TrainingError, Stopped) as message:
+        print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
+        sys.exit(EXIT_STATUS[type(message)])

@@ -1,0 +1,338 @@
+"""The FCN experiment's work: data, the stages one after another, what each leaves behind."""
+
+import dataclasses
+import io
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from jaxdl import checkpoint, report, train, weights
+from jaxdl.data import batches, prepared, scenes, splits, voc
+from jaxdl.errors import InputError
+from jaxdl.figures import fcn_section, overlay
+from jaxdl.metrics import Totals, summarise, zero_totals
+from jaxdl.models.fcn import FCN
+from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_accuracy, pixel_loss
+
+if TYPE_CHECKING:
+    from experiments.command import Bar
+    from experiments.fcn import Config
+
+VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
+SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What the stages train and test on."""
+
+    classes: tuple[str, ...]
+    split: splits.Split
+    examples: prepared.Prepared
+    canvases: tuple[batches.Canvas, ...]
+
+    def rows(self, side: str) -> list[int]:
+        """Where the ids of ``train`` or ``test`` are in the examples."""
+        return [self.examples.index(i) for i in getattr(self.split, side)]
+
+
+def open_split(cfg: "Config", devkit: voc.Source, sbd: voc.Source | None) -> splits.Split:
+    """The training and test ids that the config asks for."""
+    if cfg.train_list and cfg.test_list:
+        return splits.Split(splits.read_ids(cfg.train_list), splits.read_ids(cfg.test_list))
+    if cfg.split == "seg11valid":
+        if sbd is None:
+            raise InputError("--split seg11valid trains on SBD: name its folder with --sbd")
+        return splits.seg11valid_split(devkit, sbd, cfg.test_list)
+    if cfg.train_list or cfg.test_list:
+        raise InputError("--train-list and --test-list go together: name both files")
+    if cfg.split == "official":
+        return splits.official_split(devkit)
+    return splits.split_4_to_1(devkit.ids("trainval"), cfg.seed)
+
+
+def open_data(cfg: "Config", bar: "Bar") -> Data:
+    """Everything found, checked, prepared and split."""
+    if cfg.voc is None:
+        count, test = cfg.scenes
+        folder = cfg.data_dir / f"scenes-{count}-{test}-{cfg.seed}"
+        with bar.task("writing scenes") as progress:
+            path = scenes.write_scenes(
+                folder, train=count, val=test, seed=cfg.seed, progress=progress
+            )
+        devkit = voc.open_voc(path)
+    else:
+        devkit = voc.open_voc(cfg.voc, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
+    sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
+    source = devkit if sbd is None else voc.merge(devkit, sbd)
+    split = splits.check_split(open_split(cfg, devkit, sbd))
+    classes = tuple(source.classes)
+    with bar.task("preparing images") as progress:
+        examples = prepared.prepare(
+            source,
+            (*split.train, *split.test),
+            cfg.data_dir / "prepared",
+            num_classes=len(classes),
+            progress=progress,
+        )
+    canvases = batches.choose_canvases(examples.sizes, cfg.canvases)
+    return Data(classes=classes, split=split, examples=examples, canvases=canvases)
+
+
+def fresh_params(cfg: "Config", model: FCN) -> Any:
+    """A random start that depends on the run's seed and the stage."""
+    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
+    return jax.jit(model.init)(key, jnp.zeros((1, 32, 32, 3)))["params"]
+
+
+def start_params(
+    cfg: "Config",
+    name: str,
+    fresh: Any,
+    mean: tuple[float, ...],
+    source: Path | None,
+    trunk: Any,
+    bar: "Bar",
+) -> tuple[Any, dict[str, Any]]:
+    """A stage's parameters before training, and the record of where each came from.
+
+    Args:
+        source: checkpoint folder of the stage before (or of --start-from), or None.
+        trunk: imported VGG-16 parameters, or None; used where there is no source.
+    """
+    if source is not None:
+        params, meta, step = checkpoint.load_params(source)
+        if tuple(meta["mean"]) != mean:
+            raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
+        origin = f"{source} step {step}"
+    elif trunk is not None:
+        params, origin = {"trunk": trunk}, str(cfg.weights)
+    else:
+        names = list(checkpoint.by_name(fresh))
+        return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
+    moved = checkpoint.transplant(params, fresh)
+    bar.line(
+        f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
+        f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"
+    )
+    lists = {"carried": moved.carried, "fresh": moved.fresh, "unused": moved.unused}
+    return moved.params, {"source": origin, **lists}
+
+
+def train_stage(
+    cfg: "Config",
+    number: int,
+    data: Data,
+    mean: tuple[float, ...],
+    source: Path | None,
+    trunk: Any,
+    bar: "Bar",
+) -> dict[str, float]:
+    """Train one stage to its end, from where it stopped; returns its line of the summary."""
+    stride, epochs = cfg.stages[number], cfg.epochs[number]
+    name, folder = f"fcn{stride}s", cfg.out / f"fcn{stride}s"
+    dtype = jnp.bfloat16 if cfg.bfloat16 else None
+    model = FCN(
+        stride, len(data.classes), cfg.width, cfg.align, remat=cfg.remat, compute_dtype=dtype
+    )
+    colour = jnp.asarray(mean, jnp.float32)
+    optimizer = train.accumulate(
+        train.momentum_sgd(
+            momentum=cfg.momentum,
+            weight_decay=cfg.weight_decay,
+            clip_norm=cfg.clip_norm,
+            bias_rule=cfg.bias_rule,
+        ),
+        cfg.accumulate,
+        mean=cfg.reduction == "mean",
+    )
+    step = train.dense_step(pixel_loss(model, colour, cfg.reduction), optimizer, add_figures)
+    evaluate = make_evaluate(model, colour)
+    training, test = (
+        batches.BatchSource(
+            data.examples,
+            data.rows(side),
+            data.canvases,
+            cfg.batch_size,
+            seed=seed,
+            epochs=count,
+            cache=cfg.cache,
+        )
+        for side, seed, count in (("train", cfg.seed + stride, epochs), ("test", None, 1))
+    )
+    steps = len(training)
+    meta = {
+        "model": {
+            "stride": stride,
+            "num_classes": len(data.classes),
+            "width": cfg.width,
+            "align": cfg.align,
+        },
+        "mean": list(mean),
+        "classes": list(data.classes),
+        "palette": voc.palette()[: len(data.classes)].tolist(),
+    }
+
+    def rate(n: int) -> float:
+        return train.learning_rate(
+            n,
+            peak=cfg.learning_rates[number],
+            steps=steps,
+            warmup=cfg.warmup,
+            schedule=cfg.schedule,
+        )
+
+    with (
+        checkpoint.open_manager(folder / "checkpoints", lambda m: m["mean_iu"] or 0.0) as manager,
+        train.stop_on_signal() as stop,
+    ):
+        params = fresh_params(cfg, model)
+        if manager.latest_step() is None:
+            params, moved = start_params(cfg, name, params, mean, source, trunk, bar)
+            report.write_json(folder / "transplant.json", moved)
+        state = train.start_state(params, optimizer)
+        totals = zero_totals(len(data.classes))
+        if manager.latest_step() is not None:
+            kept = checkpoint.restore(manager, {**state._asdict(), "totals": totals})
+            totals = kept.pop("totals")
+            state = train.TrainState(**kept)
+            bar.line(f"{name}: goes on from step {int(state.step)} of {steps}")
+        first = int(state.step)
+        began = time.monotonic()
+
+        def end_epoch(done: int, state: train.TrainState, totals: Totals) -> dict[str, Any]:
+            nonlocal began
+            trained = time.monotonic() - began
+            figures = evaluate(state.params, batches.read_ahead(test))
+            # After a resume in mid-epoch the clock has seen a part of the epoch's steps.
+            share = min(training.per_epoch, done - first) / training.per_epoch
+            speed = share * len(data.split.train) / trained
+            epoch = -(-done // training.per_epoch)
+            row = {
+                "epoch": epoch,
+                "train": summarise(totals),
+                "test": figures,
+                "learning_rate": rate(done - 1),
+                "images_per_s": speed,
+                "seconds": time.monotonic() - began,
+            }
+            recorder.row(done, row)
+            bar.line(
+                f"{name} epoch {epoch}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
+                f"{figures['loss']:.3f}, mean IU {figures['mean_iu']:.1%}, background "
+                f"{figures['background_share']:.0%} of predictions, {speed:.0f} images/s"
+            )
+            began = time.monotonic()
+            return report.plain({"mean_iu": figures["mean_iu"]})
+
+        def save(done: int, state: train.TrainState, totals: Totals, metrics: Any) -> None:
+            kept = {**state._asdict(), "totals": totals}
+            checkpoint.save(manager, done, kept, meta, metrics)
+
+        with report.Recorder(folder, first) as recorder:
+            with bar.training(name, first, steps, training.per_epoch, cfg.batch_size) as show:
+                state = train.fit(
+                    step,
+                    state,
+                    totals,
+                    batches.read_ahead(training, first),
+                    rate=rate,
+                    steps=steps,
+                    epoch_steps=training.per_epoch,
+                    end_epoch=end_epoch,
+                    zero=lambda: zero_totals(len(data.classes)),
+                    save=save,
+                    stop=stop,
+                    show=show,
+                    ids=training.ids,
+                )
+            draw_samples(cfg, folder, data, make_predict(model, colour), state, recorder)
+    rows = report.read_rows(folder / "metrics.jsonl")
+    return {
+        **{key: rows[-1]["test"][key] for key in SUMMARY},
+        "seconds": sum(row["seconds"] for row in rows),
+    }
+
+
+def _png(indexed: np.ndarray) -> bytes:
+    """A palette PNG of classes (uint8; 255 is void)."""
+    image, file = Image.fromarray(indexed), io.BytesIO()
+    image.putpalette(voc.palette().ravel().tolist())
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def draw_samples(
+    cfg: "Config",
+    folder: Path,
+    data: Data,
+    predict: Any,
+    state: train.TrainState,
+    recorder: report.Recorder,
+) -> None:
+    """Predictions of a few test images, spread over the test split, for the report's pictures."""
+    rows = data.rows("test")
+    chosen = sorted({rows[i] for i in np.linspace(0, len(rows) - 1, cfg.samples).astype(int)})
+    shared, accuracy, listed = cfg.out / "samples", {}, []
+    for row in chosen:
+        example = data.examples[row]
+        name = example.id
+        classes = predict(state.params, example.image)
+        accuracy[name] = pixel_accuracy(classes, example.label)
+        listed.append({"id": name, "height": len(classes), "width": classes.shape[1]})
+        photo = io.BytesIO()
+        Image.fromarray(example.image).save(photo, "JPEG", quality=92)
+        report.write_bytes(shared / f"{name}.jpg", photo.getvalue())
+        report.write_bytes(shared / f"{name}_truth.png", _png(example.label))
+        report.write_bytes(folder / "samples" / f"{name}.png", _png(classes))
+        picture = overlay(example.image, classes, voc.palette())
+        recorder.image(int(state.step), f"predictions/{name}", picture)
+    report.write_json(folder / "samples" / "accuracy.json", accuracy)
+    report.write_json(shared / "samples.json", listed)
+
+
+def run_stages(
+    cfg: "Config", config: dict[str, Any], record: dict[str, Any] | None, bar: "Bar"
+) -> dict[str, Any]:
+    """All stages, each from the one before; the summary and the page are written after each."""
+    trunk, mean, imported = None, VGG_MEAN, None
+    if cfg.weights is not None:
+        found = weights.load_vgg16(cfg.weights, format=cfg.weights_format)
+        trunk, mean, imported = found.trunk, tuple(found.mean), found.record
+        bar.line(weights.describe(imported))
+    source = None
+    if cfg.start_from is not None:
+        source = checkpoint.find(cfg.start_from)
+        mean = tuple(checkpoint.load_params(source)[1]["mean"])
+    elif trunk is None and cfg.preset != "demo":
+        bar.line(
+            "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
+            "On photographs expect little but background; see the README on where to get them."
+        )
+    data = open_data(cfg, bar)
+    bar.line(
+        f"{len(data.split.train)} training and {len(data.split.test)} test images, "
+        f"{len(data.classes)} classes, canvases {list(data.canvases)}"
+    )
+    if record is None:
+        record = report.run_record("fcn", config, data.classes)
+        for side in ("train", "test"):
+            ids = "".join(f"{i}\n" for i in getattr(data.split, side))
+            report.write_bytes(cfg.out / "splits" / f"{side}.txt", ids.encode())
+        counts = {"train": len(data.split.train), "test": len(data.split.test)}
+        record |= {"splits": counts, "weights": imported}
+        report.write_json(cfg.out / "run.json", record)
+    path = cfg.out / "summary.json"
+    summary = report.read_json(path) if path.is_file() else {}
+    for number, stride in enumerate(cfg.stages):
+        name = f"fcn{stride}s"
+        summary[name] = train_stage(cfg, number, data, mean, source, trunk, bar)
+        report.write_json(path, summary)
+        report.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
+        source, trunk = cfg.out / name / "checkpoints", None
+    return summary

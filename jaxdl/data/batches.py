@@ -1,0 +1,233 @@
+"""Mixed-size images in exact batches: a few canvases, and batch n as a function of (seed, n).
+
+Each image lies at the top left of the smallest canvas that holds it, so that there is one compiled
+program for each canvas. A batch holds images of one canvas; a short one is filled up with void
+images (size 0 x 0, all labels void), which change nothing. Nothing here remembers where training
+was: a run that resumes asks for batch n and gets the same one.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, Protocol
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from jaxdl.data.voc import IGNORE, VOID
+from jaxdl.errors import InputError
+
+Canvas = tuple[int, int]
+Cache = Literal["host", "device", "none"]
+
+
+class Example(Protocol):
+    """One image with its label, as they lie in memory."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def image(self) -> np.ndarray:
+        """uint8 (h, w, 3)."""
+        ...
+
+    @property
+    def label(self) -> np.ndarray:
+        """uint8 (h, w), 255 is void."""
+        ...
+
+
+class Examples(Protocol):
+    """Random access to decoded examples (`jaxdl.data.prepared.Prepared`)."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def sizes(self) -> np.ndarray: ...
+
+    def __getitem__(self, i: int) -> Example: ...
+
+
+class Batch(NamedTuple):
+    """The arrays of one batch on one canvas."""
+
+    images: Array | np.ndarray  # uint8 (B, H, W, 3), 0 outside each image
+    labels: Array | np.ndarray  # uint8 (B, H, W), 255 is void
+    sizes: Array | np.ndarray  # int32 (B, 2), true heights and widths
+
+
+def preprocess(
+    images: UInt8[Array, "b h w 3"], mean: Float[Array, " 3"]
+) -> Float[Array, "b h w 3"]:
+    """RGB bytes to the network's input: float32 minus the trunk's mean colour (RGB, 0..255)."""
+    return images.astype(jnp.float32) - mean[None, None, None, :]
+
+
+def class_labels(labels: UInt8[Array, "b h w"]) -> Int[Array, "b h w"]:
+    """Label bytes to int32 classes, void (255) to -1."""
+    return jnp.where(labels == VOID, IGNORE, labels.astype(jnp.int32))
+
+
+def choose_canvases(
+    sizes: Int[np.ndarray, "n 2"], count: int = 3, multiple: int = 32
+) -> tuple[Canvas, ...]:
+    """At most `count` canvases that hold all sizes, chosen greedily for the least padding.
+
+    Args:
+        sizes: heights and widths.
+        count: how many programs may be compiled.
+        multiple: sides are multiples of this.
+    """
+    sides = -(-np.asarray(sizes) // multiple) * multiple
+    shapes, number = np.unique(sides, axis=0, return_counts=True)
+    chosen: list[Canvas] = [(int(sides[:, 0].max()), int(sides[:, 1].max()))]
+    tops = np.unique(sides[:, 0])
+    candidates = [(int(h), int(w)) for h in tops for w in np.unique(sides[:, 1])]
+
+    def area(canvases: Sequence[Canvas]) -> float:
+        table = np.array(canvases)
+        fits = (shapes[:, None, :] <= table[None, :, :]).all(-1)
+        return float((np.where(fits, table.prod(1)[None, :], np.inf).min(1) * number).sum())
+
+    while len(chosen) < count:
+        best = min(candidates, key=lambda c: area([*chosen, c]))
+        if area([*chosen, best]) >= area(chosen):
+            break
+        chosen.append(best)
+    return tuple(sorted(chosen))
+
+
+def assign_canvases(
+    sizes: Int[np.ndarray, "n 2"], canvases: Sequence[Canvas]
+) -> Int[np.ndarray, " n"]:
+    """The smallest canvas that holds each size, as an index; InputError if one fits nowhere."""
+    table = np.array(canvases)
+    fits = (sizes[:, None, :] <= table[None, :, :]).all(-1)
+    homeless = np.flatnonzero(~fits.any(axis=-1))
+    if homeless.size:
+        h, w = sizes[homeless[0]]
+        raise InputError(f"an image of {h}x{w} fits none of the canvases {list(canvases)}")
+    return np.where(fits, table.prod(1)[None, :], np.iinfo(np.int64).max).argmin(1)
+
+
+class BatchSource:
+    """Batches by number: ``source[n]`` is a pure function of the arguments and n.
+
+    Args:
+        examples: where images come from.
+        indices: the examples to use (a split).
+        canvases: (height, width) of each canvas.
+        batch_size: images in a batch.
+        seed: shuffles images and batches anew each epoch; None keeps the order (evaluation).
+        epochs: how many times over.
+        cache: ``host`` keeps decoded bytes in memory, ``device`` keeps padded arrays on the device
+            (a batch is then a gather there), ``none`` reads and decodes each time.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        indices: Sequence[int],
+        canvases: Sequence[Canvas],
+        batch_size: int,
+        *,
+        seed: int | None,
+        epochs: int = 1,
+        cache: Cache = "host",
+    ):
+        self._examples, self._canvases, self._seed = examples, tuple(canvases), seed
+        self._batch_size, self._epochs, self._cache = batch_size, epochs, cache
+        of = assign_canvases(examples.sizes[np.asarray(indices)], canvases)
+        self._groups = [np.asarray(indices)[of == c] for c in range(len(canvases))]
+        self.per_epoch = sum(-(-len(group) // batch_size) for group in self._groups)
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._plan = lru_cache(maxsize=4)(self._epoch_plan)
+        self._on_device: list[Batch] = []
+        if cache == "device":
+            self._on_device = [
+                jax.device_put(self._pad(group, canvas))
+                for group, canvas in zip(self._groups, self._canvases, strict=True)
+            ]
+            self._kept.clear()
+
+    def __len__(self) -> int:
+        return self.per_epoch * self._epochs
+
+    def _epoch_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        """(canvas, positions in its group) of each batch of an epoch."""
+        rng = None if self._seed is None else np.random.default_rng([self._seed, epoch])
+        plan = []
+        for canvas, group in enumerate(self._groups):
+            order = np.arange(len(group)) if rng is None else rng.permutation(len(group))
+            starts = range(0, len(order), self._batch_size)
+            plan += [(canvas, order[s : s + self._batch_size]) for s in starts]
+        return plan if rng is None else [plan[i] for i in rng.permutation(len(plan))]
+
+    def _where(self, n: int) -> tuple[int, np.ndarray]:
+        return self._plan(n // self.per_epoch)[n % self.per_epoch]
+
+    def ids(self, n: int) -> list[str]:
+        """The ids of the images in batch n."""
+        canvas, positions = self._where(n)
+        return [self._examples.ids[i] for i in self._groups[canvas][positions]]
+
+    def canvas(self, n: int) -> Canvas:
+        """Height and width of batch n's canvas."""
+        return self._canvases[self._where(n)[0]]
+
+    def _read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        if i in self._kept:
+            return self._kept[i]
+        example = self._examples[i]
+        pair = example.image, example.label
+        if self._cache == "host":
+            self._kept[i] = pair
+        return pair
+
+    def _pad(self, indices: np.ndarray, canvas: Canvas, count: int | None = None) -> Batch:
+        """The examples on their canvas, filled up to `count` with void images."""
+        count = len(indices) if count is None else count
+        batch = Batch(
+            np.zeros((count, *canvas, 3), np.uint8),
+            np.full((count, *canvas), VOID, np.uint8),
+            np.zeros((count, 2), np.int32),
+        )
+        for row, i in enumerate(indices):
+            image, label = self._read(int(i))
+            h, w = label.shape
+            batch.images[row, :h, :w] = image
+            batch.labels[row, :h, :w] = label
+            batch.sizes[row] = h, w
+        return batch
+
+    def __getitem__(self, index: int) -> Batch:
+        canvas, positions = self._where(int(index))
+        if self._cache == "device":
+            rows = np.full(self._batch_size, -1, np.int32)
+            rows[: len(positions)] = positions
+            return _take(self._on_device[canvas], rows)
+        return self._pad(self._groups[canvas][positions], self._canvases[canvas], self._batch_size)
+
+
+@jax.jit
+def _take(store: Batch, rows: Int[Array, " b"]) -> Batch:
+    """Rows of the device's store; a negative row is a void image."""
+    fill = Batch(*(jnp.asarray(v, a.dtype) for v, a in zip((0, VOID, 0), store, strict=True)))
+
+    def take(a, void):
+        keep = (rows >= 0).reshape(-1, *[1] * (a.ndim - 1))
+        return jnp.where(keep, a[rows], void)
+
+    return Batch(*(take(a, v) for a, v in zip(store, fill, strict=True)))
+
+
+def read_ahead(
+    source: BatchSource, start: int = 0, stop: int | None = None, threads: int = 2, buffer: int = 4
+) -> Iterator[Batch]:
+    """Batches start, start + 1, ... stop - 1 in order, made by threads ahead of their use."""
+    dataset = grain.MapDataset.source(source)[start:stop]
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(threads, buffer)))

@@ -1,0 +1,91 @@
+"""The FCN's task: loss, evaluation and prediction as jitted pure functions of parameters."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from jaxdl.data.batches import Batch, class_labels, preprocess
+from jaxdl.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
+from jaxdl.models.fcn import FCN
+
+
+def pixel_loss(
+    model: FCN, mean: Float[Array, " 3"], reduction: Reduction
+) -> Callable[[PyTree, Batch], tuple[Array, tuple[Array, Any]]]:
+    """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `jaxdl.train.dense_step`.
+
+    The figures are (predicted classes, labels, summed loss), for `add_figures`.
+    """
+
+    def loss_fn(params, batch):
+        images = preprocess(jnp.asarray(batch.images), mean)
+        logits: Any = model.apply({"params": params}, images, jnp.asarray(batch.sizes))
+        labels = class_labels(jnp.asarray(batch.labels))
+        total, count = pixel_xent(logits, labels)
+        loss = reduce_pixels(total, count, reduction)
+        return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
+
+    return loss_fn
+
+
+def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
+    """Totals with what `pixel_loss` found in one batch."""
+    return add_batch(totals, *figures)
+
+
+def make_evaluate(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, Iterable[Batch]], dict[str, Any]]:
+    """``evaluate(params, batches) -> figures`` (see `jaxdl.metrics.summarise`)."""
+    loss_fn = pixel_loss(model, mean, "sum")
+
+    @jax.jit
+    def one(params, totals, batch):
+        _, (_, figures) = loss_fn(params, batch)
+        return add_figures(totals, figures)
+
+    def evaluate(params, batches):
+        totals = zero_totals(model.num_classes)
+        for batch in batches:
+            totals = one(params, totals, batch)
+        return summarise(totals)
+
+    return evaluate
+
+
+def make_predict(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w"]]:
+    """``predict(params, image) -> classes`` (h, w) for one RGB image of any size.
+
+    Images of a like size share a compiled program: sides are padded to a multiple of 32 up to 256
+    pixels, of 128 beyond, which changes nothing in the result.
+    """
+
+    @jax.jit
+    def one(params, images, sizes):
+        logits: Any = model.apply({"params": params}, preprocess(images, mean), sizes)
+        return logits.argmax(-1)
+
+    def predict(params, image):
+        h, w = image.shape[:2]
+        canvas = [-(-side // m) * m for side in (h, w) for m in ((32 if side <= 256 else 128),)]
+        images = np.zeros((1, *canvas, 3), np.uint8)
+        images[0, :h, :w] = image
+        classes = one(params, images, np.array([[h, w]], np.int32))
+        return np.asarray(classes)[0, :h, :w].astype(np.uint8)
+
+    return predict
+
+
+def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:
+    """One image's share of right pixels, void (255) left out: the figure the seed prints."""
+    accuracy, _ = image_accuracy(
+        jnp.asarray(predicted, jnp.int32)[None], class_labels(jnp.asarray(label)[None])
+    )
+    return float(accuracy[0])
