@@ -7,8 +7,8 @@ was: a run that resumes asks for batch n and gets the same one.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -23,6 +23,7 @@ Canvas = tuple[int, int]
 Cache = Literal["host", "device", "none"]
 
 
+@runtime_checkable
 class Example(Protocol):
     """One image with its label, as they lie in memory."""
 
@@ -40,6 +41,7 @@ class Example(Protocol):
         ...
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Random access to decoded examples (`jaxdl.data.prepared.Prepared`)."""
 
@@ -77,6 +79,8 @@ def choose_canvases(
 ) -> tuple[Canvas, ...]:
     """At most `count` canvases that hold all sizes, chosen greedily for the least padding.
 
+    A canvas that no size uses is dropped, and one that is too large for its sizes shrinks to them.
+
     Args:
         sizes: heights and widths.
         count: how many programs may be compiled.
@@ -93,11 +97,17 @@ def choose_canvases(
         fits = (shapes[:, None, :] <= table[None, :, :]).all(-1)
         return float((np.where(fits, table.prod(1)[None, :], np.inf).min(1) * number).sum())
 
+    def tighten(canvases: Sequence[Canvas]) -> list[Canvas]:
+        of = assign_canvases(shapes, canvases)
+        tops = [shapes[of == c].max(0) for c in np.unique(of)]
+        return [(int(h), int(w)) for h, w in tops]
+
     while len(chosen) < count:
-        best = min(candidates, key=lambda c: area([*chosen, c]))
-        if area([*chosen, best]) >= area(chosen):
+        best = min(candidates, key=lambda c: area(tighten([*chosen, c])))
+        better = tighten([*chosen, best])
+        if area(better) >= area(chosen):
             break
-        chosen.append(best)
+        chosen = better
     return tuple(sorted(chosen))
 
 
@@ -139,35 +149,28 @@ class BatchSource:
         epochs: int = 1,
         cache: Cache = "host",
     ):
-        self._examples, self._canvases, self._seed = examples, tuple(canvases), seed
+        self._examples, self._canvases = examples, tuple(canvases)
         self._batch_size, self._epochs, self._cache = batch_size, epochs, cache
         of = assign_canvases(examples.sizes[np.asarray(indices)], canvases)
         self._groups = [np.asarray(indices)[of == c] for c in range(len(canvases))]
         self.per_epoch = sum(-(-len(group) // batch_size) for group in self._groups)
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._plan = lru_cache(maxsize=4)(self._epoch_plan)
+        # Not a bound method: that would be a cycle, which keeps the images of a source not in use.
+        lengths = [len(group) for group in self._groups]
+        self._plan = lru_cache(maxsize=4)(partial(_epoch_plan, lengths, batch_size, seed))
         self._on_device: list[Batch] = []
         if cache == "device":
             self._on_device = [
                 jax.device_put(self._pad(group, canvas))
                 for group, canvas in zip(self._groups, self._canvases, strict=True)
             ]
-            self._kept.clear()
 
     def __len__(self) -> int:
         return self.per_epoch * self._epochs
 
-    def _epoch_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
-        """(canvas, positions in its group) of each batch of an epoch."""
-        rng = None if self._seed is None else np.random.default_rng([self._seed, epoch])
-        plan = []
-        for canvas, group in enumerate(self._groups):
-            order = np.arange(len(group)) if rng is None else rng.permutation(len(group))
-            starts = range(0, len(order), self._batch_size)
-            plan += [(canvas, order[s : s + self._batch_size]) for s in starts]
-        return plan if rng is None else [plan[i] for i in rng.permutation(len(plan))]
-
     def _where(self, n: int) -> tuple[int, np.ndarray]:
+        if not 0 <= n < len(self):  # An IndexError also ends a for loop over the source.
+            raise IndexError(f"batch {n} of {len(self)}")
         return self._plan(n // self.per_epoch)[n % self.per_epoch]
 
     def ids(self, n: int) -> list[str]:
@@ -211,6 +214,19 @@ class BatchSource:
             rows[: len(positions)] = positions
             return _take(self._on_device[canvas], rows)
         return self._pad(self._groups[canvas][positions], self._canvases[canvas], self._batch_size)
+
+
+def _epoch_plan(
+    lengths: Sequence[int], batch_size: int, seed: int | None, epoch: int
+) -> list[tuple[int, np.ndarray]]:
+    """(canvas, positions in its group) of each batch of an epoch; groups have these lengths."""
+    rng = None if seed is None else np.random.default_rng([seed, epoch])
+    plan = []
+    for canvas, length in enumerate(lengths):
+        order = np.arange(length) if rng is None else rng.permutation(length)
+        starts = range(0, length, batch_size)
+        plan += [(canvas, order[s : s + batch_size]) for s in starts]
+    return plan if rng is None else [plan[i] for i in rng.permutation(len(plan))]
 
 
 @jax.jit

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from jaxdl.data.voc import VOID, palette
+from jaxdl.errors import InputError
 
 SCENE_CLASSES = ("background", "ball", "box", "tent", "pole", "tyre", "cross")
 FORMAT = 1  # Raised when the pictures change, so that an older tree is written anew.
@@ -128,6 +129,30 @@ def make_scene(
     return np.clip(picture, 0, 255).astype(np.uint8), label
 
 
+def _write_tree(
+    year: Path, train: int, val: int, seed: int, progress: Callable[[int, int], None] | None
+) -> None:
+    """One year's folder of a VOCdevkit."""
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (year / folder).mkdir(parents=True)
+    ids = [f"scene_{i:04d}" for i in range(train + val)]
+    colours = palette().ravel().tolist()
+    for i, name in enumerate(ids):
+        rng = np.random.default_rng([seed, i])
+        height, width = (int(v) for v in rng.integers(88, 129, 2))
+        picture, label = make_scene(rng, height, width)
+        Image.fromarray(picture).save(year / "JPEGImages" / f"{name}.jpg", quality=90)
+        indexed = Image.fromarray(label)
+        indexed.putpalette(colours)
+        indexed.save(year / "SegmentationClass" / f"{name}.png")
+        if progress is not None:
+            progress(i + 1, len(ids))
+    for name, part in (("train", ids[:train]), ("val", ids[train:]), ("trainval", ids)):
+        text = "".join(f"{i}\n" for i in part)
+        (year / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
+    (year / "class_names.txt").write_text("".join(f"{c}\n" for c in SCENE_CLASSES))
+
+
 def write_scenes(
     root: Path,
     *,
@@ -139,39 +164,28 @@ def write_scenes(
     """Write the scenes as ``root/VOCdevkit/VOC2012``, once; returns the VOCdevkit folder.
 
     Args:
-        root: holds the tree; written under a temporary name and renamed when it is complete.
+        root: holds the tree; written under a temporary name and renamed when it is complete. Other
+            scenes there are replaced; InputError if it holds anything else.
         train: number of training scenes.
         val: number of test scenes.
         seed: scene i of a seed is always the same picture.
         progress: called with (done, of) as scenes are written.
     """
-    wanted = {"format": FORMAT, "train": train, "val": val, "seed": seed}
+    wanted = json.dumps({"format": FORMAT, "train": train, "val": val, "seed": seed})
     devkit, mark = root / "VOCdevkit", root / "scenes.json"
-    if mark.is_file() and json.loads(mark.read_text()) == wanted:
+    if devkit.is_dir() and mark.is_file() and mark.read_text() == wanted:
         return devkit
-    partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    if root.exists() and not mark.is_file() and (root.is_file() or any(root.iterdir())):
+        raise InputError(f"{root}: not a folder of scenes; move it away or choose another folder")
+    partial, old = (root.with_name(f".{root.name}.{os.getpid()}.{s}") for s in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
-    year = partial / "VOCdevkit" / "VOC2012"
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (year / folder).mkdir(parents=True)
-    ids = [f"scene_{i:04d}" for i in range(train + val)]
-    colours = palette().ravel().tolist()
-    for i, name in enumerate(ids):
-        rng = np.random.default_rng([seed, i])
-        height, width = (int(v) for v in rng.integers(88, 129, 2))
-        picture, label = make_scene(rng, height, width)
-        Image.fromarray(picture).save(year / "JPEGImages" / f"{name}.jpg", quality=90)
-        indexed = Image.fromarray(label, "L")
-        indexed.putpalette(colours)
-        indexed.save(year / "SegmentationClass" / f"{name}.png")
-        if progress is not None:
-            progress(i + 1, len(ids))
-    for name, part in (("train", ids[:train]), ("val", ids[train:]), ("trainval", ids)):
-        text = "".join(f"{i}\n" for i in part)
-        (year / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
-    (year / "class_names.txt").write_text("".join(f"{c}\n" for c in SCENE_CLASSES))
-    (partial / "scenes.json").write_text(json.dumps(wanted))
-    root.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(root, ignore_errors=True)
-    partial.rename(root)
+    try:
+        _write_tree(partial / devkit.name / "VOC2012", train, val, seed, progress)
+        (partial / mark.name).write_text(wanted)
+        if root.exists():
+            root.rename(old)
+        partial.rename(root)
+    finally:
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
     return devkit

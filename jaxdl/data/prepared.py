@@ -1,0 +1,216 @@
+"""Pairs of a source, checked once and kept as TFDS array records: cheap to open, random access.
+
+No TensorFlow is needed: the records are array_record files, and Pillow decodes the pictures.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int32, UInt8
+from PIL import Image
+
+from jaxdl.data.voc import IGNORE, VOID, Source, check_files, read_image
+from jaxdl.errors import InputError
+
+_FORMAT = 1  # raise it when records change: older preparations are then left alone, not misread
+_SPLIT = "pairs"
+
+
+class _Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Not TFDS's: that looks for a hosted copy and leaves a folder in the system's /tmp."""
+
+
+class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """TFDS builder `voc_segmentation`: the JPEG as it was, the label as a grey PNG, 255 void."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    # TFDS looks for checksum files beside the class, with importlib_resources, which it does not
+    # install. There are none.
+    code_path = None
+
+    def __init__(self, *, data_dir: str, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+        self._records = records
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "id": tfds.features.Text(),
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            "height": tfds.features.Scalar(np.int32),
+            "width": tfds.features.Scalar(np.int32),
+        }
+        return _Info(
+            builder=self,
+            description="Images and class index labels (255: void), as jaxdl prepared them.",
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,  # records keep the order of the ids
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {_SPLIT: self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield from self._records
+
+    # TFDS prints about downloads here; there are none, and our caller reports the progress.
+    def _log_download_bytes(self) -> None: ...
+
+    def _log_download_done(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One decoded pair; the label holds class indices, and 255 where void. Both are read-only."""
+
+    id: str
+    image: UInt8[np.ndarray, "h w 3"]
+    label: UInt8[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Prepared pairs in the order of the ids they were prepared from. Threads may read at once."""
+
+    folder: Path
+    ids: tuple[str, ...]
+    sizes: Int32[np.ndarray, "n 2"]  # height, width
+    _positions: dict[str, int] = field(repr=False)
+    _records: Any = field(repr=False)  # TFDS data source that does not decode pictures
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> Example:
+        if not 0 <= i < len(self.ids):
+            raise IndexError(f"example {i} of {len(self.ids)}")
+        record = self._records[i]
+        # Not TFDS's own decoding: with OpenCV installed, that turns pictures by their EXIF tag.
+        image = read_image(record["image"], f"{self.folder}: image of {self.ids[i]}")
+        label = np.asarray(Image.open(io.BytesIO(record["label"])))
+        return Example(self.ids[i], image, label)
+
+    def index(self, id: str) -> int:
+        """Position of an id."""
+        if id not in self._positions:
+            raise InputError(f"{self.folder}: no id {id!r}; prepare a list that has it")
+        return self._positions[id]
+
+    def __reduce__(self) -> tuple[Callable[[Path], "Prepared"], tuple[Path]]:
+        return open_prepared, (self.folder,)  # a worker process opens the files itself
+
+
+def prepare(
+    source: Source,
+    ids: Sequence[str],
+    data_dir: Path,
+    *,
+    num_classes: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Check and write every pair below `data_dir`, or open them where that was done before.
+
+    Done once for the same files, ids and number of classes. `progress` gets (done, all).
+    Raises InputError at the first bad file, and then leaves nothing behind.
+    """
+    if not ids or len(set(ids)) != len(ids):
+        raise InputError(f"{len(ids)} ids, {len(set(ids))} different; give each once, at least one")
+    check_files(source, ids)
+    wanted = json.dumps([_FORMAT, num_classes, source.fingerprint(ids), list(ids)])
+    root = data_dir / hashlib.sha256(wanted.encode()).hexdigest()[:16]
+    folder = root / VocSegmentation.name / str(VocSegmentation.VERSION)
+    if not _finished(folder):
+        with _one_at_a_time(data_dir):
+            if not _finished(folder):  # another process may have finished it while we waited
+                _write(root, _records(source, ids, num_classes, progress))
+    return open_prepared(folder)
+
+
+def open_prepared(folder: Path) -> Prepared:
+    """Open a finished preparation (`Prepared.folder`): reads records, decodes no picture."""
+    folder = folder.absolute()  # a worker process may have another working directory
+    skip = tfds.decode.SkipDecoding()
+    try:
+        builder = tfds.builder_from_directory(folder)
+        records: Any = builder.as_data_source(split=_SPLIT, decoders={"image": skip, "label": skip})
+        heads = [(r["id"].decode(), r["height"], r["width"]) for r in records]
+    # TFDS and array_record raise many types on missing or damaged files.
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise InputError(
+            f"{folder}: not a readable preparation ({why}); delete the folder and prepare again"
+        ) from error
+    ids = tuple(head[0] for head in heads)
+    sizes = np.array([head[1:] for head in heads], np.int32)
+    return Prepared(folder, ids, sizes, {id: i for i, id in enumerate(ids)}, records)
+
+
+def _finished(folder: Path) -> bool:
+    # TFDS writes into a sister folder `incomplete.*` and renames it at the very end.
+    return (folder / "dataset_info.json").is_file()
+
+
+@contextlib.contextmanager
+def _one_at_a_time(data_dir: Path) -> Generator[None, None, None]:
+    """Hold the folder's lock; the system frees it when the process dies."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{data_dir}: {error.strerror}; choose a folder to write into") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+    shutil.rmtree(root, ignore_errors=True)  # what a killed preparation left
+    # Our caller shows the progress. (The switch is TFDS's own, for the whole process.)
+    tfds.disable_progress_bar()
+    try:
+        builder = VocSegmentation(data_dir=str(root), records=records)
+        builder.download_and_prepare(file_format="array_record")
+        shutil.rmtree(root / "downloads", ignore_errors=True)  # TFDS makes it; it is empty
+    except BaseException as error:
+        shutil.rmtree(root, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{root}: cannot be written ({error}); free some space or choose another folder"
+            ) from error
+        raise
+
+
+def _records(
+    source: Source,
+    ids: Sequence[str],
+    num_classes: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every pair, decoded to check it, as TFDS wants it."""
+    for n, id in enumerate(ids):
+        jpeg = source.image(id)
+        height, width, _ = read_image(jpeg, source.image_name(id)).shape
+        label = source.read_label(id, num_classes)
+        if label.shape != (height, width):
+            raise InputError(
+                f"{source.image_name(id)} is {height}x{width} (height x width) but its label "
+                f"{source.label_name(id)} is {label.shape[0]}x{label.shape[1]}; "
+                "restore both from the original archive"
+            )
+        # Mode L, never P: TFDS decodes a palette PNG to colours once OpenCV is installed.
+        grey = Image.fromarray(np.where(label == IGNORE, VOID, label).astype(np.uint8))
+        record = {"id": id, "image": jpeg, "label": grey, "height": height, "width": width}
+        yield n, record
+        if progress is not None:
+            progress(n + 1, len(ids))
