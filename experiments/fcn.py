@@ -61,7 +61,7 @@ class Config:
     """File of test ids, one a line, in place of the split's."""
     data_dir: Path = Path("data")
     """Where prepared data is kept."""
-    scenes: tuple[int, int] = (400, 100)
+    scenes: tuple[int, int] = (800, 100)
     """Training and test scenes of the demo."""
     cache: batches.Cache = "host"
     """Where decoded bytes are kept: host memory, the device, or none (decode each time)."""
@@ -116,7 +116,7 @@ PRESETS = {
         preset="demo",
         out=Path("runs/demo"),
         split="official",
-        epochs=(14, 8, 8),
+        epochs=(14, 7, 8),
         learning_rates=(0.1, 0.05, 0.05),
         schedule="cosine",
         warmup=40,

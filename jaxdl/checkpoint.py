@@ -102,10 +102,10 @@ def load_params(folder: Path, step: int | None = None) -> tuple[Any, dict, int]:
         raise InputError(f"{folder}: no checkpoint{wanted}: {found}; name a run that has trained")
     path = folder.resolve() / str(there[-1] if step is None else step)
     handler = ocp.PyTreeCheckpointHandler()
-    saved = dict(handler.metadata(epath.Path(path / "state")))["params"]
+    saved: Any = handler.metadata(epath.Path(path / "state"))
     with ocp.Checkpointer(handler) as reader:
         # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
-        item = {"params": jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)}
+        item = {"params": jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved["params"])}
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
         args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
         params = reader.restore(path / "state", args=args)["params"]

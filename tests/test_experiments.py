@@ -1,0 +1,263 @@
+"""The FCN experiment as its user runs it: in processes of its own, on a tiny demo."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.fcn import PRESETS, Config, check
+from jaxdl import checkpoint
+from jaxdl.data.scenes import SCENE_CLASSES, write_scenes
+from jaxdl.errors import InputError
+from jaxdl.report import read_rows
+
+# One worker runs the file: the straight run is made once.
+pytestmark = pytest.mark.xdist_group("experiments")
+
+ROOT = Path(__file__).parent.parent
+STAGES = ("fcn32s", "fcn16s", "fcn8s")
+TINY = (
+    *("--preset", "demo", "--scenes", "12", "6", "--width", "32", "--epochs", "2", "2", "2"),
+    *("--batch-size", "4", "--canvases", "1", "--samples", "2", "--warmup", "2"),
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "experiments.fcn", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe."""
+    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stop_at(line: str, number: int, *arguments: str) -> tuple[int, str]:
+    """Start a run, send the signal when a line of its output has that text; status and errors."""
+    with subprocess.Popen(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if line in text:
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "straight"
+    done = finish(*TINY, "--out", str(out), "--data-dir", str(data))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def results(out: Path) -> Any:
+    """Everything that a run computed, without its clock: parameters of each stage, and metrics."""
+    clock = ("images_per_s", "seconds")
+    rows = {
+        stage: [
+            {k: v for k, v in row.items() if k not in clock}
+            for row in read_rows(out / stage / "metrics.jsonl")
+        ]
+        for stage in STAGES
+    }
+    params = {stage: checkpoint.load_params(out / stage / "checkpoints")[0] for stage in STAGES}
+    summary = json.loads((out / "summary.json").read_text())
+    figures = {s: {k: v for k, v in line.items() if k != "seconds"} for s, line in summary.items()}
+    return params, (rows, figures)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    (params, rest), (params_other, rest_other) = results(one), results(other)
+    jax.tree.map(np.testing.assert_array_equal, params, params_other)
+    assert rest == rest_other
+
+
+def test_a_run_leaves_what_it_promises(straight: Path):
+    summary = json.loads((straight / "summary.json").read_text())
+    keys = {"mean_iu", "pixel_accuracy", "mean_image_accuracy", "seconds"}
+    assert {stage: set(line) for stage, line in summary.items()} == dict.fromkeys(STAGES, keys)
+    assert all(0 <= line["mean_iu"] <= 1 for line in summary.values())
+    ids = {s: (straight / "splits" / f"{s}.txt").read_text().split() for s in ("train", "test")}
+    assert (len(ids["train"]), len(ids["test"])) == (12, 6)
+    record = json.loads((straight / "run.json").read_text())
+    assert record["classes"] == list(SCENE_CLASSES)
+    moved = json.loads((straight / "fcn16s" / "transplant.json").read_text())
+    assert sorted(moved["fresh"]) == ["score_pool4/bias", "score_pool4/kernel"]
+    assert len(moved["carried"]) == 28
+    page = (straight / "report.html").read_text()
+    assert "FCN-8s" in page
+    assert page.count("data:image/jpeg;base64,") >= 2 * (2 + len(STAGES))
+    for stage in STAGES:
+        assert [row["epoch"] for row in read_rows(straight / stage / "metrics.jsonl")] == [1, 2]
+        assert list((straight / stage / "tensorboard").iterdir())
+
+
+def test_a_stage_starts_from_the_checkpoint_before_it(straight: Path):
+    """The first loss of fcn16s is near fcn32s' last, far below that of a random start."""
+    first = {s: read_rows(straight / s / "metrics.jsonl")[0]["train"]["loss"] for s in STAGES}
+    last = {s: read_rows(straight / s / "metrics.jsonl")[-1]["train"]["loss"] for s in STAGES}
+    assert first["fcn16s"] < (first["fcn32s"] + last["fcn32s"]) / 2
+    assert first["fcn8s"] < (first["fcn32s"] + last["fcn16s"]) / 2
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "status"),
+    [
+        (signal.SIGKILL, "fcn32s epoch 1/2", -signal.SIGKILL),
+        (signal.SIGKILL, "fcn16s starts from", -signal.SIGKILL),
+        (signal.SIGTERM, "fcn8s epoch 1/2", 143),
+    ],
+)
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    straight: Path, data: Path, tmp_path: Path, number: int, line: str, status: int
+):
+    arguments = (*TINY, "--out", str(tmp_path / "run"), "--data-dir", str(data))
+    returned, errors = stop_at(line, number, *arguments)
+    assert returned == status, errors
+    if number == signal.SIGTERM:
+        assert "run the same command to go on" in errors
+    assert not (tmp_path / "run" / "fcn8s" / "samples").exists()
+    done = finish(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(straight, tmp_path / "run")
+
+
+def test_a_finished_run_is_not_trained_again(straight: Path, data: Path):
+    files = [p for p in straight.rglob("*") if p.is_file()]
+    before = {p: p.stat().st_mtime_ns for p in files}
+    done = finish(*TINY, "--out", str(straight), "--data-dir", str(data))
+    assert done.returncode == 0
+    assert "finished already" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in straight.rglob("*") if p.is_file()} == before
+
+
+def test_another_configuration_is_refused_with_the_difference(straight: Path, data: Path):
+    done = finish(*TINY, "--out", str(straight), "--data-dir", str(data), "--momentum", "0.5")
+    assert done.returncode == 2
+    assert "momentum: 0.9 -> 0.5" in done.stderr
+    assert done.stderr.count("\n") == 1
+    again = finish(*TINY, "--out", str(straight), "--data-dir", str(data), "--no-resume")
+    assert again.returncode == 2
+    assert "holds a run" in again.stderr
+
+
+def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    names = []
+    for name, size in (("wide", (40, 101)), ("tall", (130, 17))):
+        names.append(str(tmp_path / f"{name}.png"))
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(names[-1])
+    out = tmp_path / "out"
+    done = finish("predict", *names, "--checkpoint", str(straight), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "FCN-8s, 7 classes" in done.stdout
+    with Image.open(out / "wide_classes.png") as classes:
+        assert (classes.mode, classes.size) == ("P", (101, 40))
+        assert np.asarray(classes).max() < 7
+    with Image.open(out / "tall_overlay.png") as overlay:
+        assert (overlay.mode, overlay.size) == ("RGB", (17, 130))
+    bad = finish("predict", str(straight / "run.json"), "--checkpoint", str(straight))
+    assert bad.returncode == 2
+    assert "run.json: cannot be read as an image" in bad.stderr
+
+
+def test_void_and_bad_input_stop_before_training(tmp_path: Path):
+    """A label value outside the classes, found in the experiment: one line, nothing trained."""
+    devkit = write_scenes(tmp_path / "scenes", train=4, val=2, seed=0)
+    label = devkit / "VOC2012" / "SegmentationClass" / "scene_0002.png"
+    with Image.open(label) as image:
+        pixels = np.array(image)
+    pixels[0, 0] = 9
+    broken = Image.fromarray(pixels)
+    broken.putpalette(list(range(256)) * 3)
+    broken.save(label)
+    done = finish(
+        *TINY,
+        "--voc",
+        str(devkit),
+        "--out",
+        str(tmp_path / "run"),
+        "--data-dir",
+        str(tmp_path / "d"),
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "scene_0002.png" in done.stderr
+    assert "9" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": (1, 2)}, "--epochs"),
+        ({"learning_rates": (0.1,)}, "--learning-rates"),
+        ({"stages": (8, 32, 16)}, "--stages"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"weights": Path("vgg16.npz")}, "--weights vgg16.npz"),
+        ({"preset": "voc"}, "--voc is missing"),
+    ],
+)
+def test_configurations_that_cannot_be_trained_are_refused(changes: dict, message: str):
+    import dataclasses
+
+    with pytest.raises(InputError, match=message):
+        check(dataclasses.replace(PRESETS["demo"], **changes))
+
+
+def test_presets_are_sound():
+    for name, preset in PRESETS.items():
+        assert preset.preset == name
+        assert isinstance(preset, Config)
+        if name != "demo":
+            preset_with_data = type(preset)(
+                **{f: getattr(preset, f) for f in preset.__dataclass_fields__ if f != "voc"},
+                voc=Path("VOCdevkit"),
+            )
+            check(preset_with_data)
+
+
+def test_a_non_finite_loss_names_the_step_and_the_images(tmp_path: Path, data: Path):
+    """A real divergence: an absurd learning rate."""
+    done = finish(
+        *TINY,
+        *("--learning-rates", "1e30", "1", "1", "--clip-norm", "None"),
+        *("--out", str(tmp_path / "run"), "--data-dir", str(data)),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "at step" in done.stderr
+    assert "scene_" in done.stderr
