@@ -14,7 +14,7 @@ run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, r
 	$(PY) -m experiments.fcn --preset demo
 
 test: $(VENV)/.dev ## the whole test suite
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev ## ruff, ruff format --check, pyrefly
 	$(VENV)/bin/ruff check .

@@ -1,23 +1,21 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
-import dataclasses
-import io
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from PIL import Image
 
+from experiments.fcn_data import Data, open_data
+from experiments.fcn_pictures import draw_overview, draw_samples
 from jaxdl import checkpoint, report, train, weights
-from jaxdl.data import batches, prepared, scenes, splits, voc
+from jaxdl.data import batches, voc
 from jaxdl.errors import InputError
-from jaxdl.figures import fcn_section, overlay
+from jaxdl.figures import fcn_section
 from jaxdl.metrics import Totals, summarise, zero_totals
 from jaxdl.models.fcn import FCN
-from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_accuracy, pixel_loss
+from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_loss
 
 if TYPE_CHECKING:
     from experiments.command import Bar
@@ -25,63 +23,6 @@ if TYPE_CHECKING:
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    """What the stages train and test on."""
-
-    classes: tuple[str, ...]
-    split: splits.Split
-    examples: prepared.Prepared
-    canvases: tuple[batches.Canvas, ...]
-
-    def rows(self, side: str) -> list[int]:
-        """Where the ids of ``train`` or ``test`` are in the examples."""
-        return [self.examples.index(i) for i in getattr(self.split, side)]
-
-
-def open_split(cfg: "Config", devkit: voc.Source, sbd: voc.Source | None) -> splits.Split:
-    """The training and test ids that the config asks for."""
-    if cfg.train_list and cfg.test_list:
-        return splits.Split(splits.read_ids(cfg.train_list), splits.read_ids(cfg.test_list))
-    if cfg.split == "seg11valid":
-        if sbd is None:
-            raise InputError("--split seg11valid trains on SBD: name its folder with --sbd")
-        return splits.seg11valid_split(devkit, sbd, cfg.test_list)
-    if cfg.train_list or cfg.test_list:
-        raise InputError("--train-list and --test-list go together: name both files")
-    if cfg.split == "official":
-        return splits.official_split(devkit)
-    return splits.split_4_to_1(devkit.ids("trainval"), cfg.seed)
-
-
-def open_data(cfg: "Config", bar: "Bar") -> Data:
-    """Everything found, checked, prepared and split."""
-    if cfg.voc is None:
-        count, test = cfg.scenes
-        folder = cfg.data_dir / f"scenes-{count}-{test}-{cfg.seed}"
-        with bar.task("writing scenes") as progress:
-            path = scenes.write_scenes(
-                folder, train=count, val=test, seed=cfg.seed, progress=progress
-            )
-        devkit = voc.open_voc(path)
-    else:
-        devkit = voc.open_voc(cfg.voc, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
-    sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
-    source = devkit if sbd is None else voc.merge(devkit, sbd)
-    split = splits.check_split(open_split(cfg, devkit, sbd))
-    classes = tuple(source.classes)
-    with bar.task("preparing images") as progress:
-        examples = prepared.prepare(
-            source,
-            (*split.train, *split.test),
-            cfg.data_dir / "prepared",
-            num_classes=len(classes),
-            progress=progress,
-        )
-    canvases = batches.choose_canvases(examples.sizes, cfg.canvases)
-    return Data(classes=classes, split=split, examples=examples, canvases=canvases)
 
 
 def fresh_params(cfg: "Config", model: FCN) -> Any:
@@ -251,49 +192,20 @@ def train_stage(
                     show=show,
                     ids=training.ids,
                 )
-            draw_samples(cfg, folder, data, make_predict(model, colour), state, recorder)
+            predict = make_predict(model, colour)
+            draw_samples(
+                cfg.out / "samples",
+                folder / "samples",
+                data,
+                cfg.samples,
+                lambda image: predict(state.params, image),
+                lambda id, picture: recorder.image(steps, f"predictions/{id}", picture),
+            )
     rows = report.read_rows(folder / "metrics.jsonl")
     return {
         **{key: rows[-1]["test"][key] for key in SUMMARY},
         "seconds": sum(row["seconds"] for row in rows),
     }
-
-
-def _png(indexed: np.ndarray) -> bytes:
-    """A palette PNG of classes (uint8; 255 is void)."""
-    image, file = Image.fromarray(indexed), io.BytesIO()
-    image.putpalette(voc.palette().ravel().tolist())
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def draw_samples(
-    cfg: "Config",
-    folder: Path,
-    data: Data,
-    predict: Any,
-    state: train.TrainState,
-    recorder: report.Recorder,
-) -> None:
-    """Predictions of a few test images, spread over the test split, for the report's pictures."""
-    rows = data.rows("test")
-    chosen = sorted({rows[i] for i in np.linspace(0, len(rows) - 1, cfg.samples).astype(int)})
-    shared, accuracy, listed = cfg.out / "samples", {}, []
-    for row in chosen:
-        example = data.examples[row]
-        name = example.id
-        classes = predict(state.params, example.image)
-        accuracy[name] = pixel_accuracy(classes, example.label)
-        listed.append({"id": name, "height": len(classes), "width": classes.shape[1]})
-        photo = io.BytesIO()
-        Image.fromarray(example.image).save(photo, "JPEG", quality=92)
-        report.write_bytes(shared / f"{name}.jpg", photo.getvalue())
-        report.write_bytes(shared / f"{name}_truth.png", _png(example.label))
-        report.write_bytes(folder / "samples" / f"{name}.png", _png(classes))
-        picture = overlay(example.image, classes, voc.palette())
-        recorder.image(int(state.step), f"predictions/{name}", picture)
-    report.write_json(folder / "samples" / "accuracy.json", accuracy)
-    report.write_json(shared / "samples.json", listed)
 
 
 def run_stages(
@@ -335,4 +247,5 @@ def run_stages(
         report.write_json(path, summary)
         report.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
         source, trunk = cfg.out / name / "checkpoints", None
+    draw_overview(cfg.out, [f"fcn{stride}s" for stride in cfg.stages])
     return summary

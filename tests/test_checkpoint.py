@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, exact restore, parameters alone, and what transplant reports."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxdl.models.fcn import FCN
 from jaxdl.train import TrainState, momentum_sgd, start_state
 
 
-def params_of(stride: int, num_classes: int = 3, width: int = 32) -> dict:
+def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
     model = FCN(stride, num_classes, width)
     return jax.jit(model.init)(jax.random.key(stride), jnp.zeros((1, 32, 32, 3)))["params"]
 

@@ -278,13 +278,13 @@ def test_one_compilation_for_each_canvas():
     from jaxdl.train import dense_step, momentum_sgd, start_state
 
     model, optimizer = FCN(16, CLASSES, 32), momentum_sgd(weight_decay=1e-4, clip_norm=1.0)
-    step = dense_step(pixel_loss(model, MEAN, "mean"), optimizer, add_figures)
+    step: Any = dense_step(pixel_loss(model, MEAN, "mean"), optimizer, add_figures)
     state, totals = start_state(random_params(model), optimizer), zero_totals(CLASSES)
     rng = np.random.default_rng(0)
     canvases = [(32, 64), (64, 32), (64, 64)]
     for n in range(12):
         canvas = canvases[n % 3]
-        shapes = [tuple(int(v) for v in rng.integers(1, np.add(canvas, 1))) for _ in range(2)]
+        shapes: Any = [tuple(int(v) for v in rng.integers(1, np.add(canvas, 1))) for _ in "ab"]
         state, totals, _ = step(state, totals, padded(rng, shapes, canvas), 0.1 / (n + 1))
     assert step._cache_size() == len(canvases)
     assert int(state.step) == 12

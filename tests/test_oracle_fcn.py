@@ -22,7 +22,7 @@ from jaxdl.train import dense_step, momentum_sgd, start_state
 
 FOLDER = Path(os.environ.get("JAXDL_ORACLE_DIR", Path(__file__).parent / "fixtures" / "oracle"))
 FILES = sorted((FOLDER / "fcn").glob("*.npz"))
-ALIGN = {"aligned": "exact", "center": "center"}
+ALIGN: dict[str, Any] = {"aligned": "exact", "center": "center"}
 
 
 def test_there_are_files():
@@ -66,12 +66,8 @@ def check_file(file: Any, dtype: np.dtype) -> None:
     exact = dtype == np.float64
     tolerance = {"act": 1e-6, "grad": 1e-6} if exact else {"act": 1e-5, "grad": 1e-4}
     meta = json.loads(str(file["meta"]))
-    model = FCN(
-        int(meta["model"].removeprefix("fcn").removesuffix("s")),
-        meta["n_class"],
-        meta["width"],
-        ALIGN[meta["pad_mode"]],
-    )
+    stride: Any = int(meta["model"].removeprefix("fcn").removesuffix("s"))
+    model = FCN(stride, meta["n_class"], meta["width"], ALIGN[meta["pad_mode"]])
     params = jax.tree.map(jnp.asarray, layers(file, "w0", dtype))
     x = jnp.asarray(file["x"].transpose(0, 2, 3, 1), dtype)
     labels = jnp.asarray(file["t"])

@@ -46,9 +46,9 @@ def test_momentum_sgd_is_numpys(bias_rule: bool):
 
     def loss_fn(params, n):
         loss = sum((n * a + a**2 / 2).sum() for a in jax.tree.leaves(params))
-        return loss, (jnp.ones(()), ())
+        return jnp.asarray(loss), (jnp.ones(()), ())
 
-    step = dense_step(loss_fn, optimizer, lambda totals, _: totals)
+    step: Any = dense_step(loss_fn, optimizer, lambda totals, _: totals)
     state, rates = start_state(start(), optimizer), [0.1, 0.05, 0.2]
     for n, rate in enumerate(rates):
         state, _, _ = step(state, (), jnp.asarray(float(n)), rate)
@@ -74,7 +74,7 @@ def test_clip_norm_bounds_the_whole_gradient():
     optimizer = momentum_sgd(momentum=0.0, clip_norm=1.0)
     state = optax.tree_utils.tree_set(optimizer.init(start()), learning_rate=jnp.asarray(1.0))
     grads = {"layer": {"kernel": jnp.asarray([30.0, 40.0]), "bias": jnp.asarray([0.0])}}
-    update, _ = optimizer.update(grads, state, start())
+    update: Any = optimizer.update(grads, state, start())[0]
     np.testing.assert_allclose(update["layer"]["kernel"], [-0.6, -0.8], rtol=1e-6)
 
 
