@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxdl.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.losses import (
+    Reduction,
+    full_softmax_loss,
+    negative_sampling_loss,
+    pixel_xent,
+    reduce_pixels,
+)
 
 SHAPE, CLASSES = (2, 3, 4), 5
 
@@ -124,3 +130,56 @@ def test_large_scores_do_not_overflow():
     value, grads = jax.value_and_grad(loss)(logits, jnp.array([[[0, 0]]]), "sum")
     assert float(value) == pytest.approx(2e4)
     np.testing.assert_array_equal(grads, [[[[0, 0, 0], [-1, 0, 1]]]])
+
+
+# --- word2vec ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
+def test_full_softmax_equals_numpy_with_its_gradients(chunk: int):
+    """Whatever the chunk, with a target in each chunk and an ignored one."""
+    rng = np.random.default_rng(0)
+    x, table = rng.normal(size=(5, 4)), 3 * rng.normal(size=(7, 4))
+    target = np.array([0, 6, 3, -1, 2])
+    scores = x @ table.T
+    log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    kept = target >= 0
+    want = np.where(kept, -log_p[np.arange(5), target], 0.0)
+    delta = (np.exp(log_p) - np.eye(7)[target]) * kept[:, None]
+
+    def total(x, table):
+        each = full_softmax_loss(x, table, jnp.asarray(target), chunk)
+        return each.sum(), each
+
+    run = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
+    (grad_x, grad_table), each = run(jnp.asarray(x), jnp.asarray(table))
+    np.testing.assert_allclose(each, want, atol=1e-12)
+    np.testing.assert_allclose(grad_x, delta @ table, atol=1e-12)
+    np.testing.assert_allclose(grad_table, delta.T @ x, atol=1e-12)
+
+
+def test_full_softmax_never_holds_all_scores():
+    """Memory of the compiled gradient: bounded by the chunk, not by batch x vocabulary."""
+    batch, words, chunk = 512, 1 << 17, 1024
+    x, table = jnp.zeros((batch, 8)), jnp.zeros((words, 8))
+    target = jnp.zeros(batch, jnp.int32)
+
+    def total(x, table):
+        return full_softmax_loss(x, table, target, chunk).sum()
+
+    memory = jax.jit(jax.grad(total, argnums=(0, 1))).lower(x, table).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < batch * words * 4 / 8
+
+
+def test_full_softmax_survives_large_scores():
+    table = jnp.asarray([[1000.0], [-1000.0]])
+    loss = full_softmax_loss(jnp.asarray([[1.0], [-1.0]]), table, jnp.asarray([0, 0]))
+    np.testing.assert_allclose(loss, [0.0, 2000.0], atol=1e-4)
+
+
+def test_negative_sampling_loss_has_no_overflow():
+    x, row = jnp.asarray([[1000.0]]), jnp.asarray([[-1.0]])
+    loss = negative_sampling_loss(x, row, -row[:, None], jnp.asarray([True]))
+    np.testing.assert_allclose(loss, [2000.0])
