@@ -38,7 +38,10 @@ FREE = ("out", "overwrite", "resume", "cache", "data_dir")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
+    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before.
+
+    `predict --help` tells about the other command: classes of your own images.
+    """
 
     preset: Literal["demo", "voc", "paper"] = "voc"
     """Where the other defaults come from."""
@@ -189,4 +192,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["predict"]:
         main(lambda: fcn_predict.predict(sys.argv[2:]))
     else:
-        main(lambda: run(parse(Config, PRESETS, sys.argv[1:], "experiments.fcn"), Bar()))
+        main(lambda: run(parse(Config, PRESETS, sys.argv[1:], "python -m experiments.fcn"), Bar()))

@@ -47,7 +47,7 @@ def read_photo(path: Path) -> np.ndarray:
 
 def predict(argv: Sequence[str]) -> None:
     """The command: reads every image first, so that a bad one stops it before any work."""
-    options = tyro.cli(Predict, args=list(argv), prog="experiments.fcn predict")
+    options = tyro.cli(Predict, args=list(argv), prog="python -m experiments.fcn predict")
     bar = Bar()
     if not options.images:
         raise InputError("name at least one image")
