@@ -19,6 +19,7 @@ class Data:
     split: splits.Split
     examples: prepared.Prepared
     canvases: tuple[batches.Canvas, ...]
+    decoded: batches.Decoded = dataclasses.field(default_factory=dict)
 
     def rows(self, side: str) -> list[int]:
         """Where the ids of ``train`` or ``test`` are in the examples."""

@@ -103,6 +103,7 @@ def train_stage(
             seed=seed,
             epochs=count,
             cache=cfg.cache,
+            kept=data.decoded,
         )
         for side, seed, count in (("train", cfg.seed + stride, epochs), ("test", None, 1))
     )

@@ -258,6 +258,18 @@ def test_how_often_an_image_is_decoded_in_three_epochs(cache, reads: int):
     assert pictures.reads == dict.fromkeys(range(11), reads)
 
 
+def test_sources_that_share_what_is_decoded_decode_once():
+    pictures, kept = some_pictures(), {}
+    sources = [
+        BatchSource(pictures, range(len(pictures.ids)), CANVASES, 2, seed=seed, kept=kept)
+        for seed in (0, 1)
+    ]
+    for source in sources:
+        for n in range(len(source)):
+            source[n]
+    assert set(pictures.reads.values()) == {1}
+
+
 @pytest.mark.parametrize("cache", ["host", "device"])
 def test_source_out_of_use_frees_its_images(cache):
     """At once, not when the collector comes round: the next stage needs the memory."""

@@ -21,6 +21,7 @@ from jaxdl.errors import InputError
 
 Canvas = tuple[int, int]
 Cache = Literal["host", "device", "none"]
+Decoded = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 @runtime_checkable
@@ -136,6 +137,8 @@ class BatchSource:
         epochs: how many times over.
         cache: ``host`` keeps decoded bytes in memory, ``device`` keeps padded arrays on the device
             (a batch is then a gather there), ``none`` reads and decodes each time.
+        kept: what ``host`` has decoded, by example; given, it is shared with other sources of the
+            same examples, so that stage after stage decodes nothing again.
     """
 
     def __init__(
@@ -148,13 +151,14 @@ class BatchSource:
         seed: int | None,
         epochs: int = 1,
         cache: Cache = "host",
+        kept: Decoded | None = None,
     ):
         self._examples, self._canvases = examples, tuple(canvases)
         self._batch_size, self._epochs, self._cache = batch_size, epochs, cache
         of = assign_canvases(examples.sizes[np.asarray(indices)], canvases)
         self._groups = [np.asarray(indices)[of == c] for c in range(len(canvases))]
         self.per_epoch = sum(-(-len(group) // batch_size) for group in self._groups)
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._kept: Decoded = {} if kept is None else kept
         # Not a bound method: that would be a cycle, which keeps the images of a source not in use.
         lengths = [len(group) for group in self._groups]
         self._plan = lru_cache(maxsize=4)(partial(_epoch_plan, lengths, batch_size, seed))
