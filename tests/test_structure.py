@@ -16,7 +16,7 @@ ORDER = (
     ("losses", "metrics"),
     ("train",),
     ("segmentation",),
-    ("checkpoint", "weights"),
+    ("checkpoint", "vectors", "weights"),
     ("report",),
     ("figures",),
 )
