@@ -15,7 +15,7 @@ ORDER = (
     ("sampling",),
     ("losses", "metrics"),
     ("train",),
-    ("segmentation",),
+    ("segmentation", "skipgram"),
     ("checkpoint", "vectors", "weights"),
     ("report",),
     ("figures",),
