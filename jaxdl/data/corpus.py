@@ -445,8 +445,8 @@ class _Vocabulary:
 
     def finish(
         self, min_count: int, max_vocab: int | None
-    ) -> tuple[list[bytes], Int64[np.ndarray, "v"], Int32[np.ndarray, "provisional"]]:
-        """Words that are kept, their counts, and provisional id -> place in words, or -1."""
+    ) -> tuple[pa.Table, Int32[np.ndarray, "provisional"]]:
+        """Words that are kept with their counts, and provisional id -> place in words, or -1."""
         final = np.empty(sum(self._written) + len(self._ids), np.int32)
         words, counts, kept, largest = [], [], 0, 0
         for table in self._tables():
@@ -466,11 +466,14 @@ class _Vocabulary:
                 "times; lower min_count or give more text"
             )
         columns = {"count": np.concatenate(counts), "word": pa.concat_arrays(words)}
-        merged = pa.table(columns | {"at": np.arange(kept)})
+        merged = pa.table(columns | {"at": np.arange(kept, dtype=np.int32)})
+        del words, counts, columns  # all of them are large where the vocabulary is
         merged = merged.sort_by([("count", "descending"), ("word", "ascending")])[:max_vocab]
         places = np.full(kept + 1, -1, np.int32)  # the last one is for -1
         places[merged["at"].to_numpy()] = np.arange(len(merged))
-        return merged["word"].to_pylist(), merged["count"].to_numpy(), places[final]
+        for first in range(0, len(final), 1 << 20):  # in place
+            final[first : first + (1 << 20)] = places[final[first : first + (1 << 20)]]
+        return merged, final
 
 
 def _starts(breaks: Int64[np.ndarray, "lines"], size: int, tail: int) -> Int64[np.ndarray, "s"]:
@@ -524,9 +527,12 @@ def _write(
             )
         if [_stamp(path) for path in files] != stamps:
             raise InputError(f"{files[0]}: the text was changed while it was read; run again")
-        words, counts, final = vocabulary.finish(min_count, max_vocab)
-        (part / "words.txt").write_bytes(b"\n".join(words))
-        counts.astype("<i8").tofile(part / "counts")
+        kept, final = vocabulary.finish(min_count, max_vocab)
+        with (part / "words.txt").open("wb") as out:
+            for first in range(0, len(kept), 1 << 16):
+                words = kept["word"][first : first + (1 << 16)].to_pylist()
+                out.write(b"\n" * (first > 0) + b"\n".join(words))
+        kept["count"].to_numpy().astype("<i8").tofile(part / "counts")
         _finish_ids(part / "ids", part / "starts", final)
         sizes = {path.name: path.stat().st_size for path in part.iterdir()}
         note = {"rules": rules, "stamps": stamps, "digests": digests, "raw_tokens": raw}
