@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdl.data import corpus
-from jaxdl.data.corpus import LONGEST_SENTENCE, LONGEST_TOKEN, Corpus, encode, open_corpus
+from jaxdl.data import vocabulary
+from jaxdl.data.corpus import LONGEST_SENTENCE, Corpus, encode, open_corpus
+from jaxdl.data.tokens import LONGEST_TOKEN
 from jaxdl.errors import InputError
 
 
@@ -353,7 +354,6 @@ def test_errors_of_files_and_folders(tmp_path: Path):
         open_corpus(found.folder)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_memory_is_bounded(tmp_path: Path):
     """200 MB in one line, 1.4 million different words in a table for 0.1, a token of 20 MB."""
     codes = np.arange(26**3)  # aaa .. zzz
@@ -385,9 +385,9 @@ def test_memory_is_bounded(tmp_path: Path):
 def test_the_table_of_words_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The cases above with a small table do test what they say."""
     written: list[int] = []
-    real = corpus._Vocabulary._write_out
+    real = vocabulary.Vocabulary._write_out
     monkeypatch.setattr(
-        corpus._Vocabulary, "_write_out", lambda self: (written.append(1), real(self))[1]
+        vocabulary.Vocabulary, "_write_out", lambda self: (written.append(1), real(self))[1]
     )
     encode_text(tmp_path, zipf(0, 3000), block_bytes=999, table_bytes=9999)
     assert len(written) > 3

@@ -3,13 +3,11 @@
 No TensorFlow is needed: the records are array_record files, and Pillow decodes the pictures.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
+from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.voc import IGNORE, VOID, Source, check_files, read_image
 from jaxdl.errors import InputError
 
@@ -131,7 +130,7 @@ def prepare(
     root = data_dir / hashlib.sha256(wanted.encode()).hexdigest()[:16]
     folder = root / VocSegmentation.name / str(VocSegmentation.VERSION)
     if not _finished(folder):
-        with _one_at_a_time(data_dir):
+        with one_at_a_time(data_dir):
             if not _finished(folder):  # another process may have finished it while we waited
                 _write(root, _records(source, ids, num_classes, progress))
     return open_prepared(folder)
@@ -159,19 +158,6 @@ def open_prepared(folder: Path) -> Prepared:
 def _finished(folder: Path) -> bool:
     # TFDS writes into a sister folder `incomplete.*` and renames it at the very end.
     return (folder / "dataset_info.json").is_file()
-
-
-@contextlib.contextmanager
-def _one_at_a_time(data_dir: Path) -> Generator[None, None, None]:
-    """Hold the folder's lock; the system frees it when the process dies."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{data_dir}: {error.strerror}; choose a folder to write into") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
