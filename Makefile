@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check
+# gensim has an environment of its own, and never enters ours.
+GENSIM_VENV = .venv-gensim
+GENSIM = 4.4.0
 
-.PHONY: run test lint format cuda12 cuda13 clean help
+.PHONY: run test lint format bench-word2vec cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, report in runs/demo/report.html
 	$(PY) -m experiments.fcn --preset demo
@@ -25,14 +28,17 @@ format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+bench-word2vec: $(VENV)/.run $(GENSIM_VENV)/.gensim-$(GENSIM) ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
+	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
+
 cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
 
 cuda13: $(VENV)/.run ## add JAX's CUDA 13 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda13]'
 
-clean: ## remove the environment; data and runs stay
-	rm -rf $(VENV)
+clean: ## remove the environments; data and runs stay
+	rm -rf $(VENV) $(GENSIM_VENV)
 
 # The stamps make a second call start at once, also with no network.
 $(VENV)/bin/python:
@@ -47,3 +53,8 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.run $@
+
+$(GENSIM_VENV)/.gensim-$(GENSIM): constraints.txt
+	$(PYTHON) -m venv $(GENSIM_VENV)
+	$(GENSIM_VENV)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt gensim==$(GENSIM) numpy scipy
+	@touch $@

@@ -54,18 +54,23 @@ class Bar:
 
     @contextmanager
     def training(
-        self, stage: str, first: int, steps: int, epoch_steps: int, batch_size: int
+        self,
+        stage: str,
+        first: int,
+        steps: int,
+        epoch_steps: int,
+        batch_size: float,
+        unit: str = "images",
     ) -> Iterator[Callable[[int, float], None]]:
-        """A function to call with (steps done, loss) after each step."""
+        """A function to call with (steps done, loss) after each step, of `batch_size` `unit`."""
         start, epochs = time.monotonic(), -(-steps // epoch_steps)
         with self._bar(stage, steps, first) as update:
 
             def show(step: int, loss: float) -> None:
                 speed = (step - first) * batch_size / max(1e-9, time.monotonic() - start)
                 epoch = -(-step // epoch_steps)
-                update(
-                    step, steps, f"epoch {epoch}/{epochs}  loss {loss:.3f}  {speed:.0f} images/s"
-                )
+                note = f"epoch {epoch}/{epochs}  loss {loss:.3f}  {speed:,.0f} {unit}/s"
+                update(step, steps, note)
 
             yield show
 

@@ -185,13 +185,13 @@ def train_stage(
                     batches.read_ahead(training, first),
                     rate=rate,
                     steps=steps,
-                    epoch_steps=training.per_epoch,
+                    ends=lambda done: done % training.per_epoch == 0,
                     end_epoch=end_epoch,
                     zero=lambda: zero_totals(len(data.classes)),
                     save=save,
                     stop=stop,
                     show=show,
-                    ids=training.ids,
+                    inputs=lambda n: f"images {', '.join(training.ids(n))}",
                 )
             predict = make_predict(model, colour)
             draw_samples(

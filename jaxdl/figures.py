@@ -30,8 +30,8 @@ Row = dict[str, Any]
 STAGES = {"fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"}
 THUMBNAIL = 320
 # The page's own colours, so that a figure follows light and dark mode; alone, it is drawn in these.
-_INK, _RULE, _TRAIN, _TEST = "#1b1d21", "#d3d6db", "#2a78d6", "#d9580f"
-_CSS_NAMES = {_INK: "ink", _RULE: "rule", _TRAIN: "train", _TEST: "test"}
+INK, RULE, TRAIN, TEST = "#1b1d21", "#d3d6db", "#2a78d6", "#d9580f"
+_CSS_NAMES = {INK: "ink", RULE: "rule", TRAIN: "train", TEST: "test"}
 
 
 def overlay(
@@ -76,23 +76,28 @@ def _panel(axes: Axes, stages: Mapping[str, Sequence[Row]], lines: Sequence[tupl
     for stage, rows in stages.items():
         epochs = range(start + 1, start + len(rows) + 1)
         marker = "o" if len(rows) <= 20 else None
-        for side, colour in (("train", _TRAIN), ("test", _TEST)):
+        for side, colour in (("train", TRAIN), ("test", TEST)):
             for name, scale, style in lines:
                 values = _series(rows, side, name, scale)
                 axes.plot(epochs, values, style, c=colour, lw=1.8, marker=marker, ms=3.2, zorder=3)
         if start:
-            axes.axvline(start + 0.5, color=_INK, lw=0.8, alpha=0.55)
+            axes.axvline(start + 0.5, color=INK, lw=0.8, alpha=0.55)
         name, top = STAGES.get(stage, stage), axes.get_xaxis_transform()
         label = axes.text(start + len(rows) / 2 + 0.5, 1.02, name, transform=top, ha="center")
-        label.set(color=_INK, fontsize=11, fontweight="bold")
+        label.set(color=INK, fontsize=11, fontweight="bold")
         start += len(rows)
     axes.set_xlim(0.5, start + 0.5)
-    axes.grid(True, color=_RULE, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, labelcolor=_INK, length=3, which="both", labelsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
+    style_axes(axes)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+
+
+def style_axes(axes: Axes) -> None:
+    """The page's look: a faint grid, no box, ink that follows the mode."""
+    axes.grid(True, color=RULE, lw=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelcolor=INK, length=3, which="both", labelsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
 
 
 def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
@@ -107,12 +112,12 @@ def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
     figure = Figure(figsize=(9.2, 7.2), layout="constrained")
     top, bottom = figure.subplots(2, 1)
     _panel(top, stages, [("mean_image_accuracy", 100, "-"), ("mean_iu", 100, "--")])
-    top.set_ylabel("accuracy, mean IU (%)", color=_INK, fontsize=11)
+    top.set_ylabel("accuracy, mean IU (%)", color=INK, fontsize=11)
     low, high = top.get_ylim()
     top.set_ylim(max(low, -1), min(high, 101))
     _panel(bottom, stages, [("loss", 1, "-")])
-    bottom.set_ylabel("loss", color=_INK, fontsize=11)
-    bottom.set_xlabel("epoch", color=_INK, fontsize=11)
+    bottom.set_ylabel("loss", color=INK, fontsize=11)
+    bottom.set_xlabel("epoch", color=INK, fontsize=11)
     sides = [(rows, side) for rows in stages.values() for side in ("train", "test")]
     if any(loss > 0 for rows, side in sides for loss in _series(rows, side, "loss", 1)):
         bottom.set_yscale("log", nonpositive="mask")
@@ -120,28 +125,32 @@ def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
         bottom.yaxis.set_major_formatter("{x:g}")
         bottom.yaxis.set_minor_formatter("")
     handles = [
-        Line2D([], [], color=_TRAIN, lw=2.4, label="training images"),
-        Line2D([], [], color=_TEST, lw=2.4, label="test images"),
-        Line2D([], [], color=_INK, lw=1.6, label="mean per-image pixel accuracy"),
-        Line2D([], [], color=_INK, lw=1.6, ls="--", label="mean IU"),
+        Line2D([], [], color=TRAIN, lw=2.4, label="training images"),
+        Line2D([], [], color=TEST, lw=2.4, label="test images"),
+        Line2D([], [], color=INK, lw=1.6, label="mean per-image pixel accuracy"),
+        Line2D([], [], color=INK, lw=1.6, ls="--", label="mean IU"),
     ]
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=4, frameon=False, labelcolor=_INK
+        handles=handles, loc="outside upper center", ncols=4, frameon=False, labelcolor=INK
     )
+    label = "Learning curves: accuracy and loss of training and test images by epoch"
+    return svg_element(figure, label)
+
+
+def svg_element(figure: Figure, label: str) -> str:
+    """A figure drawn in INK, RULE, TRAIN and TEST, as ``<svg>`` in the page's colours."""
     buffer = io.StringIO()
     # Fixed ids, and text as text: the page's font, selectable, and a third of the size.
     with mpl.rc_context({"svg.hashsalt": "jaxdl", "svg.fonttype": "none"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
+    svg = "<svg" + buffer.getvalue().split("<svg", 1)[1].strip()
     for colour, name in _CSS_NAMES.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
-    label = "Learning curves: accuracy and loss of training and test images by epoch"
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-class _Notes(list[str]):
+class Notes(list[str]):
     """What a run lacks, to be told on the page."""
 
     def __init__(self, run: Path) -> None:
@@ -182,7 +191,7 @@ def _colours(picture: Image.Image | None) -> UInt8[np.ndarray, "256 3"]:
     return out
 
 
-def _number(value: float | int | None, scale: int = 1, digits: int = 1) -> str:
+def decimal(value: float | int | None, scale: int = 1, digits: int = 1) -> str:
     """A number for a table; a dash for one that is not there."""
     return "\N{EN DASH}" if value is None else f"{scale * value:,.{digits}f}"
 
@@ -197,7 +206,7 @@ _COLUMNS = (  # metric, heading
 )
 
 
-def _results(run: Path, stages: Mapping[str, list[Row]], notes: _Notes) -> list[list[str]]:
+def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[list[str]]:
     """A line of cells for each stage: name, `_COLUMNS`, epochs, seconds, images per second."""
     summary = notes.read(read_json, "summary.json", {})
     table = []
@@ -211,14 +220,14 @@ def _results(run: Path, stages: Mapping[str, list[Row]], notes: _Notes) -> list[
             notes.append(f"{STAGES[stage]} predicts hardly anything but background")
         table.append(
             [STAGES[stage]]
-            + [_number(found.get(name), 100, 2) for name, _ in _COLUMNS]
-            + [str(rows[-1].get("epoch", len(rows))), _number(seconds)]
-            + [_number(median(speeds) if speeds else None)]
+            + [decimal(found.get(name), 100, 2) for name, _ in _COLUMNS]
+            + [str(rows[-1].get("epoch", len(rows))), decimal(seconds)]
+            + [decimal(median(speeds) if speeds else None)]
         )
     return table
 
 
-def _pictures(stages: Sequence[str], notes: _Notes) -> tuple[list[list[dict[str, Any]]], Any]:
+def _pictures(stages: Sequence[str], notes: Notes) -> tuple[list[list[dict[str, Any]]], Any]:
     """For each test picture its cells (picture, description, text, best); the classes' colours."""
     samples = notes.read(read_json, "samples/samples.json", [])
     scores = {s: notes.read(read_json, f"{s}/samples/accuracy.json", {}) for s in stages}
@@ -241,7 +250,7 @@ def _pictures(stages: Sequence[str], notes: _Notes) -> tuple[list[list[dict[str,
                     uri = jpeg_uri(overlay(photo, np.array(layer), colours))
                 else:
                     notes.append(f"{title} of {name}: its size is not that of the photo")
-            text = "" if stage == "truth" else f"{_number(known.get(stage), 100)} %"
+            text = "" if stage == "truth" else f"{decimal(known.get(stage), 100)} %"
             cells.append({"uri": uri, "alt": f"{title}, {name}", "text": text})
             cells[-1]["best"] = best is not None and known.get(stage) == best
         rows.append(cells)
@@ -255,14 +264,14 @@ def _class_table(stages: Mapping[str, list[Row]], names: Sequence[str]) -> list[
     names = [*names, *(f"class {number}" for number in range(len(names), count))]
     lines = itertools.islice(itertools.zip_longest(*columns), count)
     return [
-        {"name": name, "cells": [{"iu": iu, "text": _number(iu, 100)} for iu in line]}
+        {"name": name, "cells": [{"iu": iu, "text": decimal(iu, 100)} for iu in line]}
         for name, line in zip(names, lines, strict=False)
     ]
 
 
 def fcn_section(run: Path) -> tuple[str, str]:
     """Title and HTML of an FCN run folder, whichever stages it has by now."""
-    notes = _Notes(run)
+    notes = Notes(run)
     record = notes.read(read_json, "run.json", {})
     found = [stage for stage in STAGES if (run / stage).is_dir()]
     rows = {stage: notes.read(read_rows, f"{stage}/metrics.jsonl", []) for stage in found}

@@ -59,16 +59,13 @@ def negative_sampling_loss(
     return jnp.where(valid, loss, 0.0)
 
 
-def full_softmax_loss(
-    x: Float[Array, "b d"], table: Float[Array, "v d"], target: Int[Array, " b"], chunk: int = 4096
+def log_normaliser(
+    x: Float[Array, "b d"], table: Float[Array, "v d"], chunk: int = 4096
 ) -> Float[Array, " b"]:
-    """``log sum_v exp(x . w_v) - x . w_target`` over the whole vocabulary, each example's loss.
+    """``log sum_v exp(x . w_v)`` over the whole vocabulary.
 
-    The normaliser is gathered over `chunk` words at a time, forwards and in the gradient (which
-    computes the scores again), so that b x v scores never lie in memory. A negative target is
-    ignored: loss 0.
-
-    Source: the seed's first word2vec post (the softmax over all words).
+    Gathered over `chunk` words at a time, forwards and in the gradient (which computes the scores
+    again), so that b x v scores never lie in memory.
     """
     words, width = table.shape
     chunk = min(chunk, words)
@@ -88,5 +85,18 @@ def full_softmax_loss(
 
     start = jnp.full(x.shape[:1], -jnp.inf, x.dtype), jnp.zeros(x.shape[:1], x.dtype)
     (top, total), _ = lax.scan(add, start, (rows, used))
+    return jnp.log(total) + top
+
+
+def full_softmax_loss(
+    x: Float[Array, "b d"], table: Float[Array, "v d"], target: Int[Array, " b"], chunk: int = 4096
+) -> Float[Array, " b"]:
+    """``log sum_v exp(x . w_v) - x . w_target`` over the whole vocabulary, each example's loss.
+
+    The normaliser is `log_normaliser`'s, `chunk` words at a time. A negative target is ignored:
+    loss 0.
+
+    Source: the seed's first word2vec post (the softmax over all words).
+    """
     score = (x * table[jnp.maximum(target, 0)]).sum(-1)
-    return jnp.where(target >= 0, jnp.log(total) + top - score, 0.0)
+    return jnp.where(target >= 0, log_normaliser(x, table, chunk) - score, 0.0)

@@ -9,7 +9,7 @@ cleanly on SIGTERM. Everything that training continues from is in the arrays it 
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -185,13 +185,13 @@ def fit(
     *,
     rate: Callable[[int], float],
     steps: int,
-    epoch_steps: int,
+    ends: Callable[[int], bool],
     end_epoch: Callable[[int, TrainState, Any], Any],
     zero: Callable[[], Any],
     save: Callable[[int, TrainState, Any, Any], None],
     stop: threading.Event,
     show: Callable[[int, float], None],
-    ids: Callable[[int], Sequence[str]],
+    inputs: Callable[[int], str],
 ) -> TrainState:
     """Train from ``state.step`` to `steps`.
 
@@ -202,13 +202,13 @@ def fit(
         batches: batch ``state.step`` and those after it, in order.
         rate: learning rate of a step.
         steps: where to end.
-        epoch_steps: an epoch ends after each multiple of it, and at the end.
+        ends: whether an epoch ends when so many steps are done; the last step ends one anyway.
         end_epoch: ``end_epoch(step, state, totals) -> metrics``: evaluates and records.
         zero: totals of a new epoch.
         save: ``save(step, state, totals, metrics)``; metrics is None in mid-epoch.
         stop: when set, the loop saves and raises `Stopped`.
         show: ``show(step, loss)`` after each step, one step late.
-        ids: names of the inputs of a step, for the error message.
+        inputs: names the inputs of a step, for the error message.
 
     Raises:
         TrainingError: a loss was not finite; names the step and its inputs. Nothing is saved.
@@ -224,10 +224,9 @@ def fit(
         n, on_device = waiting
         waiting, loss = None, float(np.asarray(on_device))
         if not math.isfinite(loss):
-            names = ", ".join(ids(n))
             raise TrainingError(
-                f"loss {loss} at step {n}, images {names}: stopped; the last checkpoint is sound. "
-                "Lower the learning rate, set --clip-norm, or look at these images"
+                f"loss {loss} at step {n}, {inputs(n)}: stopped; the last checkpoint is sound. "
+                "Lower the learning rate (--help lists it), or look at these inputs"
             )
         show(n + 1, loss)
 
@@ -236,7 +235,7 @@ def fit(
         settle()
         waiting = n, loss
         done = n + 1
-        if done % epoch_steps == 0 or done == steps:
+        if ends(done) or done == steps:
             settle()
             metrics = end_epoch(done, state, totals)
             totals = zero()

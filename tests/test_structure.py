@@ -15,11 +15,14 @@ ORDER = (
     ("models",),
     ("sampling",),
     ("losses", "metrics"),
+    ("objectives",),
+    ("wordstream",),
     ("train",),
-    ("segmentation", "skipgram"),
+    ("embedding", "forecast", "segmentation"),
     ("checkpoint", "vectors", "weights"),
     ("report",),
     ("figures",),
+    ("wordfigures",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -135,13 +135,13 @@ class Run:
             iter(range(start, len(self.losses))),
             rate=lambda n: 0.1,
             steps=len(self.losses),
-            epoch_steps=3,
+            ends=lambda done: done % 3 == 0,
             end_epoch=end_epoch,
             zero=lambda: 0,
             save=lambda done, state, totals, metrics: self.saved.append((done, totals, metrics)),
             stop=self.stop,
             show=lambda done, loss: self.shown.append((done, loss)),
-            ids=lambda n: [f"image{n}"],
+            inputs=lambda n: f"images image{n}",
         )
 
 

@@ -1,16 +1,21 @@
-"""word2vec's two tables, and the loss of a block of neighbouring tokens from the tables' rows.
+"""word2vec's two tables, which pairs of a block of tokens count, and the loss of its pairs.
 
-A block holds T centres and the T + 2w tokens around them. It is cut into groups of L centres; a
-group shares K negatives, and its positives are a band of an L x (L + 2w) product. So a step is a
-few batched matrix products on rows that were gathered once, instead of one small product for each
-pair: about a sixth of the bytes, and the same expectation as k negatives drawn for each pair.
+A block holds T tokens with w more on each side, cut into groups of L. A group's L inner tokens are
+scored against its ``S = L + 2w`` outer tokens (its own and those around), of which a band counts,
+and against K negatives that the group shares: one batched L x (S + K) matrix product on rows that
+were gathered once, instead of a small product for each pair. The expectation is that of k negatives
+drawn for each pair.
 
-Orientation says which table sees which word:
+Orientation says which table sees which word of a (centre, context) pair:
 
 - ``center``: the formula's: the centre's vector from the input table, the context's (and the
   negatives) from the output table.
 - ``context``: that of Chainer, word2vec.c and gensim: the context word's vector from the input
   table, the centre (and the negatives) from the output table.
+
+Inner tokens are always the inputs of skip-gram, so orientation only says whose reach decides
+whether a pair counts: the inner token's (``center``) or the outer token's (``context``). With a
+fixed window both are the same program.
 
 Source: Mikolov et al. 2013; the seed's posts on word2vec. Shared negatives: Ji et al. 2016.
 """
@@ -23,6 +28,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 Orientation = Literal["center", "context"]
+
+EXACT = lax.Precision.HIGHEST
 
 
 class Tables(NamedTuple):
@@ -38,91 +45,95 @@ def init_tables(key: Key[Array, ""], words: int, width: int) -> Tables:
     return Tables(inputs, jnp.zeros((words, width)))
 
 
+def spread(tokens: Array, group: int, window: int) -> Array:
+    """(T + 2w, ...) to (T / L, L + 2w, ...): each group's tokens with those around them."""
+    groups = (tokens.shape[0] - 2 * window) // group
+    place = jnp.arange(groups)[:, None] * group + jnp.arange(group + 2 * window)[None, :]
+    return tokens[place]
+
+
 def positive_pairs(
-    sentences: Int[Array, " t2w"], reach: Int[Array, " t"], group: int, window: int
+    sentences: Int[Array, " t2w"],
+    reach: Int[Array, " t2w"],
+    *,
+    group: int,
+    window: int,
+    orientation: Orientation,
 ) -> Bool[Array, "g l s"]:
-    """Which (centre, context) pairs of a block count: a band of each group's product.
+    """Which (inner, outer) pairs of a block count: a band of each group's product.
 
     Args:
         sentences: sentence number of the block's tokens with `window` more on each side; negative
             where there is no token.
-        reach: how far each centre looks, 1..window.
-        group: centres in a group, at least 2 * window; divides the block.
+        reach: how far each of them looks as a centre, 1..window.
+        group: inner tokens in a group; divides the block.
         window: the farthest reach.
+        orientation: the inner tokens are the centres (``center``) or the contexts.
     """
-    centres = sentences[window : len(sentences) - window].reshape(-1, group)
+    size = len(sentences) - 2 * window
+    own = sentences[window : window + size].reshape(-1, group)
+    if orientation == "center":
+        far = reach[window : window + size].reshape(-1, group)[:, :, None]
+    else:
+        far = spread(reach, group, window)[:, None, :]
     distance = jnp.arange(group + 2 * window)[None, :] - window - jnp.arange(group)[:, None]
-    near = jnp.abs(distance)[None] <= reach.reshape(-1, group)[:, :, None]
-    around = slabs(sentences[:, None], group, window)[:, :, 0]
-    same = around[:, None, :] == centres[:, :, None]
-    return near & same & (centres >= 0)[:, :, None] & (distance != 0)[None]
+    near = jnp.abs(distance)[None] <= far
+    same = spread(sentences, group, window)[:, None, :] == own[:, :, None]
+    return near & same & (own >= 0)[:, :, None] & (distance != 0)[None]
 
 
-def slabs(rows: Array, group: int, window: int) -> Array:
-    """(T + 2w, D) to (T / L, L + 2w, D): each group's tokens with their surroundings.
+@jax.custom_vjp
+def pair_loss(
+    inner: Float[Array, "g l d"],
+    outer: Float[Array, "g m d"],
+    positive: Float[Array, "g l m"],
+    weights: Float[Array, "g l m"],
+) -> Float[Array, ""]:
+    """``sum weights * softplus(s) - positive * s`` over the scores ``s = inner . outer``.
 
-    By concatenation, so that the gradient is two additions and no scatter.
+    A positive pair weighs 1 in both, which is ``-log sigmoid(s)``; a negative weighs in `weights`
+    alone, ``-log sigmoid(-s)`` for each draw. Differentiable in the rows.
     """
-    count = (rows.shape[0] - 2 * window) // group
-    inner = rows[: count * group].reshape(count, group, -1)
-    rest = jnp.pad(rows[group:], ((0, group - 2 * window), (0, 0)))
-    return jnp.concatenate([inner, rest.reshape(count, group, -1)[:, : 2 * window]], axis=1)
+    score = _scores(inner, outer)
+    return (weights * _softplus(score) - positive * score).sum()
 
 
-def negative_weights(
-    pairs: Bool[Array, "g l s"],
-    negatives: Int[Array, "g k"],
-    targets: Int[Array, "g n"],
-    *,
-    each: float,
-    orientation: Orientation,
-    masked: bool,
-) -> Float[Array, "g i k"]:
-    """Weight of each shared negative at each input token: its pairs' number times `each`.
-
-    Args:
-        pairs: see `positive_pairs`.
-        negatives: words that the group shares.
-        targets: the words that pairs predict: (G, L + 2w) contexts or (G, L) centres.
-        each: k / K, negatives wanted for a pair over negatives shared.
-        orientation: the input tokens are the centres (``center``) or those around (``context``).
-        masked: leave a negative out of the pairs whose target it is (word2vec.c); Chainer does not.
-    """
-    by_input = pairs if orientation == "center" else pairs.swapaxes(1, 2)
-    by_input = by_input.astype(float)
-    count = by_input.sum(-1)[:, :, None]
-    if not masked:
-        return each * jnp.broadcast_to(count, (*count.shape[:2], negatives.shape[1]))
-    same = (targets[:, :, None] == negatives[:, None, :]).astype(float)
-    return each * (count - jnp.einsum("git,gtk->gik", by_input, same))
-
-
-def block_loss(
-    centres: Float[Array, "t d"],
-    around: Float[Array, "t2w d"],
-    negatives: Float[Array, "g k d"],
-    pairs: Bool[Array, "g l s"],
-    weights: Float[Array, "g i k"],
-    *,
-    window: int,
-    orientation: Orientation,
+def pair_sums(
+    inner: Float[Array, "g l d"],
+    outer: Float[Array, "g m d"],
+    positive: Float[Array, "g l m"],
+    weights: Float[Array, "g l m"],
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Negative sampling loss summed over a block's pairs: (positive part, negative part).
+    """`pair_loss` in its two parts, of the positives and of the negatives."""
+    score = _scores(inner, outer)
+    each = _softplus(score)
+    return (positive * (each - score)).sum(), ((weights - positive) * each).sum()
 
-    Args:
-        centres: the centres' rows, of the input table (``center``) or the output table.
-        around: the rows of the block's tokens with their surroundings, of the other table.
-        negatives: output rows of each group's negatives.
-        pairs: see `positive_pairs`.
-        weights: see `negative_weights`.
-        window: tokens on each side of the block.
-        orientation: which side meets the negatives.
-    """
-    group = pairs.shape[1]
-    inner, outer = centres.reshape(-1, group, centres.shape[-1]), slabs(around, group, window)
-    exact = lax.Precision.HIGHEST
-    score = jnp.einsum("gld,gsd->gls", inner, outer, precision=exact)
-    side = inner if orientation == "center" else outer
-    against = jnp.einsum("gid,gkd->gik", side, negatives, precision=exact)
-    positive = jnp.where(pairs, jax.nn.softplus(-score), 0.0).sum()
-    return positive, (weights * jax.nn.softplus(against)).sum()
+
+def _scores(inner, outer):
+    return jnp.einsum("gld,gmd->glm", inner, outer, precision=EXACT)
+
+
+def _softplus(x):
+    # jax.nn.softplus also minds infinities, which costs it five times the time.
+    return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
+
+
+def _forward(inner, outer, positive, weights):
+    # The gradient by the scores in one pass; the loss itself is dropped where nobody asks for it.
+    score = _scores(inner, outer)
+    slope = weights * jax.nn.sigmoid(score) - positive
+    return (weights * _softplus(score) - positive * score).sum(), (inner, outer, slope)
+
+
+def _backward(kept, cotangent):
+    inner, outer, slope = kept
+    slope = cotangent * slope
+    # XLA's CPU product of a transposed first factor takes twice the time; hence the barrier.
+    turned = lax.optimization_barrier(slope.swapaxes(1, 2))
+    by_inner = jnp.einsum("glm,gmd->gld", slope, outer, precision=EXACT)
+    by_outer = jnp.einsum("gml,gld->gmd", turned, inner, precision=EXACT)
+    return by_inner, by_outer, None, None
+
+
+pair_loss.defvjp(_forward, _backward)

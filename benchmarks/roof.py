@@ -1,0 +1,89 @@
+"""What the machine can do, and what a skip-gram step asks of it.
+
+`python -m benchmarks.roof` prints the rates with as many threads as the environment gives BLAS.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.process import ROOT, own_choice
+
+_THREADS = "OPENBLAS_NUM_THREADS"
+_FLOAT = 4  # bytes
+
+
+class Rates(NamedTuple):
+    """Float32 matrix product, and copying, where reading and writing both count; per second."""
+
+    flops: float
+    bytes: float
+
+
+class Step(NamedTuple):
+    """Shape of a step in context orientation, `jaxdl.skipgram.train_blocks`'s defaults."""
+
+    width: int = 100
+    window: int = 5
+    size: int = 1024
+    group: int = 32
+    shared: int = 32
+
+    def flops(self) -> float:
+        """For a word: scores of a group and their two gradients, as matrix products.
+
+        L x (L + 2w) x D for the positives, of which the band that counts is a part, and
+        (L + 2w) x K x D for the negatives.
+        """
+        around = self.group + 2 * self.window
+        products = self.group * around + around * self.shared
+        return 3 * 2 * products * self.width / self.group
+
+    def bytes(self) -> float:
+        """For a word: each row is read by the gather, then read and written by the update.
+
+        Rows of a block: the tokens around in one table, centres and negatives in the other.
+        """
+        negatives = self.size // self.group * self.shared
+        rows = (self.size + 2 * self.window) + (self.size + negatives)
+        return 3 * rows * self.width * _FLOAT / self.size
+
+
+def _best(call: Callable[[], object]) -> float:
+    """Seconds of the fastest call in about a second: a roof is what can be had."""
+    best, end = float("inf"), time.perf_counter() + 1
+    while (start := time.perf_counter()) < end:
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def rates(threads: int) -> Rates:
+    """Of this process."""
+    side, size = 1024, 1 << 25  # 4 MiB and 128 MiB an array
+    a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
+    product = _best(lambda: np.matmul(a, b, out=c))
+    source, target = (np.ones(size, np.float32).reshape(threads, -1) for _ in range(2))
+    with ThreadPoolExecutor(threads) as pool:
+        copy = _best(lambda: list(pool.map(np.copyto, target, source)))
+    return Rates(2 * side**3 / product, 2 * size * _FLOAT / copy)
+
+
+def measure_rates(threads: int) -> Rates:
+    """In a process of its own: BLAS reads the number of its threads once."""
+    names = (_THREADS, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = own_choice(os.environ) | dict.fromkeys(names, str(threads))
+    command = [sys.executable, "-m", "benchmarks.roof"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    return Rates(*json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    print(json.dumps(rates(int(os.environ.get(_THREADS, "1")))))

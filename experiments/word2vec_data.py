@@ -1,0 +1,234 @@
+"""The word2vec experiment's text: vocabulary, parts, and the blocks of each step, run ahead."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import wordstream
+from jaxdl.data.corpus import Corpus, encode
+from jaxdl.data.docstrings import write_docstrings
+from jaxdl.errors import InputError
+from jaxdl.models.huffman import HuffmanTree, huffman_tree
+from jaxdl.objectives import Objective
+from jaxdl.sampling import UnigramTable, unigram_table
+
+if TYPE_CHECKING:
+    from experiments.command import Bar
+    from experiments.word2vec import Config
+
+PART = 1 << 24  # tokens that lie on the device at once
+DISPATCH = 200  # blocks of a dispatch, about
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words by falling count, and the row of each of the corpus' words."""
+
+    words: tuple[str, ...]
+    counts: np.ndarray  # int64
+    rows: np.ndarray  # int32: row of each word of the corpus
+
+
+def open_corpus(cfg: "Config", bar: "Bar") -> Corpus:
+    """The text encoded, made once and found again."""
+    files = cfg.extend or cfg.corpus
+    if not files:
+        with bar.task("embedded text") as progress:
+            files = (write_docstrings(cfg.data_dir / "docstrings.txt", progress),)
+    with bar.task("encoding") as progress:
+        return encode(
+            files,
+            cfg.data_dir / "corpora",
+            tokens=cfg.tokens,
+            min_count=cfg.min_count,
+            max_vocab=cfg.max_vocab,
+            progress=progress,
+        )
+
+
+def vocabulary_of(corpus: Corpus) -> Vocabulary:
+    """The corpus' own."""
+    rows = np.arange(len(corpus.words), dtype=np.int32)
+    return Vocabulary(corpus.words, np.asarray(corpus.counts), rows)
+
+
+def joined(corpus: Corpus, words: tuple[str, ...], counts: np.ndarray) -> Vocabulary:
+    """The words of an earlier run and those of a new text, with their counts added."""
+    place = {word: row for row, word in enumerate(words)}
+    new = [word for word in corpus.words if word not in place]
+    place |= {word: len(words) + n for n, word in enumerate(new)}
+    at = np.array([place[word] for word in corpus.words])
+    total = np.concatenate([counts, np.zeros(len(new), np.int64)])
+    total[at] += corpus.counts
+    order = np.argsort(-total, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    every = (*words, *new)
+    return Vocabulary(tuple(every[i] for i in order), total[order], rank[at].astype(np.int32))
+
+
+def read_vocabulary(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Words and counts of a run's vocabulary.txt."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        words, counts = zip(*(line.rsplit("\t", 1) for line in lines), strict=True)
+        return words, np.array([int(count) for count in counts])
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no vocabulary of a finished run ({error})") from error
+
+
+class Batches:
+    """The steps of a run by number: step n is a dispatch of blocks of a part of an epoch.
+
+    Everything follows from (seed, n), so that a run resumes at any step. The text lies on the
+    second device where there is one: it subsamples and prepares the next step while the first
+    device trains on this one.
+    """
+
+    def __init__(self, cfg: "Config", corpus: Corpus, vocabulary: Vocabulary) -> None:
+        self.cfg, self.corpus, self.vocabulary = cfg, corpus, vocabulary
+        self.objective = Objective(
+            loss=cfg.loss,
+            architecture=cfg.architecture,
+            orientation=cfg.orientation,
+            window=cfg.window,
+            group=cfg.group,
+            shared=cfg.shared,
+            negatives=cfg.negatives,
+            masked=cfg.masked,
+        )
+        devices = jax.local_devices()
+        self.trains, self.prepares = devices[0], devices[-1]
+        keep = wordstream.keep_probability(vocabulary.counts, cfg.subsample)
+        self.ids, self.starts = corpus.ids, np.asarray(corpus.sentences)
+        count = len(self.ids)
+        self.every = max(20, count // cfg.held_out) if cfg.held_out else 0
+        if len(self.starts) - 1 < self.every:
+            self.every = 0
+        sizes = []
+        for part in range(-(-count // PART)):
+            some = self.ids[part * PART : (part + 1) * PART]
+            chance = keep[vocabulary.rows[some]]
+            # Six deviations above the mean: no token is left over in practice.
+            sizes.append(chance.sum() + 6 * np.sqrt((chance * (1 - chance)).sum()))
+        blocks = np.ceil(np.array(sizes) / cfg.block)
+        self.kept = float(sum(sizes))
+        self.blocks = int(np.max(np.ceil(blocks / np.ceil(blocks / DISPATCH))))
+        ends = np.cumsum(np.ceil(blocks / self.blocks).astype(int))
+        self.ends, self.per_epoch = ends, int(ends[-1])
+        with jax.default_device(self.prepares):
+            self.keep = jnp.asarray(keep, jnp.float32)
+            self.table: UnigramTable = unigram_table(vocabulary.counts, cfg.power)
+            self.tree: HuffmanTree | None = None
+            if cfg.loss == "hierarchical-softmax":
+                self.tree = huffman_tree(vocabulary.counts)
+
+    @property
+    def steps(self) -> int:
+        return self.per_epoch * self.cfg.epochs
+
+    def place(self, n: int) -> tuple[int, int, int]:
+        """Epoch, part and number within the part of step n, all from 0."""
+        epoch, within = divmod(n, self.per_epoch)
+        part = int(np.searchsorted(self.ends, within, side="right"))
+        return epoch, part, within - (int(self.ends[part - 1]) if part else 0)
+
+    def describe(self, n: int) -> str:
+        """Where in the text a step is, for an error message."""
+        epoch, part, within = self.place(n)
+        share = within / int(np.diff(self.ends, prepend=0)[part])
+        at = (part + share) * PART if len(self.ends) > 1 else share * len(self.ids)
+        return f"epoch {epoch + 1}, near token {at:,.0f}"
+
+    def _part(self, part: int) -> tuple[jax.Array, jax.Array]:
+        """Token rows and sentence numbers of a part; held-out sentences are negative."""
+        begin, end = part * PART, min((part + 1) * PART, len(self.ids))
+        ids = self.vocabulary.rows[self.ids[begin:end]]
+        first = int(np.searchsorted(self.starts, begin, side="right")) - 1
+        last = int(np.searchsorted(self.starts, end, side="left"))
+        lengths = np.diff(np.clip(self.starts[first : last + 1], begin, end))
+        numbers = np.arange(first, last, dtype=np.int32)
+        if self.every:
+            numbers[numbers % self.every == self.every // 2] = -1
+        sentences = np.repeat(numbers, lengths)
+        if len(self.ends) > 1:  # one shape for all parts, so that one program does
+            ids = np.pad(ids, (0, PART - len(ids)))
+            sentences = np.pad(sentences, (0, PART - len(sentences)), constant_values=-1)
+        return jax.device_put((ids, sentences), self.prepares)
+
+    def run_ahead(self, first: int) -> Iterator[wordstream.Prepared]:
+        """The prepared blocks of step `first` and those after it, on the training device."""
+        cfg, held, current, stream = self.cfg, (-1, None), None, None
+        root = jax.device_put(jax.random.key(cfg.seed), self.prepares)
+        for n in range(first, self.steps):
+            epoch, part, within = self.place(n)
+            key = jax.random.fold_in(root, epoch * len(self.ends) + part)
+            if current != (epoch, part):
+                if held[0] != part:
+                    held = part, self._part(part)
+                assert held[1] is not None
+                stream = wordstream.subsample(
+                    *(jax.random.fold_in(key, 0), *held[1], self.keep),
+                    window=cfg.window,
+                    shrink=cfg.shrink,
+                    size=cfg.block,
+                )
+                current = epoch, part
+            assert stream is not None
+            with jax.default_device(self.prepares):
+                prepared = wordstream.prepare(
+                    *(stream, self.table, self.tree),
+                    jax.random.fold_in(key, 1),
+                    jnp.asarray(within * self.blocks),
+                    objective=self.objective,
+                    blocks=self.blocks,
+                    size=cfg.block,
+                    cap=cfg.cap or None,
+                )
+            yield jax.device_put(prepared, self.trains)
+
+    @cached_property
+    def held_out(self) -> wordstream.Prepared | None:
+        """The held-out sentences, subsampled and prepared with a key of their own."""
+        if not self.every:
+            return None
+        cfg = self.cfg
+        most = min(cfg.held_out, 2000 if cfg.loss == "full-softmax" else cfg.held_out)
+        chosen = range(self.every // 2, len(self.starts) - 1, self.every)
+        parts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in chosen]
+        ids = self.vocabulary.rows[np.concatenate(parts)][:most]
+        sentences = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])[:most]
+        key = jax.random.key(0)  # the same for all seeds
+        with jax.default_device(self.prepares):
+            stream = wordstream.subsample(
+                *(key, jnp.asarray(ids), jnp.asarray(sentences), self.keep),
+                window=cfg.window,
+                shrink=cfg.shrink,
+                size=cfg.block,
+            )
+            prepared = wordstream.prepare(
+                *(stream, self.table, self.tree, jax.random.key(1), jnp.asarray(0)),
+                objective=self.objective,
+                blocks=-(-len(ids) // cfg.block),
+                size=cfg.block,
+                cap=None,
+            )
+        return jax.device_put(prepared, self.trains)
+
+    def corpus_record(self, seconds: float) -> dict[str, Any]:
+        """What the run's record and report say of the text."""
+        files = [path.name for path in (self.cfg.extend or self.cfg.corpus)]
+        return {
+            "files": files or ["docstrings of the installed packages"],
+            "raw_words": int(self.corpus.raw_tokens),
+            "kept_words": len(self.ids),
+            "vocabulary": len(self.vocabulary.words),
+            "sentences": len(self.starts) - 1,
+            "seconds": seconds,
+        }

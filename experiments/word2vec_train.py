@@ -1,0 +1,310 @@
+"""The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.word2vec_data import (
+    Batches,
+    Vocabulary,
+    joined,
+    open_corpus,
+    read_vocabulary,
+    vocabulary_of,
+)
+from jaxdl import checkpoint, embedding, report, train
+from jaxdl.errors import InputError
+from jaxdl.models.word2vec import Tables, init_tables
+from jaxdl.objectives import Sums
+from jaxdl.vectors import Vectors, save_binary
+from jaxdl.wordfigures import word2vec_section, word_map
+
+if TYPE_CHECKING:
+    from experiments.command import Bar
+    from experiments.word2vec import Config
+
+MAP_WORDS = 400
+NEIGHBOURS = 8
+
+
+def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs | None:
+    """The dense optimiser, or None for sparse SGD. The full softmax moves every row: dense."""
+    if cfg.optimizer == "adam":
+        return optax.with_extra_args_support(optax.inject_hyperparams(optax.adam)(0.0))
+    if cfg.optimizer == "momentum":
+        return train.momentum_sgd(momentum=cfg.momentum)
+    return train.momentum_sgd(momentum=0.0) if cfg.loss == "full-softmax" else None
+
+
+def start_tables(cfg: "Config", vocabulary: Vocabulary) -> Tables:
+    """A random start, with the rows of --start-from where it knows the word."""
+    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.width)
+    if cfg.start_from is None:
+        return tables
+    params, meta, _ = checkpoint.load_params(cfg.start_from / "checkpoints")
+    words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
+    if meta["width"] != cfg.width or meta["loss"] != cfg.loss:
+        raise InputError(
+            f"{cfg.start_from}: has vectors of width {meta['width']} for {meta['loss']}; "
+            f"use --width {meta['width']} --loss {meta['loss']}"
+        )
+    place = {word: row for row, word in enumerate(words)}
+    known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
+    here, there = (np.array(side) for side in zip(*known, strict=True))
+    return Tables(
+        tables.inputs.at[here].set(params["inputs"][there]),
+        tables.outputs.at[here].set(params["outputs"][there]),
+    )
+
+
+def make_step(cfg: "Config", batches: Batches) -> Callable[..., Any]:
+    """The step of `train.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
+    optimizer = optimizer_of(cfg)
+    tree = jax.device_put(batches.tree, batches.trains)
+    fall = (cfg.learning_rate - cfg.last_rate) / (batches.steps * batches.blocks)
+    slope = jnp.asarray(fall, jnp.float32)
+    options: dict[str, Any] = {"objective": batches.objective}
+    # A GPU adds the rows of a repeated word one after another: sum them first.
+    sum_first = jax.default_backend() != "cpu"
+
+    def step(state, totals, prepared, rate):
+        tables, rate = Tables(**state.params), jnp.asarray(rate, jnp.float32)
+        if optimizer is None:
+            tables, sums = embedding.train_blocks(
+                tables, prepared, tree, rate, slope, sum_first=sum_first, **options
+            )
+            opt_state = state.opt_state
+        else:
+            tables, opt_state, sums = embedding.train_dense(
+                *(tables, state.opt_state, prepared, tree, rate, slope),
+                optimizer=optimizer,
+                **options,
+            )
+        totals, loss = _add(totals, sums)
+        return train.TrainState(state.step + 1, tables._asdict(), opt_state), totals, loss
+
+    return step
+
+
+@jax.jit
+def _add(totals: Sums, sums: Sums) -> tuple[Sums, jax.Array]:
+    loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
+    return jax.tree.map(jnp.add, totals, sums), loss
+
+
+def evaluate(cfg: "Config", vocabulary: Vocabulary, inputs: jax.Array) -> dict[str, Any]:
+    """The scores of every --word-pairs and --analogies file."""
+    if not cfg.word_pairs and not cfg.analogies:
+        return {}
+    vectors = Vectors(vocabulary.words, np.asarray(inputs))
+    found: dict[str, Any] = {}
+    for path in cfg.word_pairs:
+        pairs = vectors.evaluate_word_pairs(path)
+        every = round(pairs.pairs / max(1e-9, 1 - pairs.oov / 100))
+        scores = {"score": pairs.spearman, "pearson": pairs.pearson}
+        found[path.name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
+    for path in cfg.analogies:
+        answers = vectors.evaluate_analogies(path)
+        found[path.name] = {
+            "kind": "analogies",
+            "score": answers.total.accuracy,
+            "used": answers.total.asked,
+            "all": round(answers.total.asked / max(1e-9, 1 - answers.oov / 100)),
+        }
+    return found
+
+
+def chosen_words(cfg: "Config", vocabulary: Vocabulary) -> list[str]:
+    """--words that are there, or a dozen spread over the more frequent ones."""
+    known = set(vocabulary.words)
+    if cfg.words:
+        return [word for word in cfg.words if word in known]
+    long = [word for word in vocabulary.words[50:5000] if len(word) > 3] or vocabulary.words[:12]
+    places = np.unique(np.geomspace(1, len(long), 12).astype(int)) - 1
+    return [long[place] for place in places]
+
+
+def write_results(cfg: "Config", vocabulary: Vocabulary, inputs: np.ndarray) -> None:
+    """vectors.bin, and what the report shows of them."""
+    vectors = Vectors(vocabulary.words, inputs)
+    save_binary(cfg.out / "vectors.bin", vectors)
+    counts = dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True))
+    shown = [
+        {"word": w, "count": counts[w], "neighbours": vectors.most_similar(w, topn=NEIGHBOURS)}
+        for w in chosen_words(cfg, vocabulary)
+    ]
+    report.write_json(cfg.out / "neighbours.json", {"words": shown})
+    words = vocabulary.words[:MAP_WORDS]
+    drawn = word_map(words, inputs[:MAP_WORDS], cfg.seed)
+    drawn["counts"] = vocabulary.counts[:MAP_WORDS].tolist()
+    report.write_json(cfg.out / "map.json", drawn)
+
+
+def train_run(
+    cfg: "Config", config: dict[str, Any], record: dict[str, Any] | None, bar: "Bar"
+) -> dict[str, Any]:
+    """The run from the text to the report, from where it stopped."""
+    began = time.monotonic()
+    corpus = open_corpus(cfg, bar)
+    vocabulary = vocabulary_of(corpus)
+    if cfg.start_from is not None:
+        vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
+    encoding = time.monotonic() - began
+    batches = Batches(cfg, corpus, vocabulary)
+    bar.line(
+        f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
+        f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
+    )
+    if record is None:
+        record = report.run_record("word2vec", config, None)
+        record["corpus"] = batches.corpus_record(encoding)
+        lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
+        text = "".join(f"{word}\t{count}\n" for word, count in lines)
+        report.write_bytes(cfg.out / "vocabulary.txt", text.encode())
+        report.write_json(cfg.out / "run.json", record)
+    state, trained = _fit(cfg, batches, bar)
+    write_results(cfg, vocabulary, np.asarray(state.params["inputs"]))
+    rows = report.read_rows(cfg.out / "metrics.jsonl")
+    last = rows[-1]
+    seconds = sum(row["seconds"] for row in rows)
+    summary = {
+        "word2vec": {
+            "loss": last["train"]["loss"],
+            "heldout_loss": last["heldout"]["loss"],
+            "vocabulary": len(vocabulary.words),
+            "raw_words": int(corpus.raw_tokens),
+            "epochs": cfg.epochs,
+            "raw_words_per_s": corpus.raw_tokens * cfg.epochs / seconds,
+            "words_per_s": batches.kept * cfg.epochs / seconds,
+            "train_seconds": seconds,
+            "encode_seconds": encoding,
+            "evaluation": last["evaluation"],
+            **trained,
+            "seconds": seconds + encoding,
+        }
+    }
+    report.write_json(cfg.out / "summary.json", summary)
+    report.write_page(cfg.out / "report.html", "jaxdl", [word2vec_section(cfg.out)], record)
+    return summary
+
+
+def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState, dict[str, float]]:
+    """Train from the last checkpoint, if there is one, to the end."""
+    per_epoch, steps = batches.per_epoch, batches.steps
+    ends = {round(per_epoch * (n + 1) / cfg.rows) for n in range(cfg.rows * cfg.epochs)}
+    zero = embedding.zero_sums
+    meta = {"width": cfg.width, "loss": cfg.loss, "words": len(batches.vocabulary.words)}
+    optimizer = optimizer_of(cfg)
+    with (
+        checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
+        train.stop_on_signal() as stop,
+    ):
+        params: dict[str, Any] = start_tables(cfg, batches.vocabulary)._asdict()
+        opt_state = () if optimizer is None else optimizer.init(Tables(**params))
+        state = train.TrainState(jnp.zeros((), jnp.int32), params, opt_state)
+        totals = zero()
+        if manager.latest_step() is not None:
+            kept = checkpoint.restore(manager, _kept(state, totals))
+            opt_state = kept.get("opt_state", ())
+            state = train.TrainState(kept["step"], kept["params"], opt_state)
+            totals = kept["totals"]
+            bar.line(f"goes on from step {int(state.step)} of {steps}")
+        state, totals = jax.device_put((state, totals), batches.trains)
+        first = int(state.step)
+        clock = {"row": time.monotonic(), "saved": time.monotonic()}
+        compile_seconds = 0.0
+        words = batches.kept / per_epoch
+        raw = batches.corpus.raw_tokens / per_epoch
+        inner = make_step(cfg, batches)
+        last_end = max([0, *(end for end in ends if end <= first)])
+
+        def step(state, totals, prepared, rate):
+            nonlocal compile_seconds
+            start = time.monotonic()
+            result = inner(state, totals, prepared, rate)
+            if compile_seconds == 0.0:  # the call returns once compiled; the work goes on
+                compile_seconds = time.monotonic() - start
+                clock["row"] += compile_seconds
+            return result
+
+        def end_epoch(done: int, state: train.TrainState, totals: Sums) -> dict[str, Any]:
+            nonlocal last_end
+            jax.block_until_ready(state.params)
+            seconds = time.monotonic() - clock["row"]
+            count = max(1.0, float(totals.count))
+            parts = {"positive": float(totals.positive), "negative": float(totals.negative)}
+            tables = Tables(**state.params)
+            held, pairs = None, 0
+            if batches.held_out is not None:
+                held, pairs = embedding.held_out_loss(
+                    tables, batches.held_out, batches.tree, batches.objective
+                )
+            whole = done % per_epoch == 0
+            trained = done - max(first, last_end)
+            row = {
+                "epoch": done / per_epoch,
+                "train": {
+                    "loss": sum(parts.values()) / count,
+                    **{name: value / count for name, value in parts.items()},
+                    "pairs": count,
+                },
+                "heldout": {"loss": held, "pairs": pairs},
+                "learning_rate": rate(done - 1),
+                "raw_words_per_s": trained * raw / seconds,
+                "words_per_s": trained * words / seconds,
+                "seconds": seconds,
+                "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
+            }
+            recorder.row(done, row)
+            last_end = done
+            if whole:
+                shown = ", ".join(f"{n} {e['score']:.3f}" for n, e in row["evaluation"].items())
+                bar.line(
+                    f"epoch {done // per_epoch}/{cfg.epochs}: loss {row['train']['loss']:.3f}, "
+                    f"held out {'-' if held is None else f'{held:.4f}'}, "
+                    f"{row['raw_words_per_s']:,.0f} words/s{', ' if shown else ''}{shown}"
+                )
+            clock["row"] = time.monotonic()
+            return {"score": -(held if held is not None else row["train"]["loss"]), "whole": whole}
+
+        def save(done: int, state: train.TrainState, totals: Sums, metrics: Any) -> None:
+            soon = time.monotonic() - clock["saved"] < cfg.save_seconds
+            if metrics is not None and not metrics["whole"] and soon:
+                return
+            clock["saved"] = time.monotonic()
+            checkpoint.save(manager, done, _kept(state, totals), meta, metrics)
+
+        def rate(n: int) -> float:
+            return cfg.learning_rate - (cfg.learning_rate - cfg.last_rate) * n / steps
+
+        with (
+            report.Recorder(cfg.out, first) as recorder,
+            bar.training("training", first, steps, per_epoch, raw, "words") as show,
+        ):
+            state = train.fit(
+                step,
+                state,
+                totals,
+                batches.run_ahead(first),
+                rate=rate,
+                steps=steps,
+                ends=lambda done: done in ends,
+                end_epoch=end_epoch,
+                zero=zero,
+                save=save,
+                stop=stop,
+                show=show,
+                inputs=batches.describe,
+            )
+    return state, {"compile_seconds": compile_seconds}
+
+
+def _kept(state: train.TrainState, totals: Sums) -> dict[str, Any]:
+    """What a checkpoint holds; sparse SGD has no state of its own."""
+    kept = {"step": state.step, "params": state.params, "totals": totals._asdict()}
+    return kept if state.opt_state == () else {**kept, "opt_state": state.opt_state}

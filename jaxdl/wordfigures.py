@@ -1,0 +1,300 @@
+"""The word2vec section of the report page: results, curves, a map of the words, neighbours.
+
+As in `jaxdl.figures`, what a run lacks becomes a note on the page.
+"""
+
+import itertools
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from jaxdl.errors import InputError
+from jaxdl.figures import INK, TEST, TRAIN, Notes, decimal, style_axes, svg_element
+from jaxdl.report import flatten, read_json, read_rows, render
+
+T = TypeVar("T")
+Row = dict[str, Any]
+MAP_SIZE = (1040.0, 720.0)  # width and height of the map, in its own units
+_MARGIN, _SMALL, _LARGE = 14.0, 11.0, 21.0  # round the map; font of the rarest, commonest word
+
+
+def word_map(
+    words: Sequence[str], vectors: Float[np.ndarray, "n d"], seed: int
+) -> dict[str, list[Any]]:
+    """The words on a plane, similar ones near each other: t-SNE of their vectors' directions.
+
+    Args:
+        words: n of them, 0 or more.
+        vectors: finite; their lengths do not count.
+        seed: of t-SNE; the same seed gives the same map.
+
+    Returns "words", "x" and "y", n long, in t-SNE's units around 0; ready for JSON.
+    """
+    if not words:
+        return {"words": [], "x": [], "y": []}
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = (vectors / np.where(norms > 0, norms, 1)).astype(np.float64)
+    # t-SNE starts from the two main directions; scikit-learn's own fail on width 1, equal rows.
+    left, spread, _ = np.linalg.svd(unit - unit.mean(0, keepdims=True), full_matrices=False)
+    points = np.zeros((len(words), 2))
+    points[:, : len(spread[:2])] = (left * spread)[:, :2]
+    points /= max(points[:, 0].std(), 1e-9)
+    if len(words) > 5:  # fewer are too few to have neighbours
+        points = _tsne(unit, points, seed)
+    points = points - points.mean(0, keepdims=True)
+    return {"words": list(words), "x": points[:, 0].tolist(), "y": points[:, 1].tolist()}
+
+
+def _tsne(
+    unit: Float[np.ndarray, "n d"], start: Float[np.ndarray, "n 2"], seed: int
+) -> Float[np.ndarray, "n 2"]:
+    """t-SNE by cosine distance, from a start whose spread is 1."""
+    from sklearn.manifold import TSNE  # a second or two to import
+    from threadpoolctl import threadpool_limits
+
+    init: Any = (1e-4 * start).astype(np.float32)  # Any: the type stubs know no array here
+    few = min(30.0, (len(unit) - 1) / 3)
+    tsne: Any = TSNE(metric="cosine", init=init, perplexity=few, random_state=seed)
+    # Threads add up in any order, and a thousand steps make two maps of such a difference.
+    with threadpool_limits(1):
+        return tsne.fit_transform(unit).astype(np.float64)
+
+
+class Label(NamedTuple):
+    """A word on the map, in the map's units: its point, and the box of its text."""
+
+    word: str
+    count: int
+    x: float
+    y: float
+    font: float  # size of the text
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    shown: bool  # else there is a dot at the point, and the box means nothing
+
+
+def _clip(word: str, longest: int = 32) -> str:
+    """A word fit to be shown: cut, and what has no shape or turns the text around made visible."""
+    cut = word if len(word) <= longest else f"{word[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+    joiners = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # part of some words
+    return "".join(c if c.isprintable() or c in joiners else "\ufffd" for c in cut)
+
+
+def _width(text: str) -> float:
+    """About the width of a text in a sans-serif font, rather over than under; in font sizes."""
+    width = 0.0
+    for letter in text:
+        if unicodedata.east_asian_width(letter) in "WF":
+            width += 1.05
+        elif not unicodedata.combining(letter):
+            width += 0.95 if letter in "mwMW@%" else 0.75 if letter.isupper() else 0.6
+    return width
+
+
+def _fill(values: Sequence[float], length: float) -> list[float]:
+    """Coordinates moved and scaled to fill a side of the map; its middle if all are equal."""
+    low, high = min(values), max(values)
+    if high == low:
+        return [length / 2] * len(values)
+    scale = (length - 2 * _MARGIN) / (high - low)
+    return [_MARGIN + scale * (value - low) for value in values]
+
+
+def place_labels(
+    words: Sequence[str], x: Sequence[float], y: Sequence[float], counts: Sequence[int]
+) -> list[Label]:
+    """Where each word goes on a map of MAP_SIZE: commonest first, and no two texts overlap.
+
+    A text touches its point, and lies upon it if it can; a word without room is not shown.
+    """
+    if not words:
+        return []
+    sizes = [math.log1p(max(count, 0)) for count in counts]
+    low, span = min(sizes), max(max(sizes) - min(sizes), 1e-9)
+    points = list(zip(_fill(x, MAP_SIZE[0]), _fill(y, MAP_SIZE[1]), strict=True))
+    taken = np.empty((0, 4))  # left, top, right, bottom
+    labels = []
+    for n in sorted(range(len(words)), key=lambda n: -counts[n]):
+        word, (at_x, at_y) = _clip(words[n], 24), points[n]
+        font = _SMALL + (_LARGE - _SMALL) * (sizes[n] - low) / span
+        width, height = font * (_width(word) + 0.3), 1.2 * font
+        for down, right in itertools.product((0, -0.5, 0.5), (0, -0.25, 0.25, -0.5, 0.5)):
+            left = min(max(at_x + (right - 0.5) * width, 0.0), MAP_SIZE[0] - width)
+            top = min(max(at_y + (down - 0.5) * height, 0.0), MAP_SIZE[1] - height)
+            box = (left, top, left + width, top + height)
+            apart = (taken[:, :2] >= box[2:]) | (taken[:, 2:] <= box[:2])
+            if shown := bool(apart.any(1).all()):
+                taken = np.concatenate([taken, [box]])
+                break
+        labels.append(Label(word, counts[n], at_x, at_y, font, box, shown))
+    return labels
+
+
+def _reader(make: Callable[[Any], T], what: str) -> Callable[[Path], T]:
+    """Reads a JSON file and makes something of it; InputError if that cannot be done."""
+
+    def read(path: Path) -> T:
+        found = read_json(path)
+        try:
+            return make(found)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: is not {what} ({error!r})") from error
+
+    return read
+
+
+def _labels(found: Any) -> list[Label]:
+    """The labels of a map.json."""
+    x, y = ([float(value) for value in found[axis]] for axis in "xy")
+    words, counts = [str(word) for word in found["words"]], [int(n) for n in found["counts"]]
+    if not len(words) == len(x) == len(y) == len(counts) or not np.isfinite([x, y]).all():
+        raise ValueError("lists of different length, or not finite")
+    return place_labels(words, x, y, counts)
+
+
+def _neighbours(found: Any) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Word, count, and (word, cosine) of its neighbours, for each line of a neighbours.json."""
+
+    def near(line: Any) -> list[tuple[str, str]]:
+        return [(_clip(word), decimal(cosine, 1, 2)) for word, cosine in line["neighbours"]]
+
+    return [(_clip(o["word"]), decimal(o["count"], 1, 0), near(o)) for o in found["words"]]
+
+
+def _part(tree: Row, name: str) -> Row:
+    """An object within another, empty if there is none."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _numbers(rows: Sequence[Row], key: str) -> list[float]:
+    """The finite numbers found under a key, "train.loss" say, in the rows that have it."""
+    found = [flatten(row).get(key) for row in rows]
+    return [float(v) for v in found if isinstance(v, (int, float)) and math.isfinite(v)]
+
+
+def _draw(axes: Axes, rows: Sequence[Row], title: str, lines: Sequence[tuple]) -> None:
+    """One panel against the epoch, of lines (label, colour, line style, key)."""
+    for label, colour, style, key in lines:
+        points = [_numbers([row], "epoch") + _numbers([row], key) for row in rows]
+        points = [point for point in points if len(point) == 2]
+        if points:
+            look = {"c": colour, "lw": 1.8, "marker": "o" if len(points) <= 20 else None, "ms": 3.2}
+            axes.plot(*zip(*points, strict=True), style, **look, label=label)
+    style_axes(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+    if len(lines) > 1 and axes.lines:
+        for text in axes.legend(frameon=False, labelcolor=INK, fontsize=9.5).get_texts():
+            text.set_parse_math(False)
+
+
+def training_curves(rows: Sequence[Row]) -> str:
+    """Loss, scores if any, speed and learning rate by epoch, from rows of metrics, as ``<svg>``."""
+    scores = []
+    found = {name: one for row in rows for name, one in _part(row, "evaluation").items()}
+    for n, (name, one) in enumerate(found.items()):
+        # The figure's font has few scripts, and would warn of each letter that it lacks.
+        label = f"{_measure(one)}, {_clip(name).encode('ascii', 'replace').decode()}"
+        colour, style = (TRAIN, TEST, INK)[n % 3], ("-", "--", ":")[n // 3 % 3]
+        scores.append((label, colour, style, f"evaluation.{name}.score"))
+    figure = Figure(figsize=(9.2, 6.6), layout="constrained")
+    panels = figure.subplot_mosaic("LE;SR" if scores else "LL;SR")
+    lines = [("training", TRAIN, "-", "train.loss"), ("held out", TEST, "-", "heldout.loss")]
+    _draw(panels["L"], rows, "loss per pair", lines)
+    if scores:
+        _draw(panels["E"], rows, "evaluation", scores)
+    lines = [("of the text", TRAIN, "-", "raw_words_per_s")]
+    lines += [("after subsampling", TEST, "-", "words_per_s")]
+    _draw(panels["S"], rows, "words/s", lines)
+    _draw(panels["R"], rows, "learning rate", [("", TRAIN, "-", "learning_rate")])
+    for name, form in (("S", EngFormatter(sep="")), ("R", "{x:g}")):
+        panels[name].set_ylim(bottom=0)
+        panels[name].set_xlabel("epoch", color=INK, fontsize=11)
+        panels[name].yaxis.set_major_formatter(form)
+    return svg_element(figure, "Loss, evaluation, words per second and learning rate by epoch")
+
+
+def _measure(found: Any) -> str:
+    """What the score of one evaluation is."""
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return {"pairs": "Spearman", "analogies": "share right"}.get(str(kind), "score")
+
+
+def _cell(values: Sequence[float], digits: int = 0) -> str:
+    """The first of some numbers, for a table; a dash if there is none."""
+    return decimal(values[0] if values else None, 1, digits)
+
+
+def _results(summary: Row, rows: Sequence[Row], corpus: Row) -> dict[str, str]:
+    """Heading -> cell; what the summary does not tell is taken from the rows and the corpus."""
+    last, seconds = rows[-1:], math.fsum(_numbers(rows, "seconds"))
+
+    def of(key: str, others: Sequence[Row], theirs: str) -> list[float]:
+        return _numbers([summary], key) + _numbers(others, theirs)
+
+    def middle(key: str) -> list[float]:
+        found = sorted(_numbers(rows, key))
+        return _numbers([summary], key) + found[len(found) // 2 :]
+
+    return {
+        "vocabulary": _cell(of("vocabulary", [corpus], "vocabulary")),
+        "words": _cell(of("raw_words", [corpus], "raw_words")),
+        "epochs": _cell(of("epochs", last, "epoch"), 2).removesuffix(".00"),
+        "seconds": _cell([*_numbers([summary], "seconds"), seconds], 1),
+        "words/s": _cell(middle("raw_words_per_s")),
+        "words/s after subsampling": _cell(middle("words_per_s")),
+        "loss per pair": _cell(of("loss", last, "train.loss"), 4),
+        "held-out loss": _cell(of("heldout_loss", last, "heldout.loss"), 4),
+    }
+
+
+def _scores(evaluation: Row) -> list[list[str]]:
+    """A line of cells for each file of an evaluation: name, score, measure, Pearson, used, all."""
+    lines = []
+    for name in evaluation:
+        found = [_part(evaluation, name)]
+        score, measure = _numbers(found, "score"), _measure(found[0])
+        text = f"{decimal(score[0], 100)} %" if measure == "share right" and score else ""
+        counts = [_cell(_numbers(found, key)) for key in ("used", "all")]
+        pearson = _cell(_numbers(found, "pearson"), 3)
+        lines.append([_clip(name, 60), text or _cell(score, 3), measure, pearson, *counts])
+    return lines
+
+
+def word2vec_section(run: Path) -> tuple[str, str]:
+    """Title and HTML of a word2vec run folder, whichever files it has by now."""
+    notes = Notes(run)
+    read_object = _reader(dict, "a JSON object")
+    record = notes.read(read_object, "run.json", {})
+    rows = notes.read(read_rows, "metrics.jsonl", [])
+    summary = _part(notes.read(read_object, "summary.json", {}), "word2vec")
+    corpus, files = _part(record, "corpus"), _part(record, "corpus").get("files")
+    if not rows:
+        notes.append("no row of metrics is finished yet")
+    elif not summary:
+        notes.append("the run has no summary yet: the last row so far is shown")
+    evaluations = [found for row in (*rows, summary) if (found := _part(row, "evaluation"))]
+    html = render(
+        "word2vec",
+        config=_part(record, "config"),
+        files=[_clip(str(name), 60) for name in files] if isinstance(files, list) else [],
+        corpus={key: _cell(_numbers([corpus], key)) for key in corpus},
+        seconds=_cell(_numbers([summary], "encode_seconds") + _numbers([corpus], "seconds"), 1),
+        results=_results(summary, rows, corpus) if rows or summary else {},
+        scores=_scores(evaluations[-1] if evaluations else {}),
+        curves=Markup(training_curves(rows)) if rows else None,
+        labels=notes.read(_reader(_labels, "a map of words"), "map.json", []),
+        size=MAP_SIZE,
+        neighbours=notes.read(_reader(_neighbours, "a list of neighbours"), "neighbours.json", []),
+        notes=notes,
+    )
+    return "Word vectors", html

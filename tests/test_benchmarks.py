@@ -1,0 +1,269 @@
+"""Benchmarks: all that needs no gensim."""
+
+import ast
+import inspect
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import word2vec
+from benchmarks.process import ROOT, measure, own_choice
+from benchmarks.roof import Rates, Step, measure_rates
+from benchmarks.word2vec import Config, Text
+from benchmarks.word2vec_table import WIDTH, Row, comparisons, groups, roof, spread, tables
+from jaxdl import vectors
+from jaxdl.data import corpus
+from jaxdl.errors import InputError, TrainingError
+from jaxdl.models.word2vec import block_loss
+from jaxdl.skipgram import train_blocks
+
+KEYS = ["tool", "mode", "epochs", "seed", "raw_wps", "eff_wps", "train_s", "total_s", "peak_mb"]
+KEYS += ["ws353", "simlex", "analogy"]
+
+
+def row(tool="ours", mode="command", epochs=5, seed=1, **figures) -> Row:
+    given = {"raw_wps": 3e6, "eff_wps": 2e6, "train_s": 5.0, "total_s": 10.0, "peak_mb": 500.0}
+    return Row(tool=tool, mode=mode, epochs=epochs, seed=seed, **(given | figures))
+
+
+def test_all_tools_get_the_tokens_of_our_own_rule(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    words = ["Don't", "STOP", "now", "naïve", "x2y", "- -", "été", "O'Neil'"]
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    lines = [" ".join(rng.choice(words, rng.integers(0, 9))) for _ in range(200)]
+    first.write_text("\n\n".join(lines) + "\nno line end")
+    second.write_text("now " * 25_003 + "\n")
+    text = word2vec.write_text([first, second], tmp_path / "text.txt")
+
+    ours = corpus.encode([first, second], tmp_path / "cache", min_count=1)
+    read = corpus.encode([text.path], tmp_path / "cache", tokens="split", min_count=1)
+    assert read.words == ours.words
+    assert np.array_equal(read.ids, ours.ids)
+    assert np.array_equal(read.sentences, ours.sentences)
+    written = text.path.read_text().splitlines()
+    assert text.tokens == ours.raw_tokens == sum(len(line.split()) for line in written)
+    assert text.lines == len(written) == len(ours.sentences) - 1
+    assert max(len(line.split()) for line in written) == 10_000
+    assert text.vocabulary == (ours.counts >= 5).sum() < len(ours.words)
+
+
+def test_a_text_without_a_frequent_word_is_refused(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("one two three")
+    with pytest.raises(InputError, match=r"a\.txt: no word comes 5 times"):
+        word2vec.write_text([tmp_path / "a.txt"], tmp_path / "text.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": (0,)}, "--epochs 0: give different numbers of 1 or more"),
+        ({"epochs": ()}, "--epochs"),
+        ({"seeds": (1, 1)}, "--seeds 1 1: give different"),
+        ({"seeds": (-1,)}, "--seeds -1"),
+        ({"tools": ()}, "--tools"),
+        ({"tools": ("ours", "ours")}, "each once"),
+        ({"workers": 0}, "--workers 0"),
+        ({"word_pairs": (Path("none.tsv"),)}, r"none\.tsv: no such file"),
+        ({"analogies": (Path("a"), Path("b"))}, "give one file"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(options: dict, message: str):
+    with pytest.raises(InputError, match=message) as error:
+        Config(**options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("python", [sys.executable, "nowhere/python"])
+def test_a_python_without_gensim_is_refused_before_any_work(tmp_path: Path, python: str):
+    command = [sys.executable, "-m", "benchmarks.word2vec", "--gensim-python", python]
+    command += ["--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {python}: no Python that has gensim")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_fails_names_its_log(tmp_path: Path):
+    config = Config(gensim_python=Path(sys.executable), out=tmp_path)
+    text = Text(tmp_path / "text.txt", 1, 1, 1)
+    with pytest.raises(TrainingError, match=r"No module named 'gensim'.*log\.txt"):
+        word2vec.train(config, "gensim-iterator", text, 1, 1, {})
+
+
+def test_evaluation_files_are_told_apart_by_name(tmp_path: Path):
+    def ours(**files) -> Config:
+        return Config(tools=("ours",), gensim_python=tmp_path / "none", **files)
+
+    pairs = tmp_path / "WordSim353.tsv", tmp_path / "simlex.txt"
+    for path in (*pairs, tmp_path / "q.txt", tmp_path / "other.txt"):
+        path.touch()
+    given = ours(word_pairs=pairs[::-1], analogies=(tmp_path / "q.txt",))
+    found = word2vec.find_evaluations(given)
+    assert found == {"ws353": pairs[0], "simlex": pairs[1], "analogy": tmp_path / "q.txt"}
+    assert word2vec.find_evaluations(ours()) == {}
+    for wrong in ((tmp_path / "other.txt",), (pairs[0], pairs[0])):
+        with pytest.raises(InputError, match="with wordsim and one with simlex"):
+            word2vec.find_evaluations(ours(word_pairs=wrong))
+
+
+def test_evaluation_leaves_out_what_is_unknown(tmp_path: Path):
+    table = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    saved = tmp_path / "vectors.bin"
+    loaded = vectors.Vectors(tuple("abcdef"), table)
+    vectors.save_binary(saved, loaded)
+    texts = {
+        "pairs": "a\tb\t1\nc\td\t2\ne\tf\t9\n",
+        "unknown": "x\ty\t1\n",
+        "analogies": ": s\na b c d\na b c e\nb c d e\n",
+        "unasked": ": s\nx y z w\n",
+    }
+    path = {name: tmp_path / name for name in texts}
+    for name, content in texts.items():
+        path[name].write_text(content)
+    files = {"ws353": path["pairs"], "simlex": path["unknown"], "analogy": path["analogies"]}
+    assert word2vec.evaluate(saved, files) == {
+        "ws353": loaded.evaluate_word_pairs(path["pairs"]).spearman,
+        "simlex": None,
+        "analogy": loaded.evaluate_analogies(path["analogies"]).total.correct / 3,
+    }
+    assert word2vec.evaluate(saved, {"analogy": path["unasked"]}) == {"analogy": None}
+
+
+def test_rows_have_the_keys_that_were_agreed(tmp_path: Path):
+    word2vec.write_rows(tmp_path / "rows.json", [row(), row("gensim", "file", ws353=0.5)])
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert [list(one) for one in written] == [KEYS, KEYS]
+    assert written[0]["ws353"] is None
+    assert (written[1]["tool"], written[1]["ws353"]) == ("gensim", 0.5)
+
+
+def test_tables_show_the_median_and_the_spread_of_the_seeds():
+    large = {"eff_wps": 1.2e6, "total_s": 123.4, "peak_mb": 1234.0, "ws353": -0.5}
+    rows = [row(seed=n, raw_wps=n * 1e6, analogy=n / 100, **large) for n in (1, 2, 7)]
+    rows = [row("gensim", "iterator"), *rows, row(epochs=1)]
+    assert next(iter(groups(rows))) == ("ours", "command", 1)
+    assert spread(rows[1:4], "raw_wps", scale=1e-3) == "2,000 [1,000 - 7,000]"
+    assert spread(rows[:1], "ws353") == "-"
+    console = Console(file=io.StringIO(), record=True, width=WIDTH)
+    for shown in tables(rows):
+        console.print(shown)
+    text = console.export_text()
+    assert "Speed: median [lowest - highest]" in text
+    assert "2,000 [1,000 - 7,000]" in text
+    assert "123.4 [123.4 - 123.4]" in text
+    assert "-0.500 [-0.500 - -0.500]" in text
+    assert "2.0 [1.0 - 7.0]" in text
+    assert "…" not in text  # nothing is cut
+
+
+def test_speed_is_held_against_gensims_better_mode():
+    rows = [row("gensim", "iterator", raw_wps=1e6, total_s=20.0)]
+    rows += [row("gensim", "file", raw_wps=1.5e6, total_s=40.0), row(raw_wps=4.5e6, total_s=5.0)]
+    assert comparisons(rows) == [
+        "epochs 5: training 3.00x the words/s of gensim file",
+        "epochs 5: end to end 4.00x as fast as gensim iterator",
+    ]
+    assert comparisons(rows[:2]) == comparisons(rows[2:]) == []
+    assert comparisons([row(epochs=1), *rows[:2]]) == []  # other epochs are no comparison
+
+
+def test_quality_is_held_against_the_iterator_and_the_wider_spread():
+    ours = [row(seed=seed, ws353=0.6 + seed / 100) for seed in (1, 2, 3)]
+    peer = [row("gensim", "iterator", seed=seed, ws353=0.6 + seed / 50) for seed in (1, 2, 3)]
+    other = [row("gensim", "file", ws353=0.9)]
+    assert comparisons([*ours, *peer, *other])[2:] == [
+        "epochs 5: WS353 0.620, gensim iterator 0.640: -0.020; the seeds spread over 0.040"
+    ]
+
+
+def test_a_steps_flops_are_those_that_xla_counts():
+    """Its count has the elementwise work too, which is small at this width."""
+    step = Step(width=256, size=64)
+    groups, around = step.size // step.group, step.group + 2 * step.window
+    centres = jnp.ones((step.size, step.width))
+    tokens = jnp.ones((step.size + 2 * step.window, step.width))
+    negatives = jnp.ones((groups, step.shared, step.width))
+    pairs = jnp.ones((groups, step.group, around), bool)
+    weights = jnp.ones((groups, around, step.shared))
+
+    def loss(centres, tokens, negatives):
+        sides = block_loss(
+            *(centres, tokens, negatives, pairs, weights),
+            window=step.window,
+            orientation="context",
+        )
+        return sides[0] + sides[1]
+
+    lowered = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(centres, tokens, negatives)
+    analysis = lowered.compile().cost_analysis()
+    assert analysis is not None
+    assert 1 <= analysis["flops"] / step.size / step.flops() < 1.05
+
+
+def test_a_steps_bytes_are_three_passes_over_its_rows():
+    """One word a group, no window, one negative: three rows of one float."""
+    assert Step(width=1, window=0, size=8, group=1, shared=1).bytes() == 3 * 3 * 4
+
+
+def test_the_roof_is_that_of_the_default_step():
+    defaults = inspect.signature(train_blocks).parameters
+    assert defaults["orientation"].default == "context"
+    for name in ("size", "group", "window", "shared"):
+        assert defaults[name].default == getattr(Step(), name), name
+
+
+def test_the_roof_is_the_nearer_limit():
+    step = Step()
+    rates = Rates(flops=step.flops() * 1e6, bytes=step.bytes() * 4e6)
+    lines = roof(step, {1: rates}, [row(eff_wps=5e5)])
+    assert "roof 1,000,000 eff words/s" in lines[1]
+    assert "50% of the roof (50% of the flops, 12% of the bytes)" in lines[2]
+
+
+def test_the_machines_rates_are_of_a_real_machine():
+    rates = measure_rates(1)
+    assert 1e8 < rates.flops < 1e14
+    assert 1e8 < rates.bytes < 1e13
+
+
+def test_a_process_is_measured_apart_from_its_parent(tmp_path: Path):
+    held = np.ones(1 << 26, np.float32)  # 268 MB that the child has no part in
+    small = measure([sys.executable, "-S", "-c", "print('told')"], tmp_path / "log", {})
+    assert (small.status, (tmp_path / "log").read_text()) == (0, "told\n")
+    assert small.peak_mb < 100 < held.nbytes / 1e6
+    code = "import sys; held = bytearray(b'x') * 200_000_000; sys.exit(3)"
+    large = measure([sys.executable, "-S", "-c", code], tmp_path / "log", {})
+    assert large.status == 3
+    assert 200 < large.peak_mb < 300
+    assert large.started >= small.started + small.seconds > 1e9
+
+
+def test_a_process_that_is_killed_or_missing(tmp_path: Path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    killed = measure([sys.executable, "-S", "-c", code], tmp_path / "log", {})
+    assert killed.status == -signal.SIGKILL
+    with pytest.raises(OSError, match="nowhere: cannot be started"):
+        measure([tmp_path / "nowhere"], tmp_path / "log", {})
+
+
+def test_a_peer_chooses_its_own_kernels():
+    assert own_choice({"OPENBLAS_CORETYPE": "Haswell", "HOME": "/"}) == {"HOME": "/"}
+
+
+def test_gensims_side_imports_nothing_of_ours():
+    tree = ast.parse((ROOT / "benchmarks" / "gensim_runner.py").read_text())
+    names = [
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    ]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert {name.split(".")[0] for name in names} == {"argparse", "json", "time", "gensim"}
