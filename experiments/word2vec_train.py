@@ -225,11 +225,10 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
 
         def step(state, totals, prepared, rate):
             nonlocal compile_seconds
-            start = time.monotonic()
             result = inner(state, totals, prepared, rate)
             if compile_seconds == 0.0:  # the call returns once compiled; the work goes on
-                compile_seconds = time.monotonic() - start
-                clock["row"] += compile_seconds
+                now = time.monotonic()
+                compile_seconds, clock["row"] = now - clock["row"], now
             return result
 
         def end_epoch(done: int, state: train.TrainState, totals: Sums) -> dict[str, Any]:

@@ -198,7 +198,6 @@ MOMENTUM = momentum_sgd(momentum=0.9)
     ("objective", "optimizer", "rate"),
     [
         (SKIP_GRAM[0], ADAM, 0.02),
-        (CBOW[0], MOMENTUM, 0.02),
         (HIERARCHICAL[1], ADAM, 0.02),
         (FULL[0], MOMENTUM, 0.005),
     ],
