@@ -28,31 +28,29 @@ class Rates(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Shape of a step in context orientation, `jaxdl.skipgram.train_blocks`'s defaults."""
+    """Shape of a skip-gram step with negative sampling; the experiment's defaults."""
 
     width: int = 100
     window: int = 5
     size: int = 1024
     group: int = 32
-    shared: int = 32
+    shared: int = 22
 
     def flops(self) -> float:
         """For a word: scores of a group and their two gradients, as matrix products.
 
-        L x (L + 2w) x D for the positives, of which the band that counts is a part, and
-        (L + 2w) x K x D for the negatives.
+        L x (L + 2w + K) x D: positives, of which the band that counts is a part, and negatives.
         """
-        around = self.group + 2 * self.window
-        products = self.group * around + around * self.shared
-        return 3 * 2 * products * self.width / self.group
+        return 3 * 2 * (self.group + 2 * self.window + self.shared) * self.width
 
     def bytes(self) -> float:
         """For a word: each row is read by the gather, then read and written by the update.
 
-        Rows of a block: the tokens around in one table, centres and negatives in the other.
+        Rows of a block: the inner tokens in one table, each group's outer tokens and negatives in
+        the other.
         """
-        negatives = self.size // self.group * self.shared
-        rows = (self.size + 2 * self.window) + (self.size + negatives)
+        groups = self.size // self.group
+        rows = self.size + groups * (self.group + 2 * self.window + self.shared)
         return 3 * rows * self.width * _FLOAT / self.size
 
 

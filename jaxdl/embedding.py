@@ -98,7 +98,7 @@ def row_changes(
     """`sparse_step` without the tables: from the rows `found` to what is added to each."""
     grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
     # A sum costs as much as half the gradient: most blocks go without.
-    figures = lax.cond(counted, lambda: sums(*found, block, objective, tree), zero_sums)
+    figures = lax.cond(counted, lambda: sums(found[0], found[1], block, objective, tree), zero_sums)
     changes = [
         ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1])
         for factor, grad in zip(soft, grads, strict=True)
@@ -222,7 +222,8 @@ def train_dense(
 def _double_sums(tables, blocks, tree, objective):
     def one(total, block):
         found = [a.astype(float) for a in _gather(tables, block, objective, tree)]
-        return jax.tree.map(jnp.add, total, sums(*found, block, objective, tree)), None
+        more = sums(found[0], found[1], block, objective, tree)
+        return jax.tree.map(jnp.add, total, more), None
 
     return lax.scan(one, jax.tree.map(lambda a: a.astype(float), zero_sums()), blocks)[0]
 

@@ -1,7 +1,6 @@
 """Benchmarks: all that needs no gensim."""
 
 import ast
-import inspect
 import io
 import json
 import signal
@@ -20,11 +19,11 @@ from benchmarks.process import ROOT, measure, own_choice
 from benchmarks.roof import Rates, Step, measure_rates
 from benchmarks.word2vec import Config, Text
 from benchmarks.word2vec_table import WIDTH, Row, comparisons, groups, roof, spread, tables
+from experiments import word2vec as experiment
 from jaxdl import vectors
 from jaxdl.data import corpus
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.models.word2vec import block_loss
-from jaxdl.skipgram import train_blocks
+from jaxdl.models.word2vec import pair_loss
 
 KEYS = ["tool", "mode", "epochs", "seed", "raw_wps", "eff_wps", "train_s", "total_s", "peak_mb"]
 KEYS += ["ws353", "simlex", "analogy"]
@@ -189,22 +188,10 @@ def test_quality_is_held_against_the_iterator_and_the_wider_spread():
 def test_a_steps_flops_are_those_that_xla_counts():
     """Its count has the elementwise work too, which is small at this width."""
     step = Step(width=256, size=64)
-    groups, around = step.size // step.group, step.group + 2 * step.window
-    centres = jnp.ones((step.size, step.width))
-    tokens = jnp.ones((step.size + 2 * step.window, step.width))
-    negatives = jnp.ones((groups, step.shared, step.width))
-    pairs = jnp.ones((groups, step.group, around), bool)
-    weights = jnp.ones((groups, around, step.shared))
-
-    def loss(centres, tokens, negatives):
-        sides = block_loss(
-            *(centres, tokens, negatives, pairs, weights),
-            window=step.window,
-            orientation="context",
-        )
-        return sides[0] + sides[1]
-
-    lowered = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(centres, tokens, negatives)
+    groups, outer = step.size // step.group, step.group + 2 * step.window + step.shared
+    rows = jnp.ones((groups, step.group, step.width)), jnp.ones((groups, outer, step.width))
+    weights = jnp.ones((groups, step.group, outer))
+    lowered = jax.jit(jax.grad(pair_loss, argnums=(0, 1))).lower(*rows, weights, weights)
     analysis = lowered.compile().cost_analysis()
     assert analysis is not None
     assert 1 <= analysis["flops"] / step.size / step.flops() < 1.05
@@ -216,10 +203,10 @@ def test_a_steps_bytes_are_three_passes_over_its_rows():
 
 
 def test_the_roof_is_that_of_the_default_step():
-    defaults = inspect.signature(train_blocks).parameters
-    assert defaults["orientation"].default == "context"
-    for name in ("size", "group", "window", "shared"):
-        assert defaults[name].default == getattr(Step(), name), name
+    defaults = experiment.Config()
+    assert (defaults.width, defaults.block) == (Step().width, Step().size)
+    for name in ("group", "window", "shared"):
+        assert getattr(defaults, name) == getattr(Step(), name), name
 
 
 def test_the_roof_is_the_nearer_limit():
