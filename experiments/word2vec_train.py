@@ -17,19 +17,16 @@ from experiments.word2vec_data import (
     read_vocabulary,
     vocabulary_of,
 )
+from experiments.word2vec_results import evaluate, write_results
 from jaxdl import checkpoint, embedding, report, train
 from jaxdl.errors import InputError
 from jaxdl.models.word2vec import Tables, init_tables
 from jaxdl.objectives import Sums
-from jaxdl.vectors import Vectors, save_binary
-from jaxdl.wordfigures import word2vec_section, word_map
+from jaxdl.wordfigures import word2vec_section
 
 if TYPE_CHECKING:
     from experiments.command import Bar
     from experiments.word2vec import Config
-
-MAP_WORDS = 400
-NEIGHBOURS = 8
 
 
 def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs | None:
@@ -95,54 +92,6 @@ def make_step(cfg: "Config", batches: Batches) -> Callable[..., Any]:
 def _add(totals: Sums, sums: Sums) -> tuple[Sums, jax.Array]:
     loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
     return jax.tree.map(jnp.add, totals, sums), loss
-
-
-def evaluate(cfg: "Config", vocabulary: Vocabulary, inputs: jax.Array) -> dict[str, Any]:
-    """The scores of every --word-pairs and --analogies file."""
-    if not cfg.word_pairs and not cfg.analogies:
-        return {}
-    vectors = Vectors(vocabulary.words, np.asarray(inputs))
-    found: dict[str, Any] = {}
-    for path in cfg.word_pairs:
-        pairs = vectors.evaluate_word_pairs(path)
-        every = round(pairs.pairs / max(1e-9, 1 - pairs.oov / 100))
-        scores = {"score": pairs.spearman, "pearson": pairs.pearson}
-        found[path.name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
-    for path in cfg.analogies:
-        answers = vectors.evaluate_analogies(path)
-        found[path.name] = {
-            "kind": "analogies",
-            "score": answers.total.accuracy,
-            "used": answers.total.asked,
-            "all": round(answers.total.asked / max(1e-9, 1 - answers.oov / 100)),
-        }
-    return found
-
-
-def chosen_words(cfg: "Config", vocabulary: Vocabulary) -> list[str]:
-    """--words that are there, or a dozen spread over the more frequent ones."""
-    known = set(vocabulary.words)
-    if cfg.words:
-        return [word for word in cfg.words if word in known]
-    long = [word for word in vocabulary.words[50:5000] if len(word) > 3] or vocabulary.words[:12]
-    places = np.unique(np.geomspace(1, len(long), 12).astype(int)) - 1
-    return [long[place] for place in places]
-
-
-def write_results(cfg: "Config", vocabulary: Vocabulary, inputs: np.ndarray) -> None:
-    """vectors.bin, and what the report shows of them."""
-    vectors = Vectors(vocabulary.words, inputs)
-    save_binary(cfg.out / "vectors.bin", vectors)
-    counts = dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True))
-    shown = [
-        {"word": w, "count": counts[w], "neighbours": vectors.most_similar(w, topn=NEIGHBOURS)}
-        for w in chosen_words(cfg, vocabulary)
-    ]
-    report.write_json(cfg.out / "neighbours.json", {"words": shown})
-    words = vocabulary.words[:MAP_WORDS]
-    drawn = word_map(words, inputs[:MAP_WORDS], cfg.seed)
-    drawn["counts"] = vocabulary.counts[:MAP_WORDS].tolist()
-    report.write_json(cfg.out / "map.json", drawn)
 
 
 def train_run(
@@ -212,7 +161,7 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
             kept = checkpoint.restore(manager, _kept(state, totals))
             opt_state = kept.get("opt_state", ())
             state = train.TrainState(kept["step"], kept["params"], opt_state)
-            totals = kept["totals"]
+            totals = Sums(**kept["totals"])
             bar.line(f"goes on from step {int(state.step)} of {steps}")
         state, totals = jax.device_put((state, totals), batches.trains)
         first = int(state.step)

@@ -1,0 +1,129 @@
+"""The word2vec experiment as its user runs it: in processes of its own, on a small text."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.word2vec import Config, check
+from experiments.word2vec_query import expression
+from jaxdl.errors import InputError
+from jaxdl.report import read_rows
+from tests.test_experiments import ROOT, environment
+
+pytestmark = pytest.mark.xdist_group("word2vec")
+
+SMALL = ("--width", "8", "--epochs", "2", "--rows", "2", "--held-out", "500", "--block", "256")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "experiments.word2vec", *arguments]
+
+
+def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two topics that share no word: neighbours have to come from the own topic."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    lines = []
+    for _ in range(4000):
+        topic = rng.choice(["a", "b"])
+        lines.append(" ".join(topic + chr(97 + n) for n in rng.integers(0, 20, 12)))
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def options(text: Path) -> tuple[str, ...]:
+    return (*SMALL, "--corpus", str(text), "--data-dir", str(text.parent / "data"))
+
+
+@pytest.fixture(scope="module")
+def straight(text: Path, options: tuple[str, ...]) -> Path:
+    out = text.parent / "straight"
+    done = finish(*options, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_neighbours_are_of_the_own_topic(straight: Path):
+    done = finish("query", str(straight), "aa", "--topn", "5")
+    words = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert len(words) == 5
+    assert all(word.startswith("a") for word in words)
+    rows = read_rows(straight / "metrics.jsonl")
+    assert rows[-1]["heldout"]["loss"] < rows[0]["heldout"]["loss"]
+    assert "Word vectors" in (straight / "report.html").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_ends_in_the_same_bits(
+    straight: Path, options: tuple[str, ...], number: int, tmp_path: Path
+):
+    out = ("--out", str(tmp_path / "run"))
+    with subprocess.Popen(
+        command(*options, *out), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "epoch 1/2" in line:
+                process.send_signal(number)
+                break
+        process.communicate(timeout=120)
+    assert finish(*options, *out).returncode == 0
+    same = (straight / "vectors.bin").read_bytes()
+    assert (tmp_path / "run" / "vectors.bin").read_bytes() == same
+    losses = [
+        [(row["step"], row["train"], row["heldout"]) for row in read_rows(run / "metrics.jsonl")]
+        for run in (straight, tmp_path / "run")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_an_unknown_word_is_one_line(straight: Path):
+    done = finish("query", str(straight), "qqq")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "qqq" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", [["+", "a"], ["a", "-"], ["a", "b", "+", "c"], ["a", "-", "+", "b"]]
+)
+def test_expressions_that_make_no_sense_are_refused(wrong: list[str]):
+    with pytest.raises(InputError):
+        expression(wrong)
+
+
+def test_an_expression_has_two_sides():
+    assert expression(["king", "-", "man", "+", "woman"]) == (["king", "woman"], ["man"])
+    assert expression(["king", "man"]) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "--corpus is missing"),
+        ({"corpus": (Path("none.txt"),)}, "no such file"),
+        ({"preset": "demo", "block": 100}, "multiple of --group"),
+        ({"preset": "demo", "window": 0}, "--window 0"),
+        ({"preset": "demo", "learning_rate": 0.0}, "--learning-rate"),
+        ({"preset": "demo", "extend": (Path("a"),)}, "--start-from"),
+    ],
+)
+def test_bad_options_are_told_before_any_work(options: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        check(Config(**options))
