@@ -1,0 +1,264 @@
+"""Forecasting: many LSTMs trained as one program, and prediction of what comes next.
+
+A sweep trains a network for each pair of a hidden size and a seed. The members are one `vmap`:
+smaller sizes are padded to the largest (`jaxdl.models.lstm`), so each gets what it would get alone,
+but for the order in which XLA adds up a sum (the last bits). One call of the step is an interval of
+epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the seed's LSTM post, cut in
+the graph. What is random is a key folded with the member's seed and the epoch, so members of one
+seed see the same windows whatever their size, and a run goes on bit for bit from any interval.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from jaxdl.data.sine import gather_windows, window_starts
+from jaxdl.errors import InputError
+from jaxdl.models.lstm import Carry, Params, forward, init_params, with_units
+from jaxdl.train import TrainState
+
+Way = Literal["window", "carry"]
+Step = Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]]
+
+
+class Members(NamedTuple):
+    """The networks of a sweep, all sizes of the first seed first."""
+
+    units: Int[np.ndarray, " m"]
+    seeds: Int[np.ndarray, " m"]
+
+
+def members_of(sizes: Sequence[int], seeds: Sequence[int]) -> Members:
+    """Every size with every seed; int32.
+
+    Raises:
+        InputError: no size, no seed, or a size below 1.
+    """
+    if not sizes or not seeds:
+        raise InputError("a sweep needs at least one hidden size and one seed")
+    if min(sizes) < 1:
+        raise InputError(f"hidden size {min(sizes)}: give at least 1")
+    units = np.tile(np.asarray(sizes, np.int32), len(seeds))
+    return Members(units, np.repeat(np.asarray(seeds, np.int32), len(sizes)))
+
+
+def _adam(learning_rate: Any, b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    def init(params):
+        # Apart, as a buffer that is donated must not be in the state twice.
+        mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), mu, nu)
+
+    def update(updates, state, params=None):
+        count = state.count + 1
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, updates)
+        rate = learning_rate * jnp.sqrt(1 - b2**count) / (1 - b1**count)
+        steps = jax.tree.map(lambda m, v: -rate * m / (jnp.sqrt(v) + eps), mu, nu)
+        return steps, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def adam(*, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
+    """Adam as Chainer has it; its rate is set by each step, as `jaxdl.train.momentum_sgd`'s.
+
+    Chainer adds eps to sqrt(v) before the bias correction, Optax and PyTorch after it: a weight of
+    tiny gradient went 6e-5 further in five steps at rate 0.01.
+
+    Source: Kingma, Ba 2015, the form at the end of section 2.
+    """
+    chosen = optax.inject_hyperparams(_adam, static_args=("b1", "b2", "eps"))
+    return chosen(learning_rate=0.0, b1=b1, b2=b2, eps=eps)
+
+
+def mean_squared_error(
+    predicted: Float[Array, "*n"], truth: Float[Array, "*n"]
+) -> Float[Array, ""]:
+    """Mean over everything; over steps and windows it is the seed's loss."""
+    return jnp.square(predicted - truth).mean()
+
+
+def _keys(key: Key[Array, ""], seed: Int[Array, ""]) -> Key[Array, " 2"]:
+    """A member's two keys: of its start, and of its windows."""
+    return jax.random.split(jax.random.fold_in(key, seed))
+
+
+def start_sweep(
+    key: Key[Array, ""],
+    members: Members,
+    optimizer: optax.GradientTransformation,
+    *,
+    inputs: int = 1,
+    outputs: int = 1,
+    layers: int = 1,
+) -> TrainState:
+    """Interval 0 of a sweep.
+
+    Returns:
+        A tree of arrays: ``step`` counts intervals; params and opt_state have the members as the
+        leading axis of every array.
+    """
+    hidden = int(max(members.units))
+
+    # It runs once: compiling it carefully takes a second longer than running it carelessly.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def start(key, units, seeds):
+        def one(units, seed):
+            sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
+            params = init_params(_keys(key, seed)[0], units=units, **sizes)
+            return params, optimizer.init(params)
+
+        return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
+
+    return start(key, *members)
+
+
+def sweep_step(
+    key: Key[Array, ""],
+    members: Members,
+    optimizer: optax.GradientTransformation,
+    *,
+    epochs: int,
+    batch: int,
+    window: int,
+) -> Step:
+    """The jitted step of a sweep, for `jaxdl.train.fit`: one step is an interval of epochs.
+
+    Args:
+        key: that of `start_sweep`; with the members' seeds and the epoch it decides the windows.
+        members: those of the state.
+        optimizer: that of the state; must hold a ``learning_rate`` (`jaxdl.train.momentum_sgd`,
+            `adam`). Clipping by norm works on each member alone.
+        epochs: mini-batches in an interval; part of what a run is, as the interval's number times
+            it is the epoch that the windows are drawn for.
+        batch: windows in a mini-batch.
+        window: steps that the network is given; the targets are one step later. The state is zero
+            at a window's start.
+
+    Returns:
+        ``step(state, totals, series, learning_rate) -> (state, totals, loss)``. The series is
+        (n, f) on the device, longer than the window (`jaxdl.data.sine.check_window`); the totals
+        are losses by epoch and member, see `zero_losses`; the loss is their mean over the
+        interval, finite only if every member's is. The state and the totals given are donated.
+    """
+    seeds = jnp.asarray(members.seeds)
+
+    def epoch(series, own, params, opt_state, number):
+        """One member's mini-batch `number`."""
+        starts = window_starts(jax.random.fold_in(own, number), batch, series.shape[0], window)
+        windows = gather_windows(series, starts, window)
+
+        def loss_fn(params):
+            return mean_squared_error(forward(params, windows[:-1])[0], windows[1:])
+
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, loss
+
+    together = jax.vmap(epoch, in_axes=(None, 0, 0, 0, None))
+
+    def step(state, totals, series, rate):
+        own = jax.vmap(lambda seed: _keys(key, seed)[1])(seeds)
+        rates = jnp.full(seeds.shape, rate, series.dtype)
+        opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rates)
+
+        def one(carry, number):
+            params, opt_state, losses = together(series, own, carry[0], carry[1], number)
+            return (params, opt_state), losses
+
+        first = state.step * epochs
+        carry = state.params, opt_state
+        (params, opt_state), losses = lax.scan(one, carry, first + jnp.arange(epochs))
+        place = first % totals.shape[0]
+        totals = lax.dynamic_update_slice_in_dim(totals, losses, place, axis=0)
+        return TrainState(state.step + 1, params, opt_state), totals, losses.mean()
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:
+    """Room for the losses of each epoch and member of so many intervals: `fit`'s totals.
+
+    The interval of number k is written from row ``k * epochs % n``.
+    """
+    return jnp.zeros((intervals * epochs, len(members.units)))
+
+
+def member_params(params: Any, members: Members, n: int) -> Params:
+    """Member n's parameters alone, without padding: a network of its own size."""
+    return with_units(jax.tree.map(lambda a: jnp.asarray(a[n]), params), int(members.units[n]))
+
+
+def slide_window(
+    params: Params, window: Float[Array, "t b f"], length: int
+) -> Float[Array, "{length} b f"]:
+    """The seed's prediction: the last output of the whole window is the next value; it goes to
+    the window's end, the first value goes, and the state starts from zero again.
+
+    Source: the seed's LSTM post, "prediction" (``predict.py``). The network is always asked what
+    it was trained on, at the price of a whole window for each value.
+    """
+
+    def step(window, _):
+        value = forward(params, window)[0][-1]
+        return jnp.concatenate([window[1:], value[None]]), value
+
+    return lax.scan(step, window, length=length)[1]
+
+
+def carry_state(
+    params: Params, window: Float[Array, "t b f"], length: int
+) -> Float[Array, "{length} b f"]:
+    """The usual prediction: the window is read once, then each value is the next step's input."""
+    first, carry = forward(params, window)
+
+    def step(now: tuple[Array, tuple[Carry, ...]], _):
+        value, carry = now
+        outputs, carry = forward(params, value[None], carry)
+        return (outputs[0], carry), value
+
+    return lax.scan(step, (first[-1], carry), length=length)[1]
+
+
+@partial(jax.jit, static_argnames=("length", "way"))
+def predict(
+    params: Any, windows: Float[Array, "t b f"], *, length: int, way: Way = "window"
+) -> Float[Array, "m {length} b f"]:
+    """What follows each window, by each member, in closed loop; one program.
+
+    Args:
+        params: a sweep's, with the leading member axis.
+        windows: given to every member; the network must read out as many values as it is given.
+        length: steps to predict.
+        way: ``window`` is `slide_window`, ``carry`` is `carry_state`; their first values agree.
+    """
+    one = slide_window if way == "window" else carry_state
+    return jax.vmap(lambda own: one(own, windows, length))(params)
+
+
+def error_by_distance(
+    predicted: Float[Array, "m l b f"], truth: Float[Array, "l b f"]
+) -> Float[Array, "m l"]:
+    """Mean squared error of each member at each step after the window, over windows and values."""
+    return jnp.square(predicted - truth[None]).mean((2, 3))
+
+
+def seasonal_naive(
+    windows: Float[Array, "t b f"], period: int, length: int
+) -> Float[Array, "{length} b f"]:
+    """The baseline: the window's last `period` steps, over and over; period 1 is "as it was".
+
+    Raises:
+        InputError: a period below 1 or longer than the window.
+    """
+    steps = windows.shape[0]
+    if not 1 <= period <= steps:
+        raise InputError(f"a period of {period} steps; give 1 to {steps}, the window's length")
+    return windows[steps - period + jnp.arange(length) % period]
