@@ -29,6 +29,7 @@ from jaxdl.data.corpus import LONGEST_SENTENCE
 from jaxdl.data.docstrings import write_docstrings
 from jaxdl.data.tokens import in_order, read_pieces
 from jaxdl.errors import InputError, TrainingError
+from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
 
 Tool = Literal["ours", "gensim-iterator", "gensim-file"]
 
@@ -174,10 +175,10 @@ def evaluate(path: Path, files: dict[str, Path]) -> dict[str, float | None]:
     for key, file in files.items():
         try:
             if key == "analogy":
-                total = loaded.evaluate_analogies(file).total
+                total = evaluate_analogies(loaded, file).total
                 value = total.accuracy if total.asked else math.nan
             else:
-                value = loaded.evaluate_word_pairs(file).spearman
+                value = evaluate_word_pairs(loaded, file).spearman
         except InputError:  # fewer than two known pairs
             value = math.nan
         found[key] = None if math.isnan(value) else value

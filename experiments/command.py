@@ -119,6 +119,14 @@ def open_run(
     return record
 
 
+def check_least(config: Any, least: int, names: Sequence[str]) -> None:
+    """InputError for the first of these fields, numbers or tuples of them, below `least`."""
+    for name in names:
+        value = getattr(config, name)
+        if not min(value if isinstance(value, tuple) else (value,)) >= least:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """A Config as JSON stores it."""
     return report.plain(dataclasses.asdict(config))

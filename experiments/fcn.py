@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments import fcn_predict, fcn_stages
-from experiments.command import Bar, as_dict, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report, train
 from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
@@ -152,12 +152,9 @@ def check(cfg: Config) -> None:
             raise InputError(f"{flag} {getattr(cfg, name)}: give {count}, one for each of --stages")
     if not count or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
-    for name in ("batch_size", "accumulate", "width", "canvases", "samples", "scenes", "epochs"):
-        value = getattr(cfg, name)
-        if min(value if isinstance(value, tuple) else (value,)) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
-    if cfg.seed < 0:
-        raise InputError(f"--seed {cfg.seed}: must be 0 or more")
+    counts = ("batch_size", "accumulate", "width", "canvases", "samples", "scenes", "epochs")
+    check_least(cfg, 1, counts)
+    check_least(cfg, 0, ("seed",))
     if cfg.weights is not None and (cfg.width != 1 or cfg.start_from is not None):
         raise InputError(f"--weights {cfg.weights}: goes with --width 1, without --start-from")
     if cfg.voc is None and cfg.preset != "demo":

@@ -7,7 +7,7 @@
 Presets, and what to expect of them:
 
 - demo: the docstrings of the packages of this environment, 1.4 million words. On 2 CPU cores half a
-  minute; neighbours such as matrix: matrices, diagonal, sparse.
+  minute; neighbours such as float: bfloat, longdouble; file: files; large: very, small.
 - text: word2vec.c's skip-gram. See benchmarks/README.md for words/s and quality beside gensim's.
 - chainer: Chainer's example, as the seed's posts ran it: every token kept, a window drawn from
   1..window - 1 for each block, the context word's vector from the input table, Adam.
@@ -22,7 +22,7 @@ from typing import Literal
 import jax
 
 from experiments import word2vec_query, word2vec_train
-from experiments.command import Bar, as_dict, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report
 from jaxdl.data.tokens import Tokens
 from jaxdl.errors import InputError
@@ -144,19 +144,12 @@ PRESETS = {
     ),
 }
 
-AT_LEAST_1 = ("width", "window", "negatives", "epochs", "group", "shared", "rows", "min_count")
-
 
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
-    for name in AT_LEAST_1:
-        if getattr(cfg, name) < 1:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} {getattr(cfg, name)}: must be 1 or more")
-    for name in ("cap", "subsample", "held_out", "seed", "last_rate", "save_seconds"):
-        if not getattr(cfg, name) >= 0:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} {getattr(cfg, name)}: must be 0 or more")
+    counts = ("width", "window", "negatives", "epochs", "group", "shared", "rows", "min_count")
+    check_least(cfg, 1, counts)
+    check_least(cfg, 0, ("cap", "subsample", "held_out", "seed", "last_rate", "save_seconds"))
     if not cfg.learning_rate > 0:
         raise InputError(f"--learning-rate {cfg.learning_rate}: must be above 0")
     if cfg.block < cfg.group or cfg.block % cfg.group:

@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.word2vec_data import Vocabulary
 from jaxdl import report
+from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
 from jaxdl.vectors import Vectors, save_binary
 from jaxdl.wordfigures import word_map
 
@@ -24,12 +25,12 @@ def evaluate(cfg: "Config", vocabulary: Vocabulary, inputs: jax.Array) -> dict[s
     vectors = Vectors(vocabulary.words, np.asarray(inputs))
     found: dict[str, Any] = {}
     for path in cfg.word_pairs:
-        pairs = vectors.evaluate_word_pairs(path)
+        pairs = evaluate_word_pairs(vectors, path)
         every = round(pairs.pairs / max(1e-9, 1 - pairs.oov / 100))
         scores = {"score": pairs.spearman, "pearson": pairs.pearson}
         found[path.name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
     for path in cfg.analogies:
-        answers = vectors.evaluate_analogies(path)
+        answers = evaluate_analogies(vectors, path)
         found[path.name] = {
             "kind": "analogies",
             "score": answers.total.accuracy,

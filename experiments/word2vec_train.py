@@ -59,9 +59,10 @@ def start_tables(cfg: "Config", vocabulary: Vocabulary) -> Tables:
     )
 
 
-def make_step(cfg: "Config", batches: Batches) -> Callable[..., Any]:
+def make_step(
+    cfg: "Config", batches: Batches, optimizer: optax.GradientTransformationExtraArgs | None
+) -> Callable[..., Any]:
     """The step of `train.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
-    optimizer = optimizer_of(cfg)
     tree = jax.device_put(batches.tree, batches.trains)
     fall = (cfg.learning_rate - cfg.last_rate) / (batches.steps * batches.blocks)
     slope = jnp.asarray(fall, jnp.float32)
@@ -121,6 +122,10 @@ def train_run(
     rows = report.read_rows(cfg.out / "metrics.jsonl")
     last = rows[-1]
     seconds = sum(row["seconds"] for row in rows)
+    speeds = {
+        name: sum(row[name] * row["seconds"] for row in rows) / seconds
+        for name in ("raw_words_per_s", "words_per_s")
+    }
     summary = {
         "word2vec": {
             "loss": last["train"]["loss"],
@@ -128,8 +133,7 @@ def train_run(
             "vocabulary": len(vocabulary.words),
             "raw_words": int(corpus.raw_tokens),
             "epochs": cfg.epochs,
-            "raw_words_per_s": corpus.raw_tokens * cfg.epochs / seconds,
-            "words_per_s": batches.kept * cfg.epochs / seconds,
+            **speeds,
             "train_seconds": seconds,
             "encode_seconds": encoding,
             "evaluation": last["evaluation"],
@@ -169,13 +173,15 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
         compile_seconds = 0.0
         words = batches.kept / per_epoch
         raw = batches.corpus.raw_tokens / per_epoch
-        inner = make_step(cfg, batches)
+        inner = make_step(cfg, batches, optimizer)
         last_end = max([0, *(end for end in ends if end <= first)])
 
         def step(state, totals, prepared, rate):
             nonlocal compile_seconds
             result = inner(state, totals, prepared, rate)
-            if compile_seconds == 0.0:  # the call returns once compiled; the work goes on
+            if compile_seconds == 0.0:
+                # The first step is left out of the speed, with the compilation that it waits for.
+                jax.block_until_ready(result)
                 now = time.monotonic()
                 compile_seconds, clock["row"] = now - clock["row"], now
             return result
@@ -193,7 +199,9 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
                     tables, batches.held_out, batches.tree, batches.objective
                 )
             whole = done % per_epoch == 0
-            trained = done - max(first, last_end)
+            trained = done - max(first + 1, last_end)
+            if not trained:
+                trained, seconds = 1, compile_seconds
             row = {
                 "epoch": done / per_epoch,
                 "train": {

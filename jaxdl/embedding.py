@@ -26,14 +26,14 @@ def add_rows(
     *,
     sum_first: bool,
 ) -> Float[Array, "v d"]:
-    """``table[ids] += change``, the rows of a repeated id summed; an id past the table is dropped.
+    """``table[ids] += change``, the rows of a repeated id summed; every id is in the table.
 
     With `sum_first` the duplicates are sorted and summed before the table is touched, each row
     once: XLA adds float32 rows on a GPU in a compare-and-swap loop, hundreds of times slower where
     indices repeat. On a CPU adding them one by one is faster.
     """
     if not sum_first:
-        return table.at[ids].add(change, mode="drop")
+        return table.at[ids].add(change, mode="promise_in_bounds")
     order = jnp.argsort(ids)
     ids, change = ids[order], change[order]
     starts = jnp.concatenate([jnp.ones(1, bool), ids[1:] != ids[:-1]])
@@ -77,33 +77,19 @@ def sparse_step(
         table.at[ids.ravel()].get(mode="promise_in_bounds").reshape(*ids.shape, -1)
         for table, ids in zip(tables, read, strict=True)
     ]
-    changes, figures = row_changes(found, block, soft, rate, tree, counted, objective=objective)
-    changed = [
-        add_rows(table, ids.ravel(), change, sum_first=sum_first)
-        for table, ids, change in zip(tables, read, changes, strict=True)
-    ]
-    return Tables(*changed), figures
-
-
-def row_changes(
-    found: list[Float[Array, "..."]],
-    block: Block,
-    soft: tuple[Float[Array, "..."], Float[Array, "..."]],
-    rate: Float[Array, ""],
-    tree: HuffmanTree | None,
-    counted: Bool[Array, ""] | bool = True,
-    *,
-    objective: Objective,
-) -> tuple[list[Float[Array, "r d"]], Sums]:
-    """`sparse_step` without the tables: from the rows `found` to what is added to each."""
     grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
     # A sum costs as much as half the gradient: most blocks go without.
     figures = lax.cond(counted, lambda: sums(found[0], found[1], block, objective, tree), zero_sums)
-    changes = [
-        ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1])
-        for factor, grad in zip(soft, grads, strict=True)
+    changed = [
+        add_rows(
+            table,
+            ids.ravel(),
+            ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1]),
+            sum_first=sum_first,
+        )
+        for table, ids, factor, grad in zip(tables, read, soft, grads, strict=True)
     ]
-    return changes, figures
+    return Tables(*changed), figures
 
 
 def zero_sums() -> Sums:

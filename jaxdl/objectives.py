@@ -56,15 +56,18 @@ class Block(NamedTuple):
 
     @property
     def window(self) -> int:
+        """w, from the shape of `pairs`."""
         return (self.pairs.shape[2] - self.pairs.shape[1]) // 2
 
     @property
     def inner(self) -> Int[Array, "g l"]:
+        """The T tokens, by group."""
         groups, group, _ = self.pairs.shape
         return self.tokens[self.window : self.window + groups * group].reshape(groups, group)
 
     @property
     def outer(self) -> Int[Array, "g s"]:
+        """Each group's tokens with those around them."""
         return spread(self.tokens, self.pairs.shape[1], self.window)
 
 

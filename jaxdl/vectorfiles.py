@@ -1,4 +1,4 @@
-"""Files of word vectors: word2vec's text and binary, and .npz, as words and a float32 (V, D) table.
+"""Reading word vectors: word2vec's text and binary, and .npz, to words and a float32 (V, D) table.
 
 Text is a header "V D", then a line "word x1 .. xD" each; binary has D little-endian float32 after
 "word ", then a newline (word2vec.c) or none (gensim). A file's figures are held against its size
@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -25,7 +25,7 @@ from jaxtyping import Float32
 from jaxdl.errors import InputError
 
 Table = Float32[np.ndarray, "V D"]
-_LONGEST = 1 << 20  # bytes of a word
+LONGEST_WORD = 1 << 20  # bytes of a word
 _TIGHTEST = 1032  # deflate's highest ratio
 _NPY = rb"\{'descr': '%b', 'fortran_order': False, 'shape': \(([\d, ]{1,50})\), \}\s*"
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?([nN][aA][nN]|[iI][nN][fF])")
@@ -126,7 +126,7 @@ def read(path: Path) -> tuple[tuple[str, ...], Table]:
         if count < 1 or width < 1:
             raise InputError(f"{path}, line 1: {count} words of {width} numbers; give 1 or more")
         _fits(path, count, width, count * (2 * width + 2), size - len(header))
-        peek = [stream.readline(_LONGEST + 64 * width) for _ in range(min(3, count))]
+        peek = [stream.readline(LONGEST_WORD + 64 * width) for _ in range(min(3, count))]
         stream.seek(len(header))
         name = path.name.lower().removesuffix(".gz")
         if name.endswith((".txt", ".vec")) or (
@@ -170,7 +170,7 @@ def _read_text(
 ) -> tuple[list[str], Table]:
     words: list[str] = []
     table = np.empty((count, width), np.float32)
-    longest = _LONGEST + 64 * width
+    longest = LONGEST_WORD + 64 * width
     for row in range(count):
         line = stream.readline(longest)
         word, *numbers = line.rstrip().split(b" ")
@@ -210,7 +210,7 @@ def _read_binary(
     for row in range(count):
         while (space := held.find(b" ", at)) < 0 or len(held) - space <= need:
             block = stream.read(max(1 << 20, need))
-            if not block or (space < 0 and len(held) - at > _LONGEST):
+            if not block or (space < 0 and len(held) - at > LONGEST_WORD):
                 tail = held[at:].lstrip(b"\n")
                 part = f"a word{_inside(tail)}" if space < 0 else "a vector"
                 text = f"no end of {part}, number {row + 1} of {count}, read as binary"
@@ -261,71 +261,3 @@ def _member(
             text = f"{name} {shape} takes {least} bytes, and {there} are there"
             raise InputError(f"{path}: {text}; fetch the file again")
         return np.frombuffer(file.read(), dtype).reshape(shape)
-
-
-@contextmanager
-def _writing(path: Path) -> Generator[BufferedIOBase]:
-    """A file that appears whole or not at all; packed if it is named .gz."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if path.suffix.lower() == ".gz":
-                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    yield packed
-            else:
-                yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:
-    """Words as bytes, or InputError for one that would not be read back."""
-    encoded = []
-    for word in words:
-        try:
-            raw = word.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raw = b""
-        same = raw.decode("utf-8", "surrogateescape") == word and 0 < len(raw) <= _LONGEST
-        if not same or b" " in raw or b"\n" in raw:
-            text = "is empty, has a space or a newline, or is no text in UTF-8"
-            raise InputError(f"{path}: the word {show(word)} {text}; rename it before saving")
-        encoded.append(raw)
-    return encoded
-
-
-def write_text(path: Path, words: Sequence[str], table: Table) -> None:
-    """Write word2vec text, byte for byte as gensim 4.4.0: the shortest digits of each float32.
-
-    The file appears whole or not at all, packed if it is named .gz. Raises InputError for a word
-    that a reader would take apart: empty, with a space or newline, over 1 MiB.
-    """
-    encoded = _encoded(path, words)
-    with _writing(path) as file:
-        file.write(b"%d %d\n" % table.shape)
-        for word, vector in zip(encoded, table, strict=True):
-            file.write(b"%b %b\n" % (word, " ".join(map(str, vector)).encode()))
-
-
-def write_binary(path: Path, words: Sequence[str], table: Table, newlines: bool = False) -> None:
-    """Write word2vec binary as gensim, or with `newlines` as word2vec.c; see `write_text`."""
-    encoded = _encoded(path, words)
-    with _writing(path) as file:
-        file.write(b"%d %d\n" % table.shape)
-        for word, vector in zip(encoded, table.astype("<f4", copy=False), strict=True):
-            file.write(b"%b %b%b" % (word, vector.tobytes(), b"\n" * newlines))
-
-
-def write_npz(path: Path, words: Sequence[str], table: Table) -> None:
-    """Write .npz: `vectors` float32 (V, D), `words` uint8: UTF-8, a newline between words.
-
-    The words are split by ``bytes(npz["words"]).decode().split("\\n")``; see `write_text`.
-    """
-    joined = np.frombuffer(b"\n".join(_encoded(path, words)), np.uint8)
-    with _writing(path) as file:
-        whole = np.ascontiguousarray(table, "<f4")
-        np.savez(file, allow_pickle=False, words=joined, vectors=whole)

@@ -1,94 +1,32 @@
-"""Word vectors: neighbours, analogies, and gensim's evaluations; files are in `vectorfiles`.
+"""Word vectors: neighbours, analogies, saving; `vectorfiles` reads files of other tools too.
 
-Sources: gensim 4.4.0's keyedvectors.py; 3CosAdd and 3CosMul: Levy, Goldberg 2014.
+Sources: gensim 4.4.0's keyedvectors.py; word2vec.c; 3CosAdd and 3CosMul: Levy, Goldberg 2014.
 """
 
 import difflib
-import itertools
-import math
-import re
-from collections.abc import Callable, Sequence
+import gzip
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedIOBase
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxdl import vectorfiles
 from jaxdl.errors import InputError
-from jaxdl.vectorfiles import Table, not_finite, read_text_file, show
+from jaxdl.vectorfiles import LONGEST_WORD, Table, not_finite, show
 
 Neighbours = list[tuple[str, float]]
-_SCORES = 1 << 24  # scores in one product: 64 MiB
 
 
-def _unit(rows: np.ndarray) -> Table:
+def unit(rows: np.ndarray) -> Table:
     """Rows (n, D) at length 1, through float64 as gensim's `unitvec`; a zero row stays zero."""
     rows = rows.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows * (1 / np.where(norms > 0, norms, 1))).astype(np.float32)
-
-
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Correlation of two float64 (n,); NaN where one is constant."""
-    x, y = x - x.mean(), y - y.mean()
-    scale = math.sqrt(x @ x) * math.sqrt(y @ y)
-    return float(x @ y) / scale if scale else math.nan
-
-
-def _ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks from 1 of float64 (n,); equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """gensim's options: use the first `restrict_vocab` words, in upper case or not; leave out what
-    has an unknown word, or count it as cosine 0 or as a wrong answer (`dummy4unknown`)."""
-
-    restrict_vocab: int | None = 300_000
-    case_insensitive: bool = True
-    dummy4unknown: bool = False
-
-    def known(self, words: Sequence[str]) -> tuple[Callable[[str], str], dict[str, int]]:
-        """How to fold a word, and the first row of each folded word."""
-        fold, words = str.upper if self.case_insensitive else str, words[: self.restrict_vocab]
-        return fold, {fold(words[row]): row for row in reversed(range(len(words)))}
-
-
-GENSIM = Rules()
-
-
-class WordPairs(NamedTuple):
-    """Correlations with human judgement over `pairs` pairs; `oov`: unknown pairs in percent."""
-
-    pearson: float
-    spearman: float
-    oov: float
-    pairs: int
-
-
-class Section(NamedTuple):
-    """A section of analogies: questions answered right, and asked."""
-
-    name: str
-    correct: int
-    asked: int
-
-    @property
-    def accuracy(self) -> float:
-        """From 0 to 1; 0 if nothing was asked."""
-        return self.correct / max(self.asked, 1)
-
-
-class Analogies(NamedTuple):
-    """The sections in the file's order, their sum, and unknown questions in percent."""
-
-    sections: tuple[Section, ...]
-    total: Section
-    oov: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +58,7 @@ class Vectors:
     @cached_property
     def normalised(self) -> Table:
         """The table with every row at length 1 (zero rows stay zero), made when first asked."""
-        blocks = [_unit(self.table[at : at + 65536]) for at in range(0, len(self.words), 65536)]
+        blocks = [unit(self.table[at : at + 65536]) for at in range(0, len(self.words), 65536)]
         return _read_only(np.concatenate(blocks))
 
     def rows(self, words: str | Sequence[str]) -> list[int]:
@@ -157,7 +95,7 @@ class Vectors:
         if not plus + minus:
             raise InputError("no word to compare with; give one at least")
         query = self.normalised[plus].sum(0) - self.normalised[minus].sum(0)
-        return self._best(self.normalised @ _unit(query[None])[0], plus + minus, topn)
+        return self._best(self.normalised @ unit(query[None])[0], plus + minus, topn)
 
     def analogy(
         self, a: str, b: str, c: str, method: str = "3cosadd", topn: int = 10
@@ -181,102 +119,8 @@ class Vectors:
         """
         if len(words) < 3:
             raise InputError(f"{len(words)} words, and of two neither is odd; give three or more")
-        unit = self.normalised[self.rows(words)]
-        return min(zip((unit @ _unit(unit.sum(0)[None])[0]).tolist(), words, strict=True))[1]
-
-    def evaluate_word_pairs(
-        self, path: Path, delimiter: str = "\t", rules: Rules = GENSIM
-    ) -> WordPairs:
-        """Cosines beside human judgement: lines of word, word, number; # starts a comment.
-
-        As gensim does, other lines are passed over. InputError: unreadable, fewer than two pairs.
-        """
-        fold, known = rules.known(self.words)
-        gold, model, oov = [], [], 0
-        for line in re.split("\r\n|\r|\n", read_text_file(path)):
-            if line.startswith("#"):
-                continue
-            try:
-                a, b, number = fold(line).split(delimiter)
-                judged = float(number)
-            except ValueError:
-                continue
-            unknown = a not in known or b not in known
-            oov += unknown
-            if not unknown:
-                # One float32 product each: rounded, and so tied in rank, as gensim's.
-                pair = _unit(self.table[[known[a], known[b]]])
-                model.append(float(pair[0] @ pair[1]))
-            elif rules.dummy4unknown:
-                model.append(0.0)
-            gold.extend([judged] * (len(model) - len(gold)))
-        x, y = np.array(gold), np.array(model)
-        if len(x) < 2 or not np.isfinite(x).all():
-            text = f"{len(x)} usable pairs, {oov} with unknown words"
-            raise InputError(
-                f"{path}: {text}; give two or more, finite: word, word, number by {delimiter!r}"
-            )
-        share = 100 * oov / (len(x) if rules.dummy4unknown else len(x) + oov)
-        return WordPairs(_pearson(x, y), _pearson(_ranks(x), _ranks(y)), share, len(x))
-
-    def evaluate_analogies(self, path: Path, rules: Rules = GENSIM) -> Analogies:
-        """Questions "a b c d" (a is to b as c is to d), in sections that a line ": name" starts.
-
-        As gensim does, lines not of four words are passed over; see `_answers` for what counts as
-        the answer. InputError: unreadable, a line before the first section, no questions.
-        """
-        fold, known = rules.known(self.words)
-        names: list[str] = []
-        asked: list[tuple[int, ...]] = []  # section, then the rows of a, b, c, d: -1 if unknown
-        for number, line in enumerate(read_text_file(path).removesuffix("\n").split("\n"), 1):
-            if line.startswith(": "):
-                names.append(line.lstrip(": ").strip())
-            elif not names:
-                raise InputError(f"{path}, line {number}: no section yet; put ': its name' first")
-            elif len(words := fold(line).split()) == 4:
-                asked.append((len(names) - 1, *(known.get(word, -1) for word in words)))
-        if not asked:
-            raise InputError(f"{path}: no questions; give lines of four words")
-        questions = np.array(asked)
-        whole = questions.min(1) >= 0
-        right = np.zeros(len(questions), bool)
-        same = np.array([known[fold(word)] for word in self.words[: rules.restrict_vocab]], int)
-        right[whole] = self._answers(questions[whole, 1:4], same) == questions[whole, 4]
-        counted = np.ones_like(whole) if rules.dummy4unknown else whole
-        correct, total = (
-            np.bincount(questions[these, 0], minlength=len(names)).tolist()
-            for these in (right, counted)
-        )
-        sections = tuple(itertools.starmap(Section, zip(names, correct, total, strict=True)))
-        everything = Section("Total accuracy", sum(correct), sum(total))
-        return Analogies(sections, everything, 100 * float((~whole).mean()))
-
-    def _answers(self, questions: np.ndarray, same: np.ndarray) -> np.ndarray:
-        """Row that answers each question by 3CosAdd: int (Q,) for rows of a, b, c (Q, 3).
-
-        `same` (R,) is the first row of the same folded word. Rows a, b and c are left out; of the
-        five best others the first that is not a, b or c in another case answers, else the last,
-        which is gensim's rule. Of equal scores the lower row is first. -1: no other word.
-        """
-        unit = self.normalised
-        answers = np.full(len(questions), -1)
-        step = max(1, _SCORES // max(len(same), 1))
-        for start in range(0, len(questions), step):
-            part = questions[start : start + step]
-            answer = answers[start : start + step]  # a view
-            scores = (unit[part[:, 1]] + unit[part[:, 2]] - unit[part[:, 0]]) @ unit[: len(same)].T
-            np.put_along_axis(scores, part, -np.inf, 1)
-            left = np.arange(len(part))
-            for turn in range(5):
-                best = (scores if turn == 0 else scores[left]).argmax(1)
-                there = np.isfinite(scores[left, best])
-                left, best = left[there], best[there]
-                answer[left] = same[best]
-                scores[left, best] = -np.inf
-                left = left[(part[left] == same[best][:, None]).any(1)]
-                if not left.size:
-                    break
-        return answers
+        rows = self.normalised[self.rows(words)]
+        return min(zip((rows @ unit(rows.sum(0)[None])[0]).tolist(), words, strict=True))[1]
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -290,16 +134,69 @@ def load(path: Path) -> Vectors:
     return Vectors(*vectorfiles.read(path))
 
 
+@contextmanager
+def _writing(path: Path) -> Generator[BufferedIOBase]:
+    """A file that appears whole or not at all; packed if it is named .gz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if path.suffix.lower() == ".gz":
+                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                    yield packed
+            else:
+                yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:
+    """Words as bytes, or InputError for one that would not be read back."""
+    encoded = []
+    for word in words:
+        try:
+            raw = word.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raw = b""
+        same = raw.decode("utf-8", "surrogateescape") == word and 0 < len(raw) <= LONGEST_WORD
+        if not same or b" " in raw or b"\n" in raw:
+            text = "is empty, has a space or a newline, or is no text in UTF-8"
+            raise InputError(f"{path}: the word {show(word)} {text}; rename it before saving")
+        encoded.append(raw)
+    return encoded
+
+
 def save_text(path: Path, vectors: Vectors) -> None:
-    """Write word2vec text; see `vectorfiles.write_text`."""
-    vectorfiles.write_text(path, vectors.words, vectors.table)
+    """Write word2vec text, byte for byte as gensim 4.4.0: the shortest digits of each float32.
+
+    The file appears whole or not at all, packed if it is named .gz. Raises InputError for a word
+    that a reader would take apart: empty, with a space or newline, over 1 MiB.
+    """
+    encoded = _encoded(path, vectors.words)
+    with _writing(path) as file:
+        file.write(b"%d %d\n" % vectors.table.shape)
+        for word, vector in zip(encoded, vectors.table, strict=True):
+            file.write(b"%b %b\n" % (word, " ".join(map(str, vector)).encode()))
 
 
 def save_binary(path: Path, vectors: Vectors, newlines: bool = False) -> None:
-    """Write word2vec binary; see `vectorfiles.write_binary`."""
-    vectorfiles.write_binary(path, vectors.words, vectors.table, newlines)
+    """Write word2vec binary as gensim, or with `newlines` as word2vec.c; see `save_text`."""
+    encoded = _encoded(path, vectors.words)
+    with _writing(path) as file:
+        file.write(b"%d %d\n" % vectors.table.shape)
+        for word, vector in zip(encoded, vectors.table.astype("<f4", copy=False), strict=True):
+            file.write(b"%b %b%b" % (word, vector.tobytes(), b"\n" * newlines))
 
 
 def save_npz(path: Path, vectors: Vectors) -> None:
-    """Write .npz; see `vectorfiles.write_npz`."""
-    vectorfiles.write_npz(path, vectors.words, vectors.table)
+    """Write .npz: `vectors` float32 (V, D), `words` uint8: UTF-8, a newline between words.
+
+    The words are split by ``bytes(npz["words"]).decode().split("\\n")``; see `save_text`.
+    """
+    joined = np.frombuffer(b"\n".join(_encoded(path, vectors.words)), np.uint8)
+    with _writing(path) as file:
+        whole = np.ascontiguousarray(vectors.table, "<f4")
+        np.savez(file, allow_pickle=False, words=joined, vectors=whole)

@@ -102,8 +102,10 @@ def _softened(ids, weights, cap):
     shared = _EXACT_WORDS + (mixed % _EXACT_WORDS).astype(jnp.int32)
     place = jnp.where(flat < _EXACT_WORDS, flat, shared)
     place = place + jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None] * _BUCKETS
-    # In whole 256ths: additions of integers have no order, and are native on a GPU.
-    whole = jnp.round(weights.reshape(flat.shape) * 256).astype(jnp.int32)
+    # In whole 256ths: additions of integers have no order, and are native on a GPU. No row counts
+    # for so much that a block full of one word could overflow.
+    most = np.iinfo(np.int32).max // flat.shape[1]
+    whole = jnp.minimum(jnp.round(weights.reshape(flat.shape) * 256), most).astype(jnp.int32)
     totals = jnp.zeros(flat.shape[0] * _BUCKETS, jnp.int32)
     totals = totals.at[place].add(whole, mode="promise_in_bounds")
     total = totals.at[place].get(mode="promise_in_bounds").astype(jnp.float32) / 256

@@ -23,6 +23,7 @@ from experiments import word2vec as experiment
 from jaxdl import vectors
 from jaxdl.data import corpus
 from jaxdl.errors import InputError, TrainingError
+from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
 from jaxdl.models.word2vec import pair_loss
 
 KEYS = ["tool", "mode", "epochs", "seed", "raw_wps", "eff_wps", "train_s", "total_s", "peak_mb"]
@@ -131,9 +132,9 @@ def test_evaluation_leaves_out_what_is_unknown(tmp_path: Path):
         path[name].write_text(content)
     files = {"ws353": path["pairs"], "simlex": path["unknown"], "analogy": path["analogies"]}
     assert word2vec.evaluate(saved, files) == {
-        "ws353": loaded.evaluate_word_pairs(path["pairs"]).spearman,
+        "ws353": evaluate_word_pairs(loaded, path["pairs"]).spearman,
         "simlex": None,
-        "analogy": loaded.evaluate_analogies(path["analogies"]).total.correct / 3,
+        "analogy": evaluate_analogies(loaded, path["analogies"]).total.correct / 3,
     }
     assert word2vec.evaluate(saved, {"analogy": path["unasked"]}) == {"analogy": None}
 

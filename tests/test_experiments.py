@@ -1,10 +1,8 @@
 """The FCN experiment as its user runs it: in processes of its own, on a tiny demo."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,11 @@ from jaxdl import checkpoint
 from jaxdl.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.errors import InputError
 from jaxdl.report import read_rows
+from tests import processes
 
 # One worker runs the file: the straight run is made once.
 pytestmark = pytest.mark.xdist_group("experiments")
 
-ROOT = Path(__file__).parent.parent
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 TINY = (
     *("--preset", "demo", "--scenes", "12", "6", "--width", "32", "--epochs", "2", "2", "2"),
@@ -30,44 +28,8 @@ TINY = (
 )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "experiments.fcn", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe."""
-    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return {**kept, "PYTHONUNBUFFERED": "1"}
-
-
-def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def stop_at(line: str, number: int, *arguments: str) -> tuple[int, str]:
-    """Start a run, send the signal when a line of its output has that text; status and errors."""
-    with subprocess.Popen(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
-            if line in text:
-                process.send_signal(number)
-                break
-        _, errors = process.communicate(timeout=120)
-    return process.returncode, errors
+finish = partial(processes.finish, "experiments.fcn")
+stop_at = partial(processes.stop_at, "experiments.fcn")
 
 
 @pytest.fixture(scope="module")

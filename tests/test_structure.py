@@ -20,6 +20,7 @@ ORDER = (
     ("train",),
     ("embedding", "forecast", "segmentation"),
     ("checkpoint", "vectors", "weights"),
+    ("evaluation",),
     ("report",),
     ("figures",),
     ("wordfigures",),

@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxdl import vectors
+from jaxdl import evaluation
 from jaxdl.errors import InputError
-from jaxdl.vectors import Rules, Section, Vectors, load, save_binary, save_npz, save_text
+from jaxdl.evaluation import Rules, Section, evaluate_analogies, evaluate_word_pairs
+from jaxdl.vectors import Vectors, load, save_binary, save_npz, save_text
 
 SAVERS = {".txt": save_text, ".bin": save_binary, ".npz": save_npz, ".txt.gz": save_text}
 WORDS = ("</s>", "naïve", "bad\udcff", "日本")
@@ -460,7 +461,7 @@ LISTED = [(0, 1, 9.5), (2, 3, 1.5), (1, 0, 9.5), (10, 11, 1.5), (12, 13, 7.25)]
 def test_word_pairs(tmp_path: Path, dummy: bool, case: bool, restrict: int | None, delimiter: str):
     made = random(5, 60)
     path = write(tmp_path, "pairs", PAIRS.replace("\t ", "\t").replace("\t", delimiter))
-    found = made.evaluate_word_pairs(path, delimiter, Rules(restrict, case, dummy))
+    found = evaluate_word_pairs(made, path, delimiter, Rules(restrict, case, dummy))
     table = units(made)
     pairs = [(table[a] @ table[b], judged, a, b) for a, b, judged in LISTED]
     known = [(x, y) for x, y, a, b in pairs if max(a, b) < (restrict or 60) and (case or a != 2)]
@@ -476,7 +477,7 @@ def test_word_pairs(tmp_path: Path, dummy: bool, case: bool, restrict: int | Non
 
 def test_a_constant_side_has_no_correlation(tmp_path: Path):
     path = write(tmp_path, "pairs", "w0\tw1\t3\nw2\tw3\t3\n")
-    assert np.isnan(random(0, 4).evaluate_word_pairs(path).pearson)
+    assert np.isnan(evaluate_word_pairs(random(0, 4), path).pearson)
 
 
 @pytest.mark.parametrize(
@@ -491,9 +492,9 @@ def test_a_constant_side_has_no_correlation(tmp_path: Path):
 )
 def test_pairs_that_cannot_be_used_are_told(tmp_path: Path, content: bytes, expected: str):
     with pytest.raises(InputError, match=expected):
-        random(0, 4).evaluate_word_pairs(write(tmp_path, "pairs", content))
+        evaluate_word_pairs(random(0, 4), write(tmp_path, "pairs", content))
     with pytest.raises(InputError, match="No such file"):
-        random(0, 4).evaluate_word_pairs(tmp_path / "none")
+        evaluate_word_pairs(random(0, 4), tmp_path / "none")
 
 
 def gensims_way(made: Vectors, text: str, rules: Rules) -> list[Section]:
@@ -532,7 +533,7 @@ def gensims_way(made: Vectors, text: str, rules: Rules) -> list[Section]:
     count=st.integers(2, 14),
     variants=st.booleans(),
     rules=st.builds(Rules, st.sampled_from([None, 5, 12]), st.booleans(), st.booleans()),
-    scores=st.sampled_from([1, 40, vectors._SCORES]),
+    scores=st.sampled_from([1, 40, evaluation._SCORES]),
 )
 def test_analogies_are_answered_gensims_way(
     tmp_path: Path, seed: int, count: int, variants: bool, rules: Rules, scores: int
@@ -549,8 +550,8 @@ def test_analogies_are_answered_gensims_way(
     text = "\n".join([": first one", *lines[:20], "", "three words only", ": empty", ": b", *lines])
     path = write(tmp_path, "questions", text + "\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vectors, "_SCORES", scores)  # any number of questions at once
-        found = made.evaluate_analogies(path, rules)
+        patch.setattr(evaluation, "_SCORES", scores)  # any number of questions at once
+        found = evaluate_analogies(made, path, rules)
     expected = gensims_way(made, text, rules)
     assert list(found.sections) == expected
     assert found.total[1:] == (sum(s.correct for s in expected), sum(s.asked for s in expected))
@@ -559,10 +560,10 @@ def test_analogies_are_answered_gensims_way(
 
 def test_unknown_questions_are_counted(tmp_path: Path):
     path = write(tmp_path, "questions.gz", gzip.compress(b": s\nw0 w1 w2 w3\nw0 w1 w2 nil\n"))
-    found = random(6, 5).evaluate_analogies(path)
+    found = evaluate_analogies(random(6, 5), path)
     assert (found.oov, found.total.asked) == (50, 1)
-    assert random(6, 5).evaluate_analogies(path, Rules(dummy4unknown=True)).total.asked == 2
-    nothing = random(6, 5).evaluate_analogies(path, Rules(restrict_vocab=2))
+    assert evaluate_analogies(random(6, 5), path, Rules(dummy4unknown=True)).total.asked == 2
+    nothing = evaluate_analogies(random(6, 5), path, Rules(restrict_vocab=2))
     assert (nothing.oov, nothing.total.asked, nothing.total.accuracy) == (100, 0, 0)
 
 
@@ -577,7 +578,7 @@ def test_unknown_questions_are_counted(tmp_path: Path):
 )
 def test_questions_that_cannot_be_used_are_told(tmp_path: Path, content: str, expected: str):
     with pytest.raises(InputError, match=expected):
-        random(0, 4).evaluate_analogies(write(tmp_path, "questions", content))
+        evaluate_analogies(random(0, 4), write(tmp_path, "questions", content))
 
 
 def test_many_questions_are_asked_at_once_in_bounded_memory(tmp_path: Path):
@@ -587,7 +588,7 @@ def test_many_questions_are_asked_at_once_in_bounded_memory(tmp_path: Path):
     path = write(tmp_path, "questions", "\n".join([": all", *lines]))
     tracemalloc.start()
     start = time.perf_counter()
-    found = made.evaluate_analogies(path)
+    found = evaluate_analogies(made, path)
     taken = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

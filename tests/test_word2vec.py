@@ -1,8 +1,7 @@
 """The word2vec experiment as its user runs it: in processes of its own, on a small text."""
 
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,15 @@ from experiments.word2vec import Config, check
 from experiments.word2vec_query import expression
 from jaxdl.errors import InputError
 from jaxdl.report import read_rows
-from tests.test_experiments import ROOT, environment
+from tests import processes
 
 pytestmark = pytest.mark.xdist_group("word2vec")
 
-SMALL = ("--width", "8", "--epochs", "2", "--rows", "2", "--held-out", "500", "--block", "256")
+SMALL = ("--width", "8", "--epochs", "30", "--rows", "2", "--held-out", "500", "--block", "256")
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "experiments.word2vec", *arguments]
-
-
-def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+finish = partial(processes.finish, "experiments.word2vec")
+stop_at = partial(processes.stop_at, "experiments.word2vec")
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +63,8 @@ def test_a_stopped_run_ends_in_the_same_bits(
     straight: Path, options: tuple[str, ...], number: int, tmp_path: Path
 ):
     out = ("--out", str(tmp_path / "run"))
-    with subprocess.Popen(
-        command(*options, *out), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "epoch 1/2" in line:
-                process.send_signal(number)
-                break
-        process.communicate(timeout=120)
+    status, errors = stop_at("epoch 2/30", number, *options, *out)
+    assert status == (143 if number == signal.SIGTERM else -number), errors
     assert finish(*options, *out).returncode == 0
     same = (straight / "vectors.bin").read_bytes()
     assert (tmp_path / "run" / "vectors.bin").read_bytes() == same

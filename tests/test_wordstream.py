@@ -346,3 +346,23 @@ def test_the_puzzle_with_shrunk_windows_they_agree_in_expectation():
     assert abs(gap.mean()) < 5 * gap.std(ddof=1) / np.sqrt(len(draws))
     # Draw by draw they are not the same pairs, and not the same sum.
     assert (np.abs(gap) > 1e-5 * want).all()
+
+
+def test_a_block_full_of_one_word_does_not_overflow_its_count():
+    """16,384 tokens of 20 * 2 pairs and 20 negatives each: more 256ths than an int32 holds."""
+    size = 16384
+    objective = Objective(window=20, negatives=20, group=64)
+    zeros = jnp.zeros(size, jnp.int32)
+    key = jax.random.key(0)
+    keep = jnp.ones(1)
+    stream = subsample(key, zeros, zeros, keep, window=20, shrink="fixed", size=size)
+    table = unigram_table(np.array([size]))
+    prepared = prepare(
+        *(stream, table, None, jax.random.key(1), jnp.asarray(0)),
+        objective=objective,
+        blocks=1,
+        size=size,
+        cap=100.0,
+    )
+    for soft in (prepared.soft_inputs, prepared.soft_outputs):
+        assert 0 < float(soft.min()) <= float(soft.max()) < 100 / size

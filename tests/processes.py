@@ -1,0 +1,45 @@
+"""Experiments in processes of their own, as their users run them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def environment() -> dict[str, str]:
+    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe."""
+    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m module arguments`` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, str]:
+    """Start it, send the signal when a line of its output has that text; status and errors."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if line in text:
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
