@@ -16,6 +16,7 @@ help: ## this list
 run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors; runs/demo/report.html
 	$(PY) -m experiments.fcn --preset demo
 	$(PY) -m experiments.word2vec --preset demo
+	$(PY) -m experiments.demo
 
 test: $(VENV)/.dev ## the whole test suite
 	$(PY) -m pytest -n 2 --dist loadgroup

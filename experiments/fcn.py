@@ -2,7 +2,7 @@
 
     python -m experiments.fcn --preset demo                        embedded scenes, about 4 minutes
     python -m experiments.fcn --voc VOCtrainval_11-May-2012.tar --weights vgg16.safetensors
-    python -m experiments.fcn predict --checkpoint runs/demo photo.jpg
+    python -m experiments.fcn predict --checkpoint runs/demo/fcn photo.jpg
 
 Presets, and what to expect of them:
 
@@ -118,7 +118,7 @@ class Config:
 PRESETS = {
     "demo": Config(
         preset="demo",
-        out=Path("runs/demo"),
+        out=Path("runs/demo/fcn"),
         split="official",
         epochs=(14, 7, 8),
         learning_rates=(0.1, 0.05, 0.05),

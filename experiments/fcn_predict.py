@@ -25,7 +25,7 @@ class Predict:
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures that Pillow reads."""
-    checkpoint: Path = Path("runs/demo")
+    checkpoint: Path = Path("runs/demo/fcn")
     """Run folder (its last stage) or stage folder."""
     which: Literal["latest", "best"] = "latest"
     """The last checkpoint, or that of the best test mean IU."""

@@ -82,7 +82,7 @@ def find(path: Path) -> Path:
     for folder in (path, path / "checkpoints", *reversed(stages)):
         if steps(folder):
             return folder
-    raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo")
+    raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo/fcn")
 
 
 def load_params(folder: Path, step: int | None = None) -> tuple[Any, dict, int]:

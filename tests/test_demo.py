@@ -1,0 +1,42 @@
+"""The page and the summary that join the demo's runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.demo import SECTIONS, Config, run
+from jaxdl.errors import InputError
+
+
+def leave(folder: Path, summary: dict) -> None:
+    """What of a run the joint page needs, at least."""
+    folder.mkdir(parents=True)
+    record = {"experiment": folder.name, "config": {"seed": 7, "preset": "demo"}}
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_each_run_is_a_section_and_a_key(tmp_path: Path):
+    leave(tmp_path / "fcn", {"fcn32s": {"mean_iu": 0.25}})
+    leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}})
+    found = run(Config(out=tmp_path))
+    assert found == json.loads((tmp_path / "summary.json").read_text())
+    assert found["fcn"] == {"fcn32s": {"mean_iu": 0.25}}
+    assert found["word2vec"] == {"loss": 2.5}
+    page = (tmp_path / "report.html").read_text()
+    for name in ("fcn", "word2vec"):
+        title, _ = SECTIONS[name](tmp_path / name)
+        assert page.count(f">{title}<") >= 1
+        assert f"{name}.seed" in page
+
+
+def test_a_run_that_is_missing_is_left_out(tmp_path: Path):
+    leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}})
+    assert list(run(Config(out=tmp_path))) == ["word2vec"]
+    assert SECTIONS["fcn"](tmp_path / "fcn")[0] not in (tmp_path / "report.html").read_text()
+
+
+def test_no_run_at_all_is_one_line(tmp_path: Path):
+    with pytest.raises(InputError, match="holds none of fcn, word2vec"):
+        run(Config(out=tmp_path))
