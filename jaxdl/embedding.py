@@ -5,7 +5,9 @@ to these rows and adds them back: the tables are donated, never copied. `train_d
 with an Optax optimiser over both whole tables, for small vocabularies.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,15 +27,18 @@ def add_rows(
     change: Float[Array, "r d"],
     *,
     sum_first: bool,
+    drop: bool = False,
 ) -> Float[Array, "v d"]:
     """``table[ids] += change``, the rows of a repeated id summed; every id is in the table.
+
+    With `drop` an id may also be v, one past the last: its row is left out.
 
     With `sum_first` the duplicates are sorted and summed before the table is touched, each row
     once: XLA adds float32 rows on a GPU in a compare-and-swap loop, hundreds of times slower where
     indices repeat. On a CPU adding them one by one is faster.
     """
     if not sum_first:
-        return table.at[ids].add(change, mode="promise_in_bounds")
+        return table.at[ids].add(change, mode="drop" if drop else "promise_in_bounds")
     order = jnp.argsort(ids)
     ids, change = ids[order], change[order]
     starts = jnp.concatenate([jnp.ones(1, bool), ids[1:] != ids[:-1]])
@@ -44,7 +49,7 @@ def add_rows(
 
     _, total = lax.associative_scan(join, (starts[:, None], change))
     ends = jnp.concatenate([starts[1:], jnp.ones(1, bool)])
-    place = jnp.where(ends, ids, table.shape[0] + jnp.arange(len(ids)))
+    place = jnp.where(ends, ids, table.shape[0] + 1 + jnp.arange(len(ids)))
     return table.at[place].add(total, mode="drop", unique_indices=True)
 
 
@@ -77,24 +82,81 @@ def sparse_step(
         table.at[ids.ravel()].get(mode="promise_in_bounds").reshape(*ids.shape, -1)
         for table, ids in zip(tables, read, strict=True)
     ]
-    grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
-    # A sum costs as much as half the gradient: most blocks go without.
-    figures = lax.cond(counted, lambda: sums(found[0], found[1], block, objective, tree), zero_sums)
+    changes, figures = row_changes(
+        (found[0], found[1]), block, soft, rate, tree, counted, objective=objective
+    )
     changed = [
-        add_rows(
-            table,
-            ids.ravel(),
-            ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1]),
-            sum_first=sum_first,
-        )
-        for table, ids, factor, grad in zip(tables, read, soft, grads, strict=True)
+        add_rows(table, ids.ravel(), change, sum_first=sum_first)
+        for table, ids, change in zip(tables, read, changes, strict=True)
     ]
     return Tables(*changed), figures
+
+
+def row_changes(
+    found: tuple[Float[Array, "..."], Float[Array, "..."]],
+    block: Block,
+    soft: tuple[Float[Array, "..."], Float[Array, "..."]],
+    rate: Float[Array, ""],
+    tree: HuffmanTree | None,
+    counted: Bool[Array, ""] | bool,
+    *,
+    objective: Objective,
+) -> tuple[tuple[Float[Array, "i d"], Float[Array, "o d"]], Sums]:
+    """What a step adds to the rows that a block reads, and the block's sums.
+
+    Args:
+        found: the block's rows of each table, (..., D) for the ids of `rows`.
+        block: see `sparse_step`, and the others likewise.
+        soft: see there.
+        rate: see there.
+        tree: see there.
+        counted: see there.
+        objective: see there.
+    """
+    grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
+    # A sum costs as much as half the gradient: most blocks go without.
+    figures = lax.cond(counted, lambda: sums(*found, block, objective, tree), zero_sums)
+    inputs, outputs = (
+        ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1])
+        for factor, grad in zip(soft, grads, strict=True)
+    )
+    return (inputs, outputs), figures
 
 
 def zero_sums() -> Sums:
     """Sums of nothing."""
     return Sums(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+
+
+def over_blocks(
+    step: Callable[..., tuple[Any, Sums]],
+    carry: PyTree,
+    entries: PyTree,
+    first: Int[Array, ""],
+    rate: Float[Array, ""],
+    slope: Float[Array, ""],
+    count_every: int,
+) -> tuple[PyTree, Sums]:
+    """Scan ``step(carry, entry, rate, counted)`` over the entries, one for each block.
+
+    Args:
+        step: returns the carry and its sums.
+        carry: what is trained.
+        entries: arrays with the number of blocks in front.
+        first: number of the first block.
+        rate: see `train_blocks`, and the others likewise.
+        slope: see there.
+        count_every: see there.
+    """
+
+    def one(carry, item):
+        number, entry = item
+        now = jnp.maximum(rate - slope * (number - first), 0.0)
+        return step(carry, entry, now, number % count_every == 0)
+
+    numbers = first + jnp.arange(jax.tree.leaves(entries)[0].shape[0])
+    carry, figures = lax.scan(one, carry, (numbers, entries))
+    return carry, jax.tree.map(lambda a: a.sum(), figures)
 
 
 @partial(
@@ -124,19 +186,15 @@ def train_blocks(
         count_every: the loss is summed over each `count_every`-th block.
     """
 
-    def one(tables, entry):
-        number, block, *soft = entry
-        now = jnp.maximum(rate - slope * (number - prepared.first), 0.0)
-        counted = number % count_every == 0
+    def step(tables, entry, rate, counted):
+        block, *soft = entry
         return sparse_step(
-            *(tables, block, (soft[0], soft[1]), now, tree, counted),
+            *(tables, block, (soft[0], soft[1]), rate, tree, counted),
             objective=objective,
             sum_first=sum_first,
         )
 
-    numbers = prepared.first + jnp.arange(prepared.blocks.tokens.shape[0])
-    tables, figures = lax.scan(one, tables, (numbers, *prepared[1:]))
-    return tables, jax.tree.map(lambda a: a.sum(), figures)
+    return over_blocks(step, tables, prepared[1:], prepared.first, rate, slope, count_every)
 
 
 def whole_loss(
@@ -185,13 +243,11 @@ def train_dense(
         count_every: see `train_blocks`.
     """
 
-    def one(carry, entry):
+    def step(carry, block, rate, counted):
         tables, opt_state = carry
-        number, block = entry
-        now = jnp.maximum(rate - slope * (number - prepared.first), 0.0)
-        opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=now)
+        opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rate)
         figures = lax.cond(
-            number % count_every == 0,
+            counted,
             lambda: sums(*_gather(tables, block, objective, tree), block, objective, tree),
             zero_sums,
         )
@@ -199,9 +255,10 @@ def train_dense(
         updates, opt_state = optimizer.update(grads, opt_state, tables)
         return (optax.apply_updates(tables, updates), opt_state), figures
 
-    numbers = prepared.first + jnp.arange(prepared.blocks.tokens.shape[0])
-    carry, figures = lax.scan(one, (tables, opt_state), (numbers, prepared.blocks))
-    return *carry, jax.tree.map(lambda a: a.sum(), figures)
+    carry, figures = over_blocks(
+        *(step, (tables, opt_state), prepared.blocks, prepared.first, rate, slope, count_every)
+    )
+    return *carry, figures
 
 
 @partial(jax.jit, static_argnames="objective")

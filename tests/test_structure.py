@@ -19,6 +19,7 @@ ORDER = (
     ("wordstream",),
     ("train",),
     ("embedding", "forecast", "segmentation"),
+    ("sharding",),
     ("checkpoint", "vectors", "weights"),
     ("evaluation",),
     ("report",),
