@@ -13,9 +13,10 @@ GENSIM = 4.4.0
 help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors; runs/demo/report.html
+run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html
 	$(PY) -m experiments.fcn --preset demo
 	$(PY) -m experiments.word2vec --preset demo
+	$(PY) -m experiments.lstm_sine --preset demo
 	$(PY) -m experiments.demo
 
 test: $(VENV)/.dev ## the whole test suite

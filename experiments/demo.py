@@ -16,12 +16,14 @@ from experiments.command import main
 from jaxdl import report
 from jaxdl.errors import InputError
 from jaxdl.figures import fcn_section
+from jaxdl.sinefigures import lstm_section
 from jaxdl.wordfigures import word2vec_section
 
 # Folder of a run under --out -> what shows it.
 SECTIONS: dict[str, Callable[[Path], tuple[str, str]]] = {
     "fcn": fcn_section,
     "word2vec": word2vec_section,
+    "lstm": lstm_section,
 }
 
 
@@ -30,7 +32,7 @@ class Config:
     """Put the demo's runs on one page."""
 
     out: Path = Path("runs/demo")
-    """Folder of the runs (fcn, word2vec); report.html and summary.json are written here."""
+    """Folder of the runs (fcn, word2vec, lstm); report.html and summary.json are written here."""
 
 
 def run(cfg: Config) -> dict[str, Any]:
@@ -51,7 +53,10 @@ def run(cfg: Config) -> dict[str, Any]:
         if (folder / "summary.json").is_file()
     }
     # FCN's summary is by stage; those of the others are one figure set under their own name.
-    summary = {name: figures.get(name, figures) for name, figures in summaries.items()}
+    summary = {
+        name: figures if name == "fcn" else next(iter(figures.values()))
+        for name, figures in summaries.items()
+    }
     report.write_json(cfg.out / "summary.json", summary)
     first = next(iter(records.values()))
     record = first | {

@@ -7,10 +7,10 @@ page is rewritten after each stage, and a look at a broken run is when it is wan
 import base64
 import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,15 +23,17 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from PIL import Image
 
 from jaxdl.errors import InputError
+from jaxdl.notes import Notes
 from jaxdl.report import flatten, read_json, read_rows, render
 
-T = TypeVar("T")
 Row = dict[str, Any]
 STAGES = {"fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"}
 THUMBNAIL = 320
 # The page's own colours, so that a figure follows light and dark mode; alone, it is drawn in these.
-INK, RULE, TRAIN, TEST = "#1b1d21", "#d3d6db", "#2a78d6", "#d9580f"
+INK, RULE = "#1b1d21", "#d3d6db"
+TRAIN, TEST, THIRD, FOURTH = "#2a78d6", "#d9580f", "#0b8f6c", "#b0529c"
 _CSS_NAMES = {INK: "ink", RULE: "rule", TRAIN: "train", TEST: "test"}
+_CSS_NAMES |= {THIRD: "third", FOURTH: "fourth"}
 
 
 def overlay(
@@ -138,7 +140,7 @@ def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
 
 
 def svg_element(figure: Figure, label: str) -> str:
-    """A figure drawn in INK, RULE, TRAIN and TEST, as ``<svg>`` in the page's colours."""
+    """A figure drawn in the colours above, as ``<svg>`` in the page's colours."""
     buffer = io.StringIO()
     # Fixed ids, and text as text: the page's font, selectable, and a third of the size.
     with mpl.rc_context({"svg.hashsalt": "jaxdl", "svg.fonttype": "none"}):
@@ -148,25 +150,6 @@ def svg_element(figure: Figure, label: str) -> str:
     for colour, name in _CSS_NAMES.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-
-
-class Notes(list[str]):
-    """What a run lacks, to be told on the page."""
-
-    def __init__(self, run: Path) -> None:
-        self.run = run
-
-    def read(self, read: Callable[[Path], T], name: str, instead: T) -> T:
-        """``read(run / name)``, or a note and something else instead."""
-        path = self.run / name
-        try:
-            if not path.exists():
-                raise InputError(f"{name} is missing")
-            return read(path)
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
-            text = str(error).replace(f"{self.run}/", "")
-            self.append(text if name in text else f"{name}: {text}")
-            return instead
 
 
 def _photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:

@@ -6,9 +6,9 @@ As in `jaxdl.figures`, what a run lacks becomes a note on the page.
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,11 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from jaxdl.errors import InputError
-from jaxdl.figures import INK, TEST, TRAIN, Notes, decimal, style_axes, svg_element
-from jaxdl.report import flatten, read_json, read_rows, render
+from jaxdl.figures import INK, TEST, TRAIN, decimal, style_axes, svg_element
+from jaxdl.notes import Notes, clip, part, reader
+from jaxdl.report import flatten, read_rows, render
 
-T = TypeVar("T")
 Row = dict[str, Any]
 MAP_SIZE = (1040.0, 720.0)  # width and height of the map, in its own units
 _MARGIN, _SMALL, _LARGE = 14.0, 11.0, 21.0  # round the map; font of the rarest, commonest word
@@ -81,13 +80,6 @@ class Label(NamedTuple):
     shown: bool  # else there is a dot at the point, and the box means nothing
 
 
-def _clip(word: str, longest: int = 32) -> str:
-    """A word fit to be shown: cut, and what has no shape or turns the text around made visible."""
-    cut = word if len(word) <= longest else f"{word[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
-    joiners = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # part of some words
-    return "".join(c if c.isprintable() or c in joiners else "\ufffd" for c in cut)
-
-
 def _width(text: str) -> float:
     """About the width of a text in a sans-serif font, rather over than under; in font sizes."""
     width = 0.0
@@ -123,7 +115,7 @@ def place_labels(
     taken = np.empty((0, 4))  # left, top, right, bottom
     labels = []
     for n in sorted(range(len(words)), key=lambda n: -counts[n]):
-        word, (at_x, at_y) = _clip(words[n], 24), points[n]
+        word, (at_x, at_y) = clip(words[n], 24), points[n]
         font = _SMALL + (_LARGE - _SMALL) * (sizes[n] - low) / span
         width, height = font * (_width(word) + 0.3), 1.2 * font
         for down, right in itertools.product((0, -0.5, 0.5), (0, -0.25, 0.25, -0.5, 0.5)):
@@ -136,19 +128,6 @@ def place_labels(
                 break
         labels.append(Label(word, counts[n], at_x, at_y, font, box, shown))
     return labels
-
-
-def _reader(make: Callable[[Any], T], what: str) -> Callable[[Path], T]:
-    """Reads a JSON file and makes something of it; InputError if that cannot be done."""
-
-    def read(path: Path) -> T:
-        found = read_json(path)
-        try:
-            return make(found)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: is not {what} ({error!r})") from error
-
-    return read
 
 
 def _labels(found: Any) -> list[Label]:
@@ -164,15 +143,9 @@ def _neighbours(found: Any) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Word, count, and (word, cosine) of its neighbours, for each line of a neighbours.json."""
 
     def near(line: Any) -> list[tuple[str, str]]:
-        return [(_clip(word), decimal(cosine, 1, 2)) for word, cosine in line["neighbours"]]
+        return [(clip(word), decimal(cosine, 1, 2)) for word, cosine in line["neighbours"]]
 
-    return [(_clip(o["word"]), decimal(o["count"], 1, 0), near(o)) for o in found["words"]]
-
-
-def _part(tree: Row, name: str) -> Row:
-    """An object within another, empty if there is none."""
-    found = tree.get(name)
-    return found if isinstance(found, dict) else {}
+    return [(clip(o["word"]), decimal(o["count"], 1, 0), near(o)) for o in found["words"]]
 
 
 def _numbers(rows: Sequence[Row], key: str) -> list[float]:
@@ -200,10 +173,10 @@ def _draw(axes: Axes, rows: Sequence[Row], title: str, lines: Sequence[tuple]) -
 def training_curves(rows: Sequence[Row]) -> str:
     """Loss, scores if any, speed and learning rate by epoch, from rows of metrics, as ``<svg>``."""
     scores = []
-    found = {name: one for row in rows for name, one in _part(row, "evaluation").items()}
+    found = {name: one for row in rows for name, one in part(row, "evaluation").items()}
     for n, (name, one) in enumerate(found.items()):
         # The figure's font has few scripts, and would warn of each letter that it lacks.
-        label = f"{_measure(one)}, {_clip(name).encode('ascii', 'replace').decode()}"
+        label = f"{_measure(one)}, {clip(name).encode('ascii', 'replace').decode()}"
         colour, style = (TRAIN, TEST, INK)[n % 3], ("-", "--", ":")[n // 3 % 3]
         scores.append((label, colour, style, f"evaluation.{name}.score"))
     figure = Figure(figsize=(9.2, 6.6), layout="constrained")
@@ -261,40 +234,40 @@ def _scores(evaluation: Row) -> list[list[str]]:
     """A line of cells for each file of an evaluation: name, score, measure, Pearson, used, all."""
     lines = []
     for name in evaluation:
-        found = [_part(evaluation, name)]
+        found = [part(evaluation, name)]
         score, measure = _numbers(found, "score"), _measure(found[0])
         text = f"{decimal(score[0], 100)} %" if measure == "share right" and score else ""
         counts = [_cell(_numbers(found, key)) for key in ("used", "all")]
         pearson = _cell(_numbers(found, "pearson"), 3)
-        lines.append([_clip(name, 60), text or _cell(score, 3), measure, pearson, *counts])
+        lines.append([clip(name, 60), text or _cell(score, 3), measure, pearson, *counts])
     return lines
 
 
 def word2vec_section(run: Path) -> tuple[str, str]:
     """Title and HTML of a word2vec run folder, whichever files it has by now."""
     notes = Notes(run)
-    read_object = _reader(dict, "a JSON object")
+    read_object = reader(dict, "a JSON object")
     record = notes.read(read_object, "run.json", {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
-    summary = _part(notes.read(read_object, "summary.json", {}), "word2vec")
-    corpus, files = _part(record, "corpus"), _part(record, "corpus").get("files")
+    summary = part(notes.read(read_object, "summary.json", {}), "word2vec")
+    corpus, files = part(record, "corpus"), part(record, "corpus").get("files")
     if not rows:
         notes.append("no row of metrics is finished yet")
     elif not summary:
         notes.append("the run has no summary yet: the last row so far is shown")
-    evaluations = [found for row in (*rows, summary) if (found := _part(row, "evaluation"))]
+    evaluations = [found for row in (*rows, summary) if (found := part(row, "evaluation"))]
     html = render(
         "word2vec",
-        config=_part(record, "config"),
-        files=[_clip(str(name), 60) for name in files] if isinstance(files, list) else [],
+        config=part(record, "config"),
+        files=[clip(str(name), 60) for name in files] if isinstance(files, list) else [],
         corpus={key: _cell(_numbers([corpus], key)) for key in corpus},
         seconds=_cell(_numbers([summary], "encode_seconds") + _numbers([corpus], "seconds"), 1),
         results=_results(summary, rows, corpus) if rows or summary else {},
         scores=_scores(evaluations[-1] if evaluations else {}),
         curves=Markup(training_curves(rows)) if rows else None,
-        labels=notes.read(_reader(_labels, "a map of words"), "map.json", []),
+        labels=notes.read(reader(_labels, "a map of words"), "map.json", []),
         size=MAP_SIZE,
-        neighbours=notes.read(_reader(_neighbours, "a list of neighbours"), "neighbours.json", []),
+        neighbours=notes.read(reader(_neighbours, "a list of neighbours"), "neighbours.json", []),
         notes=notes,
     )
     return "Word vectors", html

@@ -23,8 +23,9 @@ ORDER = (
     ("checkpoint", "vectors", "weights"),
     ("evaluation",),
     ("report",),
+    ("notes", "sineresults"),
     ("figures",),
-    ("wordfigures",),
+    ("wordfigures", "sinefigures"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

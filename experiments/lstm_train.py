@@ -1,0 +1,283 @@
+"""The LSTM experiment's work: the series, training, predictions, and what a run leaves behind."""
+
+import itertools
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+from rich.table import Table
+
+from jaxdl import checkpoint, forecast, report, train
+from jaxdl.data import sine
+from jaxdl.forecast import Members, Way
+from jaxdl.sinefigures import lstm_section
+
+if TYPE_CHECKING:
+    from experiments.command import Bar
+    from experiments.lstm_sine import Config
+
+INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device together
+ORIGINS = 200  # at most so many windows measure the error by distance
+WAYS: tuple[Way, ...] = ("window", "carry")
+
+
+class Series(NamedTuple):
+    """What is trained on and what is held out, scaled; and how to undo the scaling."""
+
+    source: str
+    columns: list[str]
+    training: Float[np.ndarray, "n f"]
+    tail: Float[np.ndarray, "k f"]
+    scaling: sine.Scaling
+    period: int
+
+
+def open_series(cfg: "Config") -> Series:
+    """The sine, or the user's file.
+
+    Raises:
+        InputError: the file, its columns or values, or a series too short for what was asked.
+    """
+    most = max(cfg.length)
+    if cfg.csv is None:
+        source, columns = f"sine of {cfg.steps_per_cycle} steps a cycle", ["sine"]
+        # A cycle more than the longest prediction: their errors are measured at every phase.
+        tail = cfg.steps_per_cycle + most
+        cycles = cfg.cycles + -(-tail // cfg.steps_per_cycle)
+        whole = sine.sine(cfg.steps_per_cycle, cycles)
+        whole = whole[: cfg.cycles * cfg.steps_per_cycle + tail]
+        default = cfg.steps_per_cycle if cfg.steps_per_cycle <= cfg.window else 1
+    else:
+        source, default = str(cfg.csv), 1
+        columns, whole = sine.read_csv(cfg.csv, cfg.column or None)
+        tail = max(most, len(whole) // 5) if cfg.tail is None else cfg.tail
+    training, held = sine.split_tail(whole, tail, max(cfg.window, *cfg.given), source)
+    flat = sine.Scaling(np.zeros(len(columns)), np.ones(len(columns)))
+    scaling = flat if cfg.csv is None else sine.learn_scaling(training)
+    period = default if cfg.period is None else cfg.period
+    return Series(source, columns, scaling.apply(training), scaling.apply(held), scaling, period)
+
+
+def optimizer_of(cfg: "Config") -> optax.GradientTransformation:
+    """Momentum SGD, or Chainer's Adam."""
+    if cfg.optimizer == "adam":
+        return forecast.adam()
+    return train.momentum_sgd(momentum=cfg.momentum)
+
+
+def train_run(
+    cfg: "Config",
+    series: Series,
+    config: dict[str, Any],
+    record: dict[str, Any] | None,
+    bar: "Bar",
+) -> dict[str, Any]:
+    """The run from the series to the report, from where it stopped."""
+    steps = len(series.training) + len(series.tail)
+    if record is None:
+        record = report.run_record("lstm_sine", config, None)
+        record["series"] = {
+            "source": series.source,
+            "columns": series.columns,
+            "steps": steps,
+            "training": len(series.training),
+            "tail": len(series.tail),
+        }
+        report.write_json(cfg.out / "run.json", record)
+    bar.line(
+        f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "
+        f"out; {len(cfg.hidden) * cfg.seeds} networks in one program"
+    )
+    members = forecast.members_of(cfg.hidden, range(cfg.seeds))
+    state = _fit(cfg, series, members, bar)
+    rows = report.read_rows(cfg.out / "metrics.jsonl")
+    losses = rows[-1]["loss"]
+    found = predictions(cfg, series, members, state.params, losses)
+    report.write_json(cfg.out / "predictions.json", found)
+    seconds = sum(row.get("seconds", 0.0) for row in rows)
+    errors = found["errors"]
+    summary = {
+        "lstm_sine": {
+            "epochs": cfg.epochs,
+            "seeds": cfg.seeds,
+            "seconds": seconds,
+            "epochs_per_s": cfg.epochs / max(seconds, 1e-9),
+            "loss": losses,
+            "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
+            "prediction_mse": {
+                n: {way: median(float(np.mean(own)) for own in ways[way]) for way in WAYS}
+                for n, ways in errors["sizes"].items()
+            },
+            "naive_mse": float(np.mean(errors["naive"])),
+        }
+    }
+    report.write_json(cfg.out / "summary.json", summary)
+    report.write_page(cfg.out / "report.html", "jaxdl", [lstm_section(cfg.out)], record)
+    return summary
+
+
+def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.TrainState:
+    """Train from the last checkpoint, if there is one, to the end; a step is `every` epochs."""
+    optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
+    steps, width = cfg.epochs // cfg.every, len(series.columns)
+    meta = {
+        "hidden": list(cfg.hidden),
+        "seeds": cfg.seeds,
+        "layers": cfg.layers,
+        "window": cfg.window,
+        "columns": series.columns,
+        "mean": series.scaling.mean.tolist(),
+        "deviation": series.scaling.deviation.tolist(),
+    }
+
+    def zero():
+        return forecast.zero_losses(INTERVALS, cfg.every, members)
+
+    with (
+        checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
+        train.stop_on_signal() as stop,
+    ):
+        sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
+        state = forecast.start_sweep(key, members, optimizer, **sizes)
+        totals = zero()
+        if manager.latest_step() is not None:
+            kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})
+            totals = kept.pop("totals")
+            state = train.TrainState(**kept)
+            bar.line(f"goes on from epoch {int(state.step) * cfg.every} of {cfg.epochs}")
+        first = int(state.step)
+        clock = time.monotonic()
+
+        def end_epoch(done: int, state: train.TrainState, totals: Any) -> dict[str, float]:
+            nonlocal clock
+            start = (done - 1) // INTERVALS * INTERVALS
+            losses = np.asarray(totals, np.float64).reshape(INTERVALS, cfg.every, -1).mean(1)
+            seconds, clock = time.monotonic() - clock, time.monotonic()
+            for n in range(start, done):
+                row: dict[str, Any] = {"loss": by_size(members, losses[n - start])}
+                if n + 1 == done:
+                    row |= {"seconds": seconds}
+                recorder.row((n + 1) * cfg.every, row)
+            return {"score": -float(losses[done - 1 - start].mean())}
+
+        def save(done: int, state: train.TrainState, totals: Any, metrics: Any) -> None:
+            checkpoint.save(manager, done, state._asdict() | {"totals": totals}, meta, metrics)
+
+        with (
+            # Rows after the last checkpoint are written again.
+            report.Recorder(cfg.out, first // INTERVALS * INTERVALS * cfg.every) as recorder,
+            bar.training("training", first, steps, 1, cfg.every, "epochs") as show,
+        ):
+            state = train.fit(
+                forecast.sweep_step(
+                    *(key, members, optimizer),
+                    epochs=cfg.every,
+                    batch=cfg.batch,
+                    window=cfg.window,
+                ),
+                state,
+                totals,
+                itertools.repeat(jnp.asarray(sine.to_float32(series.training))),
+                rate=lambda _: cfg.learning_rate,
+                steps=steps,
+                ends=lambda done: done % INTERVALS == 0,
+                end_epoch=end_epoch,
+                zero=zero,
+                save=save,
+                stop=stop,
+                show=show,
+                inputs=lambda n: f"epochs {n * cfg.every} to {(n + 1) * cfg.every}",
+            )
+    return state
+
+
+def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list[float]]:
+    """A value for each seed, by hidden size."""
+    found: dict[str, list[float]] = {}
+    for units, value in zip(members.units.tolist(), values.tolist(), strict=True):
+        found.setdefault(str(units), []).append(value)
+    return found
+
+
+def predictions(
+    cfg: "Config", series: Series, members: Members, params: Any, losses: dict[str, list[float]]
+) -> dict[str, Any]:
+    """predictions.json: curves of each size's middle seed, errors of all; see `jaxdl.sinefigures`.
+
+    The curves are in the series' own units; errors are of scaled values, so that columns count
+    alike.
+    """
+    whole = np.concatenate([series.training, series.tail])
+    cut = len(series.training)
+    # The seed whose loss is in the middle.
+    picked = {
+        str(size): int(np.flatnonzero(members.units == size)[np.argsort(own)[(len(own) - 1) // 2]])
+        for size, own in ((size, losses[str(size)]) for size in cfg.hidden)
+    }
+
+    def ask(windows: np.ndarray, length: int) -> dict[str, jax.Array]:
+        given = jnp.asarray(windows, jnp.float32)
+        return {way: forecast.predict(params, given, length=length, way=way) for way in WAYS}
+
+    settings = []
+    for given, length in zip(cfg.given, cfg.length, strict=True):
+        found = ask(whole[cut - given : cut, None], length)
+        settings.append(
+            {
+                "given": given,
+                "length": length,
+                "input": series.scaling.undo(whole[cut - given : cut]).tolist(),
+                "truth": series.scaling.undo(whole[cut : cut + length]).tolist(),
+                "members": {
+                    size: {
+                        "seed": int(members.seeds[n]),
+                        **{
+                            w: series.scaling.undo(np.asarray(found[w][n, :, 0])).tolist()
+                            for w in WAYS
+                        },
+                    }
+                    for size, n in picked.items()
+                },
+            }
+        )
+    most = max(cfg.length)
+    origins = np.arange(len(series.tail) - most + 1)
+    if len(origins) > ORIGINS:
+        origins = np.unique(np.linspace(0, origins[-1], ORIGINS).astype(int))
+    starts = cut - cfg.window + origins
+    whole = sine.to_float32(whole)
+    windows = np.stack([whole[s : s + cfg.window] for s in starts], axis=1)
+    truth = np.stack([whole[s + cfg.window :][:most] for s in starts], axis=1)
+    errors = {
+        way: np.asarray(forecast.error_by_distance(jnp.asarray(found), jnp.asarray(truth)))
+        for way, found in ask(windows, most).items()
+    }
+    naive = forecast.seasonal_naive(jnp.asarray(windows), series.period, most)
+    sizes = {
+        str(size): {way: errors[way][members.units == size].tolist() for way in WAYS}
+        for size in cfg.hidden
+    }
+    distance = np.asarray(forecast.error_by_distance(naive[None], jnp.asarray(truth)))[0]
+    return {
+        "settings": settings,
+        "errors": {"windows": len(starts), "sizes": sizes, "naive": distance.tolist()},
+    }
+
+
+def tell(summary: dict[str, Any], bar: "Bar") -> None:
+    """The results, as a table."""
+    found = summary["lstm_sine"]
+    table = Table(title=f"{found['epochs']:,} epochs, median of {found['seeds']} seeds")
+    for name in ("hidden", "log10 loss", "error, window", "error, carry"):
+        table.add_column(name, justify="right")
+    for size, loss in found["log10_loss"].items():
+        errors = found["prediction_mse"][size]
+        table.add_row(size, f"{loss:.2f}", *(f"{errors[way]:.2e}" for way in WAYS))
+    table.add_row("naive", "", *[f"{found['naive_mse']:.2e}"] * 2)
+    bar.console.print(table)
+    bar.line(f"{found['seconds']:.1f} s of training, {found['epochs_per_s']:,.0f} epochs/s")

@@ -1,0 +1,55 @@
+"""Reading a run folder for the page: what is missing or damaged is noted, and text is made fit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jaxdl.errors import InputError
+from jaxdl.report import read_json
+
+T = TypeVar("T")
+
+
+class Notes(list[str]):
+    """What a run lacks, to be told on the page."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def read(self, read: Callable[[Path], T], name: str, instead: T) -> T:
+        """``read(run / name)``, or a note and something else instead."""
+        path = self.run / name
+        try:
+            if not path.exists():
+                raise InputError(f"{name} is missing")
+            return read(path)
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+            text = str(error).replace(f"{self.run}/", "")
+            self.append(text if name in text else f"{name}: {text}")
+            return instead
+
+
+def reader(make: Callable[[Any], T], what: str) -> Callable[[Path], T]:
+    """Reads a JSON file and makes something of it; InputError if that cannot be done."""
+
+    def read(path: Path) -> T:
+        found = read_json(path)
+        try:
+            return make(found)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: is not {what} ({error!r})") from error
+
+    return read
+
+
+def part(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within another, empty if there is none."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def clip(word: str, longest: int = 32) -> str:
+    """A word fit to be shown: cut, and what has no shape or turns the text around made visible."""
+    cut = word if len(word) <= longest else f"{word[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+    joiners = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # part of some words
+    return "".join(c if c.isprintable() or c in joiners else "\ufffd" for c in cut)
