@@ -163,6 +163,9 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
                 if n + 1 == done:
                     row |= {"seconds": seconds}
                 recorder.row((n + 1) * cfg.every, row)
+            last = by_size(members, losses[done - 1 - start])
+            shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
+            bar.line(f"epoch {done * cfg.every} of {cfg.epochs}: log10 loss by size {shown}")
             return {"score": -float(losses[done - 1 - start].mean())}
 
         def save(done: int, state: train.TrainState, totals: Any, metrics: Any) -> None:

@@ -212,7 +212,7 @@ def _results(summary: Row, rows: Sequence[Row], notes: Notes) -> list[list[str]]
         if isinstance(found, list) and len(logs) < len(found):
             lost = f"{len(found) - len(logs)} of {len(found)} seeds"
             notes.append(f"{_units(size)}: {lost} ended with a loss that has no logarithm")
-        ways = errors.get(size) if isinstance(errors.get(size), dict) else {}
+        ways = part({str(size): errors.get(size)}, str(size))
         table.append([str(size), loss, *(_short(ways.get(way)) for way in WAYS)])
     if (naive := number(summary.get("naive_mse"))) is not None:
         table.append(["seasonal naive", _DASH, _short(naive), _short(naive)])
