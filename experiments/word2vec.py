@@ -95,7 +95,7 @@ class Config:
     """Of --optimizer momentum."""
     block: int = 1024
     """Words that move the tables together; a multiple of --group."""
-    group: int = 32
+    group: int = 16
     """Words that share negatives."""
     shared: int = 22
     """Negatives that a group shares."""

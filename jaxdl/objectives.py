@@ -37,10 +37,10 @@ class Objective:
     """Of skip-gram; see `jaxdl.models.word2vec`."""
     window: int = 5
     """Farthest context, w."""
-    group: int = 32
+    group: int = 16
     """Inner tokens that share negatives, L."""
     shared: int = 22
-    """Negatives drawn for a group, K; with L + 2w they make a product of 64 columns."""
+    """Negatives drawn for a group, K; with L + 2w they make a product of 48 columns."""
     negatives: int = 5
     """k of the loss: a shared negative counts k / K for each pair."""
     masked: bool = False

@@ -40,8 +40,8 @@ class Tables(NamedTuple):
 
 
 def init_tables(key: Key[Array, ""], words: int, width: int) -> Tables:
-    """word2vec.c's start: inputs uniform in +-1/(2D), outputs zero."""
-    inputs = jax.random.uniform(key, (words, width), minval=-0.5 / width, maxval=0.5 / width)
+    """gensim's start: inputs uniform in +-1/D (word2vec.c's are half as wide), outputs zero."""
+    inputs = jax.random.uniform(key, (words, width), minval=-1 / width, maxval=1 / width)
     return Tables(inputs, jnp.zeros((words, width)))
 
 
