@@ -6,8 +6,11 @@ PIP = $(PY) -m pip --disable-pip-version-check
 # gensim has an environment of its own, and never enters ours.
 GENSIM_VENV = .venv-gensim
 GENSIM = 4.4.0
+# So has PyTorch, which the LSTM is compared with.
+TORCH_VENV = .venv-torch
+TORCH = 2.13.0
 
-.PHONY: run test lint format bench-word2vec cuda12 cuda13 clean help
+.PHONY: run test lint format bench-word2vec bench-lstm cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +37,9 @@ format: $(VENV)/.dev ## rewrite the code in the project's format
 bench-word2vec: $(VENV)/.run $(GENSIM_VENV)/.gensim-$(GENSIM) ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
 	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
 
+bench-lstm: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
+	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+
 cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
 
@@ -41,7 +47,7 @@ cuda13: $(VENV)/.run ## add JAX's CUDA 13 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda13]'
 
 clean: ## remove the environments; data and runs stay
-	rm -rf $(VENV) $(GENSIM_VENV)
+	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV)
 
 # The stamps make a second call start at once, also with no network.
 $(VENV)/bin/python:
@@ -60,4 +66,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(GENSIM_VENV)/.gensim-$(GENSIM): constraints.txt
 	$(PYTHON) -m venv $(GENSIM_VENV)
 	$(GENSIM_VENV)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt gensim==$(GENSIM) numpy scipy
+	@touch $@
+
+$(TORCH_VENV)/.torch-$(TORCH): constraints.txt
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt torch==$(TORCH) numpy
 	@touch $@

@@ -33,7 +33,7 @@ class Step(NamedTuple):
     width: int = 100
     window: int = 5
     size: int = 1024
-    group: int = 32
+    group: int = 16
     shared: int = 22
 
     def flops(self) -> float:

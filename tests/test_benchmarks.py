@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import word2vec
+from benchmarks import lstm, lstm_runner, word2vec
 from benchmarks.process import ROOT, measure, own_choice
 from benchmarks.roof import Rates, Step, measure_rates
 from benchmarks.word2vec import Config, Text
@@ -255,3 +255,103 @@ def test_gensims_side_imports_nothing_of_ours():
     ]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert {name.split(".")[0] for name in names} == {"argparse", "json", "time", "gensim"}
+
+
+# --- LSTM ---------------------------------------------------------------------------------------
+
+
+def lstm_options(folder: Path, *more: str) -> list[str]:
+    given = ["--hidden", "2", "3", "--epochs", "6", "--batch", "4", "--window", "10", "--seed", "0"]
+    given += ["--optimizer", "momentum", "--learning-rate", "0.1"]
+    return [*given, "--series", str(lstm_runner.series_file(folder)), *more]
+
+
+def test_our_lstm_runner_prints_its_figures(tmp_path: Path):
+    command = [sys.executable, "-m", "benchmarks.lstm_runner"]
+    found, total, peak = lstm.call(
+        [*command, *lstm_options(tmp_path, "--seeds", "2", "--roof")], tmp_path / "log.txt"
+    )
+    assert len(found["losses"]) == 4
+    assert np.isfinite(found["losses"]).all()
+    assert 0 < found["compiled_seconds"] < found["seconds"] < total
+    assert 0 < found["roof_seconds"] < total
+    assert peak > 50
+
+
+def test_a_runner_that_fails_is_one_line(tmp_path: Path):
+    command = [sys.executable, "-c", "raise SystemExit('out of luck')"]
+    with pytest.raises(TrainingError, match=r"ended with status 1: out of luck; see .*log.txt"):
+        lstm.call(command, tmp_path / "log.txt")
+
+
+def test_the_example_for_the_peer_holds_what_numpy_gets(tmp_path: Path):
+    """The gates in the order g, i, f, o, and the readout; the gradient by differences."""
+    lstm_runner.write_example(tmp_path / "example.npz")
+    kept = np.load(tmp_path / "example.npz")
+
+    def outputs(bias):
+        h = c = np.zeros((kept["x"].shape[1], 5))
+        found = []
+        for x in kept["x"]:
+            z = x @ kept["input"].T + h @ kept["recurrent"].T + bias
+            g, i, f, o = np.split(z, 4, axis=1)
+            i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+            c = f * c + i * np.tanh(g)
+            h = o * np.tanh(c)
+            found.append(h @ kept["kernel"] + kept["readout_bias"])
+        return np.stack(found), h, c
+
+    for ours, name in zip(outputs(kept["bias"]), ("outputs", "h", "c"), strict=True):
+        np.testing.assert_allclose(ours, kept[name], atol=1e-12)
+
+    def loss(bias):
+        return np.square(outputs(bias)[0] - kept["target"]).mean()
+
+    for n in range(20):
+        small = np.zeros(20)
+        small[n] = 1e-6
+        slope = (loss(kept["bias"] + small) - loss(kept["bias"] - small)) / 2e-6
+        assert slope == pytest.approx(kept["grad_bias"][n], abs=1e-8)
+
+
+def test_the_lstm_table_shows_medians_and_how_many_times_as_fast():
+    def one(tool: str, networks: int, seconds: float, compiled: float | None) -> lstm.Row:
+        return lstm.Row(
+            tool=tool,
+            networks=networks,
+            run=0,
+            epochs=9,
+            batch=4,
+            window=5,
+            seconds=seconds,
+            compiled_s=compiled,
+            roof_s=None,
+            total_s=20.0,
+            peak_mb=300.0,
+        )
+
+    rows = [one("peer", 2, s, None) for s in (9.0, 10.0, 50.0)]
+    rows += [one("ours", 16, s, 0.5) for s in (3.0, 2.0, 1.0)]
+    console = Console(width=120, file=io.StringIO())
+    console.print(lstm.table(rows))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [cell.strip() for cell in text.splitlines()[-3].split("│")[1:-1]][:4] == [
+        *("peer", "2", "10.00", "1.0"),
+    ]
+    assert [cell.strip() for cell in text.splitlines()[-2].split("│")[1:-1]][:5] == [
+        *("ours", "16", "2.00", "5.0", "0.50"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runs": 0}, "--runs 0: must be 1 or more"),
+        ({"hidden": ()}, "name sizes of 1 or more"),
+        ({"epochs": 150}, "--epochs 150: must be a multiple of 100"),
+        ({"torch_python": Path("nowhere")}, "nowhere: no such Python; run make bench-lstm"),
+    ],
+)
+def test_an_lstm_benchmark_that_cannot_run_is_one_line(options: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        lstm.check(lstm.Config(**options))
