@@ -6,6 +6,7 @@ make bench-lstm, or `python -m benchmarks.lstm --help`. See benchmarks/README.md
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,7 @@ def check(cfg: Config) -> None:
         raise InputError(f"{cfg.torch_python}: no such Python; run make bench-lstm, which makes it")
 
 
-def call(command: list[str | Path], log: Path) -> tuple[dict[str, Any], float, float]:
+def call(command: Sequence[str | Path], log: Path) -> tuple[dict[str, Any], float, float]:
     """What a runner printed in the end, its seconds and its peak memory."""
     done = measure(command, log, own_choice(os.environ))
     lines = log.read_text(errors="replace").strip().splitlines()

@@ -83,7 +83,8 @@ def write_example(path: Path) -> None:
         named["readout_bias"] = params["readout"]["bias"]
         named |= {f"grad_{name}": grad for name, grad in grads["lstm_1"].items()}
         named["grad_kernel"] = grads["readout"]["kernel"]
-        np.savez(path, **{name: np.asarray(array) for name, array in named.items()})
+        arrays: dict[str, Any] = {name: np.asarray(array) for name, array in named.items()}
+        np.savez(path, **arrays)
 
 
 def main() -> None:
