@@ -1,12 +1,17 @@
 """The word2vec experiment as its user runs it: in processes of its own, on a small text."""
 
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from experiments import word2vec_data
+from experiments.command import Bar
 from experiments.word2vec import Config, check
 from experiments.word2vec_query import expression
 from jaxdl.errors import InputError
@@ -73,6 +78,67 @@ def test_a_stopped_run_ends_in_the_same_bits(
         for run in (straight, tmp_path / "run")
     ]
     assert losses[0] == losses[1]
+
+
+def test_one_device_or_two_give_the_same_bits(
+    straight: Path, options: tuple[str, ...], tmp_path: Path
+):
+    """The command takes a second CPU device to prepare blocks on; here it is left out."""
+    program = (
+        "import sys, jax; from experiments import word2vec as w; from experiments.command import *;"
+        "w.run(parse(w.Config, w.PRESETS, sys.argv[1:], 'w'), Bar()); assert jax.device_count() < 2"
+    )
+    command = [sys.executable, "-c", program, *options, "--out", str(tmp_path / "run")]
+    environment = processes.environment()
+    done = subprocess.run(
+        command, cwd=processes.ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    same = (straight / "vectors.bin").read_bytes()
+    assert (tmp_path / "run" / "vectors.bin").read_bytes() == same
+
+
+def test_a_text_of_several_parts_is_laid_out_once_and_from_any_step(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Parts are what lies on the device at once: 16.7 million tokens, here 5,000."""
+    monkeypatch.setattr(word2vec_data, "PART", 5000)
+    monkeypatch.setattr(word2vec_data, "DISPATCH", 4)
+    cfg = Config(
+        corpus=(text,),
+        data_dir=tmp_path / "data",
+        subsample=0.0,
+        held_out=0,
+        block=256,
+        window=3,
+        epochs=2,
+    )
+    corpus = word2vec_data.open_corpus(cfg, Bar())
+    vocabulary = word2vec_data.vocabulary_of(corpus)
+    batches = word2vec_data.Batches(cfg, corpus, vocabulary)
+    steps = list(batches.run_ahead(0))
+    assert len(steps) == batches.steps == 2 * batches.per_epoch
+    found: dict[tuple[int, int], list[np.ndarray]] = {}
+    pairs = 0
+    for n, step in enumerate(steps):
+        epoch, part, _ = batches.place(n)
+        inner = np.asarray(step.blocks.tokens)[:, 3:-3].ravel()
+        found.setdefault((epoch, part), []).append(inner)
+        if epoch == 0:
+            pairs += int(step.blocks.pairs.sum())
+    ids = vocabulary.rows[corpus.ids]
+    parts = [ids[at : at + 5000] for at in range(0, len(ids), 5000)]
+    assert sorted(found) == [(epoch, part) for epoch in (0, 1) for part in range(len(parts))]
+    assert len(parts) > 5
+    for (_, part), inner in found.items():
+        own = np.concatenate(inner)
+        np.testing.assert_array_equal(own[: len(parts[part])], parts[part])
+    # Windows of 1, 2 or 3 within lines of 12: 22 + (22 + 20) + (22 + 20 + 18) pairs in three lines.
+    assert pairs == pytest.approx(len(corpus.sentences) * (22 + 42 + 60) / 3, rel=0.02)
+    for first in (1, batches.per_epoch // 2, batches.per_epoch + 3):
+        later = next(batches.run_ahead(first))
+        for ours, theirs in zip(jax.tree.leaves(later), jax.tree.leaves(steps[first]), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_unknown_word_is_one_line(straight: Path):
