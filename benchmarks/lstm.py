@@ -93,6 +93,7 @@ def run(cfg: Config) -> list[Row]:
     """All programs in turn; prints the table."""
     check(cfg)
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.width = max(console.width, 110)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
     example, series = cfg.out.absolute() / "example.npz", series_file(cfg.out.absolute())
     write_example(example)
