@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Any, Literal
 
 import tyro
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from benchmarks.lstm_runner import INTERVAL, series_file, write_example
 from benchmarks.process import measure, own_choice
-from experiments.command import main
+from experiments.command import check_least, main
 from jaxdl.errors import InputError, TrainingError
 
 
@@ -68,11 +69,9 @@ class Row:
 
 def check(cfg: Config) -> None:
     """Refuse what cannot run, in one line."""
-    for name in ("seeds", "epochs", "batch", "window", "runs", "threads"):
-        if getattr(cfg, name) < 1:
-            raise InputError(f"--{name} {getattr(cfg, name)}: must be 1 or more")
-    if not cfg.hidden or min(cfg.hidden) < 1:
-        raise InputError(f"--hidden {cfg.hidden}: name sizes of 1 or more")
+    if not cfg.hidden:
+        raise InputError("--hidden: name at least one size")
+    check_least(cfg, 1, ("hidden", "seeds", "epochs", "batch", "window", "runs", "threads"))
     if cfg.epochs > INTERVAL and cfg.epochs % INTERVAL:
         raise InputError(f"--epochs {cfg.epochs}: must be a multiple of {INTERVAL}, or less")
     if not cfg.torch_python.is_file():
@@ -104,17 +103,17 @@ def run(cfg: Config) -> list[Row]:
     peer: list[str | Path] = [cfg.torch_python.absolute(), "benchmarks/torch_runner.py", *given]
     peer += ["--threads", str(cfg.threads), "--compare", example]
     ours = [sys.executable, "-m", "benchmarks.lstm_runner", *given, "--seed", "0", "--roof"]
-    programs: dict[str, list[str | Path]] = {
-        "PyTorch, 1 seed": [*peer, "--seed", "0"],
-        "ours, 1 seed": [*ours, "--seeds", "1"],
-        f"ours, {cfg.seeds} seeds": [*ours, "--seeds", str(cfg.seeds)],
+    one, all_of_them = len(cfg.hidden), len(cfg.hidden) * cfg.seeds
+    programs: dict[str, tuple[int, list[str | Path]]] = {
+        "PyTorch, 1 seed": (one, [*peer, "--seed", "0"]),
+        "ours, 1 seed": (one, [*ours, "--seeds", "1"]),
+        f"ours, {cfg.seeds} seeds": (all_of_them, [*ours, "--seeds", str(cfg.seeds)]),
     }
     rows: list[Row] = []
     for number in range(cfg.runs):
-        for tool, command in programs.items():
+        for tool, (networks, command) in programs.items():
             found, total, peak = call(command, cfg.out / "log.txt")
-            seconds = found.get("seconds") or sum(one["seconds"] for one in found["runs"])
-            networks = len(cfg.hidden) * (cfg.seeds if tool.endswith("seeds") else 1)
+            seconds = found.get("seconds") or sum(size["seconds"] for size in found["runs"])
             sizes = {"epochs": cfg.epochs, "batch": cfg.batch, "window": cfg.window}
             rows.append(
                 Row(
@@ -144,9 +143,9 @@ def run(cfg: Config) -> list[Row]:
 
 
 def middle(rows: list[Row], tool: str, name: str) -> float | None:
-    """The median of a program's runs."""
-    found = sorted(v for row in rows if row.tool == tool and (v := getattr(row, name)) is not None)
-    return found[len(found) // 2] if found else None
+    """The median of a program's runs; None for a figure that it does not have."""
+    found = [value for row in rows if row.tool == tool if (value := getattr(row, name)) is not None]
+    return median_high(found) if found else None
 
 
 def table(rows: list[Row]) -> Table:

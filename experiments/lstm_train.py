@@ -174,7 +174,7 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
         with (
             # Rows after the last checkpoint are written again.
             report.Recorder(cfg.out, first // INTERVALS * INTERVALS * cfg.every) as recorder,
-            bar.training("training", first, steps, 1, cfg.every, "epochs") as show,
+            bar.training("training", first * cfg.every, cfg.epochs, 1, 1, "epochs") as show,
         ):
             state = train.fit(
                 forecast.sweep_step(
@@ -193,7 +193,7 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
                 zero=zero,
                 save=save,
                 stop=stop,
-                show=show,
+                show=lambda done, loss: show(done * cfg.every, loss),
                 inputs=lambda n: f"epochs {n * cfg.every} to {(n + 1) * cfg.every}",
             )
     return state

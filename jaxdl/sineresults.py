@@ -15,7 +15,6 @@ class Setting(NamedTuple):
 
     given: Float[np.ndarray, "g f"]
     truth: Float[np.ndarray, "l f"]
-    seeds: dict[int, str]  # by hidden size
     members: dict[int, dict[str, Float[np.ndarray, "l f"]]]  # by hidden size and way
 
 
@@ -60,12 +59,11 @@ def _settings(found: Any) -> list[Setting]:
     for one in found["settings"]:
         given, truth = _array(one["input"], 2), _array(one["truth"], 2)
         members = by_size(one["members"])
-        seeds = {size: str(member["seed"]) for size, member in members.items()}
         lines = {s: {way: _array(m[way], 2) for way in WAYS} for s, m in members.items()}
         arrays = [given, truth, *(line for ways in lines.values() for line in ways.values())]
         if not lines or len({array.shape[1] for array in arrays}) != 1:
             raise ValueError("no members, or arrays of different width")
-        made.append(Setting(given, truth, seeds, lines))
+        made.append(Setting(given, truth, lines))
     return made
 
 
@@ -83,4 +81,9 @@ def _errors(found: Any) -> Errors | None:
 
 
 def predictions_of(found: Any) -> tuple[list[Setting], Errors | None]:
+    """What a predictions.json holds.
+
+    Raises:
+        ArithmeticError, AttributeError, LookupError, TypeError, ValueError: it is not one.
+    """
     return _settings(found), _errors(found)

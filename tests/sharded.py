@@ -4,14 +4,10 @@ A process of its own: the number of devices is fixed when JAX starts.
 """
 
 import json
-import os
 import re
 import sys
 import warnings
 from typing import Any
-
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 import jax.numpy as jnp

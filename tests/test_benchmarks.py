@@ -347,7 +347,7 @@ def test_the_lstm_table_shows_medians_and_how_many_times_as_fast():
     ("options", "message"),
     [
         ({"runs": 0}, "--runs 0: must be 1 or more"),
-        ({"hidden": ()}, "name sizes of 1 or more"),
+        ({"hidden": ()}, "--hidden: name at least one size"),
         ({"epochs": 150}, "--epochs 150: must be a multiple of 100"),
         ({"torch_python": Path("nowhere")}, "nowhere: no such Python; run make bench-lstm"),
     ],

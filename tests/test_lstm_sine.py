@@ -98,14 +98,14 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Pat
 
 
 class Stopping(Bar):
-    """Asks the run to stop at its 70th step."""
+    """Asks the run to stop at epoch 140."""
 
     @contextmanager
     def training(self, *args, **kwargs):
         with super().training(*args, **kwargs) as show:
 
             def counted(done: int, loss: float) -> None:
-                if done == 70:
+                if done == 140:
                     signal.raise_signal(signal.SIGTERM)
                 show(done, loss)
 

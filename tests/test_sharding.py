@@ -14,7 +14,7 @@ from jaxdl.errors import InputError
 from jaxdl.models.word2vec import init_tables
 from jaxdl.objectives import Objective
 from jaxdl.sharding import make_mesh, shard_tables, split_blocks, train_blocks_sharded
-from tests.processes import ROOT
+from tests.processes import ROOT, environment
 from tests.sharded import DEVICES, WIDTH, WORDS, laid
 from tests.word_blocks import SKIP_GRAM
 
@@ -25,8 +25,13 @@ PADDED_BYTES = 4 * -(-WORDS // DEVICES) * DEVICES * WIDTH
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """The runs of `tests.sharded`, in a process that starts with 8 devices."""
+    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     run = subprocess.run(
-        [sys.executable, "-m", "tests.sharded"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.sharded"],
+        cwd=ROOT,
+        env={**environment(), **quick},
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
