@@ -105,19 +105,38 @@ def start_sweep(
         A tree of arrays: ``step`` counts intervals; params and opt_state have the members as the
         leading axis of every array.
     """
-    hidden = int(max(members.units))
-
+    whole = partial(
+        initial_sweep,
+        optimizer=optimizer,
+        hidden=int(max(members.units)),
+        inputs=inputs,
+        outputs=outputs,
+        layers=layers,
+    )
     # It runs once: compiling it carefully takes a second longer than running it carelessly.
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def start(key, units, seeds):
-        def one(units, seed):
-            sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
-            params = init_params(_keys(key, seed)[0], units=units, **sizes)
-            return params, optimizer.init(params)
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(whole, compiler_options=options)(key, *members)
 
-        return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
 
-    return start(key, *members)
+def initial_sweep(
+    key: Key[Array, ""],
+    units: Int[Array, " m"] | Int[np.ndarray, " m"],
+    seeds: Int[Array, " m"] | Int[np.ndarray, " m"],
+    *,
+    optimizer: optax.GradientTransformation,
+    hidden: int,
+    inputs: int = 1,
+    outputs: int = 1,
+    layers: int = 1,
+) -> TrainState:
+    """`start_sweep` without its jit; `hidden` is the largest of the units."""
+
+    def one(units, seed):
+        sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
+        params = init_params(_keys(key, seed)[0], units=units, **sizes)
+        return params, optimizer.init(params)
+
+    return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
 
 
 def sweep_step(

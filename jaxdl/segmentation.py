@@ -58,6 +58,16 @@ def make_evaluate(
     return evaluate
 
 
+def predict_batch(model: FCN, mean: Float[Array, " 3"]) -> Callable[[PyTree, Any, Any], Array]:
+    """``predict(params, images, sizes) -> classes`` of padded images (b, h, w, 3), uint8."""
+
+    def predict(params, images, sizes):
+        logits: Any = model.apply({"params": params}, preprocess(images, mean), sizes)
+        return logits.argmax(-1)
+
+    return predict
+
+
 def make_predict(
     model: FCN, mean: Float[Array, " 3"]
 ) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w"]]:
@@ -67,10 +77,7 @@ def make_predict(
     pixels, of 128 beyond, which changes nothing in the result.
     """
 
-    @jax.jit
-    def one(params, images, sizes):
-        logits: Any = model.apply({"params": params}, preprocess(images, mean), sizes)
-        return logits.argmax(-1)
+    one = jax.jit(predict_batch(model, mean))
 
     def predict(params, image):
         h, w = image.shape[:2]

@@ -18,14 +18,20 @@ ORDER = (
     ("objectives",),
     ("wordstream",),
     ("train",),
-    ("embedding", "forecast", "segmentation"),
+    ("classification", "embedding", "forecast", "segmentation"),
     ("sharding",),
     ("checkpoint", "vectors", "weights"),
     ("evaluation",),
     ("report",),
     ("notes", "sineresults"),
     ("figures",),
-    ("wordfigures", "sinefigures"),
+    ("digitfigures", "wordfigures", "sinefigures"),
+    ("cards", "programs"),
+    ("projectsteps",),
+    ("compilecheck",),
+    ("probe", "hostfacts"),
+    ("doctor",),
+    ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

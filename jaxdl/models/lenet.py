@@ -1,0 +1,28 @@
+"""A LeNet for small grey pictures: the network of the seed's check of a new GPU host.
+
+Source: LeCun et al. 1998, in the form of Caffe's MNIST example (20 and 50 maps, 500 units, ReLU).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class LeNet(nn.Module):
+    """``model.apply({"params": p}, images)`` gives the logits (B, num_classes).
+
+    Two 5x5 convolutions, zero-padded, each halved by a max pooling; then 500 units. Pictures of any
+    one size from 4x4 on; the dense layer's size depends on it.
+    """
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 1"]) -> Float[Array, "b c"]:
+        x = images
+        for n, features in enumerate((20, 50), start=1):
+            x = jax.nn.relu(nn.Conv(features, (5, 5), name=f"conv{n}")(x))
+            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        x = jax.nn.relu(nn.Dense(500, name="ip1")(jnp.reshape(x, (x.shape[0], -1))))
+        return nn.Dense(self.num_classes, name="ip2")(x)
