@@ -29,7 +29,9 @@ ORDER = (
     ("cards", "programs"),
     ("projectsteps",),
     ("compilecheck",),
-    ("probe", "hostfacts"),
+    ("probe",),
+    ("hostfacts",),
+    ("hostchecks",),
     ("doctor",),
     ("__main__",),
 )

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Build the image and run it, with no docker engine: buildah, podman and runc, as root.
+#
+#   containers/image-test.sh base     a base image from Debian's packages, where none can be pulled
+#   containers/image-test.sh build    the image (JAX_EXTRA=cpu); `make image`
+#   containers/image-test.sh test     run it: doctor, digits, services, stop and go on; `make image-test`
+#
+# BASE_IMAGE names another base, BUILD_FLAGS gives buildah more flags (a proxy's certificates:
+# '--volume /etc/ssl/certs:/etc/ssl/certs:ro'), WORK is where the base is made.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+JAX_EXTRA=${JAX_EXTRA:-cpu}
+WORK=${WORK:-${TMPDIR:-/tmp}/jaxdl-image}
+IMAGE=localhost/jaxdl:$JAX_EXTRA
+BASE_IMAGE=${BASE_IMAGE:-localhost/jaxdl-base}
+
+need() {
+  for tool in "$@"; do
+    command -v "$tool" > /dev/null || {
+      echo "error: $tool is not installed; on Debian or Ubuntu: apt-get install buildah podman runc debootstrap" >&2
+      exit 2
+    }
+  done
+}
+storage() { local tool=$1; shift; "$tool" --storage-driver overlay "$@"; }
+# runc: crun needs cgroups that a machine without systemd has not.
+engine() { storage podman --cgroup-manager cgroupfs --runtime runc "$@"; }
+
+base() {
+  need buildah debootstrap
+  if storage buildah inspect --type image "$BASE_IMAGE" > /dev/null 2>&1; then return; fi
+  mkdir -p "$WORK"
+  if [ ! -f "$WORK/base.tar" ]; then
+    rm -rf "$WORK/root"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$WORK/root"
+    tar -C "$WORK/root" --one-file-system -cf "$WORK/base.tar.part" .
+    mv "$WORK/base.tar.part" "$WORK/base.tar"
+    rm -rf "$WORK/root"
+  fi
+  printf 'FROM scratch\nADD base.tar /\n' > "$WORK/Dockerfile"
+  storage buildah build --isolation chroot --tag "$BASE_IMAGE" "$WORK"
+}
+
+build() {
+  need buildah
+  if [ "$BASE_IMAGE" = localhost/jaxdl-base ]; then base; fi
+  # OCI's format has no HEALTHCHECK.
+  # shellcheck disable=SC2086
+  storage buildah build --isolation chroot --network host --format docker --layers \
+    --file containers/Dockerfile --ignorefile containers/Dockerfile.dockerignore \
+    --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg JAX_EXTRA="$JAX_EXTRA" \
+    ${BUILD_FLAGS:-} --tag "$IMAGE" .
+  storage buildah images "$IMAGE"
+}
+
+run() { engine run --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"; }
+say() { echo "== $*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+within() { # seconds, then a command that has to succeed by then
+  local seconds=$1; shift
+  for _ in $(seq "$seconds"); do if "$@" > /dev/null 2>&1; then return; fi; sleep 1; done
+  fail "$* did not succeed in $seconds s"
+}
+answers() { # expected status, URL
+  [ "$(python3 - "$2" <<< 'import sys, urllib.request as r, urllib.error as e
+try: print(r.urlopen(sys.argv[1], timeout=5).status)
+except e.HTTPError as error: print(error.code)')" = "$1" ]
+}
+clear_up() {
+  engine rm --force --time 5 jaxdl-train jaxdl-board jaxdl-lab > /dev/null 2>&1 || true
+  engine volume rm --force jaxdl-test-runs jaxdl-test-cache > /dev/null 2>&1 || true
+}
+
+check() {
+  need podman runc python3
+  trap clear_up EXIT
+  clear_up
+  local volumes=(--volume jaxdl-test-runs:/work/runs --volume jaxdl-test-cache:/cache)
+
+  say "runs as a numbered user that is not root"
+  [ "$(run --rm "$IMAGE" python -c 'import os; print(os.getuid())')" = 1000 ] || fail "user"
+  run --rm "${volumes[@]}" "$IMAGE" touch /work/runs/mine /cache/mine || fail "volumes are not its own"
+
+  say "jaxdl doctor"
+  run --rm "$IMAGE" jaxdl doctor || fail "doctor"
+
+  say "the digits check"
+  run --rm "${volumes[@]}" "$IMAGE" || fail "digits"
+
+  say "a tiny make run: FCN, word2vec and LSTM for an epoch or two"
+  run --rm "${volumes[@]}" "$IMAGE" python -m experiments.fcn --preset demo --out runs/fcn \
+    --scenes 12 4 --epochs 1 1 1 --samples 2 || fail "fcn"
+  run --rm "${volumes[@]}" "$IMAGE" python -m experiments.lstm_sine --preset demo --out runs/lstm \
+    --epochs 200 --seeds 2 || fail "lstm"
+  run --rm "${volumes[@]}" "$IMAGE" sh -c 'seq 3000 | sed "s/.*/one two three four five six/" > /cache/text \
+    && python -m experiments.word2vec --corpus /cache/text --epochs 1 --out runs/words' || fail "word2vec"
+
+  say "a run stopped on its way goes on from the volume"
+  run --detach --name jaxdl-train "${volumes[@]}" "$IMAGE" \
+    python -m experiments.digits --out runs/stopped --epochs 100 > /dev/null
+  within 120 engine exec jaxdl-train test -s runs/stopped/metrics.jsonl
+  say "healthcheck"
+  engine healthcheck run jaxdl-train || fail "healthcheck"
+  engine stop --time 60 jaxdl-train > /dev/null
+  [ "$(engine inspect --format '{{.State.ExitCode}}' jaxdl-train)" = 143 ] || fail "status after SIGTERM"
+  engine start --attach jaxdl-train | tee "$WORK/again.log" || fail "the second start"
+  grep -q "goes on from step" "$WORK/again.log" || fail "it began anew"
+
+  say "TensorBoard answers on loopback"
+  run --detach --name jaxdl-board "${volumes[@]}" "$IMAGE" \
+    tensorboard --logdir runs --host 127.0.0.1 --port 6006 > /dev/null
+  within 60 answers 200 http://127.0.0.1:6006/data/runs
+
+  say "Jupyter answers with its token, and 403 without"
+  run --detach --name jaxdl-lab --env JUPYTER_TOKEN=secret "$IMAGE" \
+    jupyter lab --no-browser --ip 127.0.0.1 --port 8888 > /dev/null
+  within 60 answers 200 "http://127.0.0.1:8888/api/kernels?token=secret"
+  answers 403 http://127.0.0.1:8888/api/kernels || fail "Jupyter without its token"
+  say "passed"
+}
+
+mkdir -p "$WORK"
+case "${1:-}" in
+  base) base ;;
+  build) build ;;
+  test) check ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
