@@ -10,7 +10,11 @@ GENSIM = 4.4.0
 TORCH_VENV = .venv-torch
 TORCH = 2.13.0
 
-.PHONY: run test lint format bench-word2vec bench-lstm cuda12 cuda13 clean help
+# XLA's CUDA compiler; beside the CPU's in one environment, every command would look for a GPU.
+CUDA_VENV = .venv-cuda
+JAX_EXTRA ?= cpu
+
+.PHONY: run test lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,10 +29,14 @@ run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, w
 test: $(VENV)/.dev ## the whole test suite
 	$(PY) -m pytest -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev ## ruff, ruff format --check, pyrefly
+lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyrefly check
+
+lint-containers: $(VENV)/.dev ## hadolint, and the schema of compose files
+	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
 
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
@@ -40,6 +48,15 @@ bench-word2vec: $(VENV)/.run $(GENSIM_VENV)/.gensim-$(GENSIM) ## word2vec beside
 bench-lstm: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
 	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 
+cuda-check: $(CUDA_VENV)/.cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
+	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)
+
+image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
+	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
+
+image-test: image ## run the image: doctor, digits, services, a stop in mid-run (podman and runc, as root)
+	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
+
 cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
 
@@ -47,7 +64,7 @@ cuda13: $(VENV)/.run ## add JAX's CUDA 13 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda13]'
 
 clean: ## remove the environments; data and runs stay
-	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV)
+	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV) $(CUDA_VENV)
 
 # The stamps make a second call start at once, also with no network.
 $(VENV)/bin/python:
@@ -71,4 +88,9 @@ $(GENSIM_VENV)/.gensim-$(GENSIM): constraints.txt
 $(TORCH_VENV)/.torch-$(TORCH): constraints.txt
 	$(PYTHON) -m venv $(TORCH_VENV)
 	$(TORCH_VENV)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt torch==$(TORCH) numpy
+	@touch $@
+
+$(CUDA_VENV)/.cuda: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_VENV)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -e '.[compile-check]'
 	@touch $@

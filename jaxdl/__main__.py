@@ -24,15 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = bool(words) and words[0] in ("-h", "--help")
         print(HELP, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
+    prog = f"jaxdl {words[0]}"
     try:
         if words[0] == "doctor":
-            from jaxdl import doctor as command  # never imports jax
-        else:
-            # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
-            os.environ["JAX_PLATFORMS"] = "cpu"
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            from jaxdl import compilecheck as command
-        return command.run(tyro.cli(command.Config, args=words[1:], prog=f"jaxdl {words[0]}"))
+            from jaxdl import doctor  # never imports jax
+
+            return doctor.run(tyro.cli(doctor.Config, args=words[1:], prog=prog))
+        # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from jaxdl import compilecheck
+
+        return compilecheck.run(tyro.cli(compilecheck.Config, args=words[1:], prog=prog))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)
         return EXIT_STATUS[InputError]

@@ -5,14 +5,31 @@ never imported here, only in a process of its own with a time limit: a broken in
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
+from jaxdl import hostchecks, softwarechecks
 from jaxdl.errors import InputError
-from jaxdl.hostchecks import CHECKS, Finding
+from jaxdl.findings import Finding
 from jaxdl.hostfacts import Facts, gather
 
+CHECKS: tuple[Callable[[Facts], Finding], ...] = (
+    softwarechecks.check_python,
+    softwarechecks.check_packages,
+    softwarechecks.check_plugin,
+    hostchecks.check_driver,
+    hostchecks.check_floors,
+    hostchecks.check_nodes,
+    softwarechecks.check_libraries,
+    softwarechecks.check_cuda_libraries,
+    hostchecks.check_fraction,
+    hostchecks.check_shm,
+    softwarechecks.check_platforms,
+    softwarechecks.check_jax,
+)
+HOST_CHECKS = (hostchecks.check_host, hostchecks.check_held)
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
@@ -30,8 +47,7 @@ class Config:
 
 def examine(facts: Facts) -> list[Finding]:
     """Every check's finding; those of a container host only where they were asked for."""
-    found = [check(facts) for check in CHECKS]
-    return found if facts.host else found[:-2]
+    return [check(facts) for check in (*CHECKS, *(HOST_CHECKS if facts.host else ()))]
 
 
 def device(facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""What `jaxdl doctor` knows of the machine: gathered once, judged in `jaxdl.hostchecks`.
+"""What `jaxdl doctor` knows of the machine: gathered once, judged in `jaxdl.hostchecks` and `jaxdl.softwarechecks`.
 
 It is looked for under a root folder and along an environment's PATH, so that both may be made up.
 """
@@ -185,12 +185,14 @@ def distributions(site: Sequence[str]) -> tuple[dict[str, str], str, tuple[str, 
     packages: dict[str, str] = {}
     python, requires = "", ()
     for found in metadata.distributions(path=list(site)):
-        name = re.sub(r"[-_.]+", "-", found.metadata.get("Name") or "").lower()
+        name = re.sub(r"[-_.]+", "-", found.name or "").lower()
         if not name or name in packages:
             continue  # the first on the path is the one that is imported
         packages[name] = found.version
         if name == PROJECT:
-            python, requires = found.metadata.get("Requires-Python") or "", found.requires or ()
+            requires = found.requires or ()
+            if "Requires-Python" in found.metadata:
+                python = found.metadata["Requires-Python"]
     return packages, python, tuple(requires)
 
 

@@ -1,6 +1,6 @@
 """The project's own steps with abstract arguments, to be lowered or compiled without running."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     """A jitted function, its abstract arguments, and how many items one call works on."""
 
     name: str
-    call: Callable[..., Any]
+    call: Any  # of jax.jit
     args: tuple[Any, ...]
     items: int
     unit: str
@@ -54,9 +54,9 @@ def fcn(
     """
     compute = jnp.bfloat16 if dtype == "bfloat16" else None
     model, mean = FCN(stride, VOC_CLASSES, compute_dtype=compute), jnp.zeros(3)
-    images = jax.ShapeDtypeStruct((batch, *canvas, 3), np.uint8)
-    labels = jax.ShapeDtypeStruct((batch, *canvas), np.uint8)
-    sizes = jax.ShapeDtypeStruct((batch, 2), np.int32)
+    images = _abstract((batch, *canvas, 3), np.uint8)
+    labels = _abstract((batch, *canvas), np.uint8)
+    sizes = _abstract((batch, 2), np.int32)
     params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     name = f"fcn{stride}s {kind} {canvas[0]}x{canvas[1]} {dtype}"
     split = partial(_placed, mesh=mesh, spec=Spec("data"))
@@ -92,7 +92,7 @@ def word2vec(size: int, blocks: int = 16, mesh: Mesh | None = None) -> Step:
         lambda stream, table, at: prepare(stream, table, None, key, at), stream, table, at
     )
     rows = -(-WORDS // (mesh.size if mesh else 1)) * (mesh.size if mesh else 1)
-    tables = Tables(*[jax.ShapeDtypeStruct((rows, WIDTH), np.float32)] * 2)
+    tables = Tables(*[_abstract((rows, WIDTH), np.float32)] * 2)
     rate = jax.ShapeDtypeStruct((), np.float32)
     whole = partial(_placed, mesh=mesh, spec=Spec())
     if mesh is None:
@@ -118,6 +118,11 @@ def lstm(
     series = jax.ShapeDtypeStruct((5000, 1), np.float32)
     args = (state, totals, series, jax.ShapeDtypeStruct((), np.float32))
     return Step(f"lstm sweep of {len(members.units)}", call, args, epochs, "epochs")
+
+
+def _abstract(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Stands for an array."""
+    return jax.ShapeDtypeStruct(shape, dtype)
 
 
 def _placed(tree: Any, *, mesh: Mesh | None, spec: Spec) -> Any:

@@ -31,7 +31,8 @@ ORDER = (
     ("compilecheck",),
     ("probe",),
     ("hostfacts",),
-    ("hostchecks",),
+    ("findings",),
+    ("hostchecks", "softwarechecks"),
     ("doctor",),
     ("__main__",),
 )

@@ -7,7 +7,7 @@ Handwritten Digits", 1,797 pictures).
 import gzip
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -109,7 +109,7 @@ def _idx_pair(folder: Path, name: str) -> Pictures:
 
 def _prepared(folder: Path, side: str) -> Pictures:
     try:
-        source = tfds.builder_from_directory(str(folder)).as_data_source(split=side)
+        source: Any = tfds.builder_from_directory(str(folder)).as_data_source(split=side)
         rows = [source[n] for n in range(len(source))]
         images = np.stack([row["image"][..., 0] for row in rows])
         labels = np.array([row["label"] for row in rows], np.int64)
@@ -135,10 +135,10 @@ def _checked(pictures: Pictures, name: str) -> Pictures:
 
 
 def _embedded() -> DigitData:
-    found = load_digits()
+    found: Any = load_digits()
     images = (found.images * (255 / 16)).round().astype(np.uint8)
     labels = found.target.astype(np.uint8)
     order = np.random.default_rng(0).permutation(len(images))  # the writers follow one another
     test, train = order[: len(order) // 5], order[len(order) // 5 :]
-    parts = [Pictures(images[rows], labels[rows]) for rows in (train, test)]
-    return DigitData(*parts, DIGITS, "the 8x8 digits of scikit-learn")
+    first, second = (Pictures(images[rows], labels[rows]) for rows in (train, test))
+    return DigitData(first, second, DIGITS, "the 8x8 digits of scikit-learn")

@@ -1,0 +1,291 @@
+"""Start a GPU host on EC2 for jaxdl, and end it.
+
+    python containers/ec2/launch.py launch --key-name KEY --ssh-from 203.0.113.7 --repository URL
+    python containers/ec2/launch.py launch ... --dry-run
+    python containers/ec2/launch.py terminate i-0123456789abcdef0
+
+Needs boto3 (`pip install -e '.[ec2]'`), credentials and a region as the AWS command line has them.
+A host costs money from its start until it is terminated.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from jaxdl.errors import EXIT_STATUS, InputError
+
+HERE = Path(__file__).parent
+TAG = "jaxdl"
+GROUP = "jaxdl-ssh"
+# Image -> public parameter of its id; its user data lies beside this file.
+IMAGES = {
+    "dlami": (
+        "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+    ),
+    "ubuntu": "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+}
+ROOT_DEVICE = "/dev/sda1"  # of both
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Start a host; ssh from one address is all that reaches it."""
+
+    key_name: str
+    """EC2 key pair for ssh."""
+    ssh_from: str
+    """The one address that ssh is allowed from: yours."""
+    repository: str
+    """Address that the host clones jaxdl from."""
+    revision: str = "main"
+    """Branch, tag or commit."""
+    image: Literal["dlami", "ubuntu"] = "dlami"
+    """dlami: AWS's Deep Learning Base AMI, with the driver; ubuntu: plain Ubuntu 24.04."""
+    instance_type: str = "g6.xlarge"
+    """g4dn.xlarge: T4 16 GB; g5.xlarge: A10G 24 GB; g6.xlarge: L4 24 GB; p5.48xlarge: 8 H100."""
+    disk: int = 100
+    """GiB of the encrypted root disk."""
+    tags: tuple[str, ...] = ()
+    """More tags, as name=value."""
+    spot: bool = False
+    """Cheaper, but AWS may end the host with two minutes' notice."""
+    region: str | None = None
+    """Instead of the region that is configured."""
+    dry_run: bool = False
+    """Show what would be asked for, and whether it would be allowed; start nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """End hosts that this tool started; their disks are deleted."""
+
+    ids: tyro.conf.Positional[tuple[str, ...]]
+    """Instance ids."""
+    region: str | None = None
+    """Instead of the region that is configured."""
+
+
+# AWS's error code -> what to do about it.
+REMEDIES = {
+    "VcpuLimitExceeded": "ask for more vCPUs of that family: Service Quotas, Amazon EC2, "
+    '"Running On-Demand G and VT instances" (P instances have their own)',
+    "MaxSpotInstanceCountExceeded": 'ask for more: Service Quotas, Amazon EC2, "All G and VT Spot '
+    'Instance Requests", or leave out --spot',
+    "InsufficientInstanceCapacity": "try again later, another --region or another --instance-type",
+    "InvalidKeyPair.NotFound": "name a key pair of this region with --key-name "
+    "(aws ec2 describe-key-pairs)",
+    "UnauthorizedOperation": "these credentials may not do that; ask for the permission",
+    "Unsupported": "choose another --instance-type or --region",
+    "ParameterNotFound": "this region has no such image; choose another --image or --region",
+    "InvalidInstanceID.NotFound": "look at the ids and the region: aws ec2 describe-instances",
+    "AuthFailure": "the credentials are refused; look at aws sts get-caller-identity",
+}
+
+
+def single_address(text: str) -> str:
+    """One address as a network of one host; InputError for anything wider."""
+    try:
+        network = ipaddress.ip_network(text.strip(), strict=True)
+    except ValueError as error:
+        raise InputError(f"--ssh-from {text}: {error}; give your own address") from error
+    if network.num_addresses != 1 or network.network_address.is_unspecified:
+        raise InputError(f"--ssh-from {text}: would let in more than one address; give your own")
+    return str(network)
+
+
+def user_data(image: str, repository: str, revision: str) -> str:
+    """The cloud-config of an image, with /etc/jaxdl/host.env added to its files."""
+    config = yaml.safe_load((HERE / f"user-data.{image}.yaml").read_text())
+    lines = {"JAXDL_REPOSITORY": repository, "JAXDL_REVISION": revision}
+    content = "".join(f"{name}={shlex.quote(value)}\n" for name, value in lines.items())
+    config["write_files"].insert(0, {"path": "/etc/jaxdl/host.env", "content": content})
+    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False)
+
+
+def request(cfg: Launch, image_id: str) -> dict[str, Any]:
+    """What EC2 is asked for, but for the security group."""
+    tags = [{"Key": TAG, "Value": "host"}, {"Key": "Name", "Value": "jaxdl"}]
+    for text in cfg.tags:
+        name, equals, value = text.partition("=")
+        if not equals or not name or name == TAG:
+            raise InputError(f"--tags {text}: give name=value, with a name other than {TAG}")
+        tags = [tag for tag in tags if tag["Key"] != name] + [{"Key": name, "Value": value}]
+    disk = {"VolumeSize": cfg.disk, "VolumeType": "gp3", "Encrypted": True}
+    wanted = {
+        "ImageId": image_id,
+        "InstanceType": cfg.instance_type,
+        "KeyName": cfg.key_name,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "UserData": user_data(cfg.image, cfg.repository, cfg.revision),
+        "BlockDeviceMappings": [
+            {"DeviceName": ROOT_DEVICE, "Ebs": disk | {"DeleteOnTermination": True}}
+        ],
+        # Version 2 alone: a program that is made to fetch an address gets no credentials.
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
+        ],
+    }
+    if cfg.spot:
+        wanted["InstanceMarketOptions"] = {"MarketType": "spot"}
+    return wanted
+
+
+def security_group(ec2: Any, address: str, dry_run: bool) -> str:
+    """The group that lets in ssh from the address alone: made once, then used again."""
+    found = ec2.describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": [GROUP]}, {"Name": f"tag:{TAG}", "Values": ["*"]}]
+    )["SecurityGroups"]
+    version = 6 if ":" in address else 4
+    name, key = ("Ipv6Ranges", "CidrIpv6") if version == 6 else ("IpRanges", "CidrIp")
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, name: [{key: address}]}
+    if found:
+        group = found[0]
+        allowed = [
+            (p["IpProtocol"], p.get("FromPort"), p.get("ToPort"), *ranges)
+            for p in group["IpPermissions"]
+            for ranges in [
+                [r["CidrIp"] for r in p.get("IpRanges", ())]
+                + [r["CidrIpv6"] for r in p.get("Ipv6Ranges", ())]
+                + [r["GroupId"] for r in p.get("UserIdGroupPairs", ())]
+                + [r["PrefixListId"] for r in p.get("PrefixListIds", ())]
+            ]
+        ]
+        if allowed != [("tcp", 22, 22, address)]:
+            raise InputError(
+                f"security group {group['GroupId']} ({GROUP}) allows {allowed}, not ssh from "
+                f"{address} alone; mend it, or: aws ec2 delete-security-group "
+                f"--group-id {group['GroupId']}"
+            )
+        return group["GroupId"]
+    if dry_run:
+        print(f"would make the security group {GROUP}: tcp 22 from {address} alone")
+        return "sg-to-be-made"
+    tags = [{"ResourceType": "security-group", "Tags": [{"Key": TAG, "Value": "ssh"}]}]
+    group_id = ec2.create_security_group(
+        GroupName=GROUP, Description="jaxdl: ssh from one address", TagSpecifications=tags
+    )["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])
+    return group_id
+
+
+def launch(cfg: Launch, session: Any, error_type: type[Exception]) -> str | None:
+    """Start the host, wait until it answers, tell how to reach it; its id (None in a dry run)."""
+    if cfg.disk < 50:
+        raise InputError(f"--disk {cfg.disk}: the image and the data need 50 GiB or more")
+    address = single_address(cfg.ssh_from)
+    ec2, ssm = session.client("ec2"), session.client("ssm")
+    parameter = ssm.get_parameter(Name=IMAGES[cfg.image])
+    image_id = parameter["Parameter"]["Value"]
+    wanted = request(cfg, image_id)
+    ec2.describe_key_pairs(KeyNames=[cfg.key_name])  # refused before anything is made
+    group = security_group(ec2, address, cfg.dry_run)
+    wanted["SecurityGroupIds"] = [group]
+    if cfg.dry_run:
+        print(json.dumps(wanted, indent=2))
+        if group != "sg-to-be-made":
+            try:
+                ec2.run_instances(**wanted, DryRun=True)
+            except error_type as error:
+                if _code(error) != "DryRunOperation":
+                    raise
+        print("dry run: nothing was started")
+        return None
+    host = ec2.run_instances(**wanted)["Instances"][0]["InstanceId"]
+    print(
+        f"{host}: starting; end it with: python containers/ec2/launch.py terminate {host}",
+        flush=True,
+    )
+    for state, text in (("instance_running", "running"), ("instance_status_ok", "answers")):
+        ec2.get_waiter(state).wait(InstanceIds=[host])
+        print(f"{host}: {text}", flush=True)
+    found = ec2.describe_instances(InstanceIds=[host])["Reservations"][0]["Instances"][0]
+    where = found.get("PublicIpAddress") or found["PrivateIpAddress"]
+    print(
+        f"ssh -N -L 6006:127.0.0.1:6006 -L 8888:127.0.0.1:8888 ubuntu@{where}\n"
+        "   then TensorBoard is at http://127.0.0.1:6006 and Jupyter at http://127.0.0.1:8888\n"
+        f"ssh ubuntu@{where} cloud-init status --wait --long"
+    )
+    return host
+
+
+def terminate(cfg: Terminate, session: Any) -> None:
+    """End these hosts; InputError, and nothing is ended, if one of them is not ours."""
+    if not cfg.ids:
+        raise InputError("name the instances to end, for example i-0123456789abcdef0")
+    for name in cfg.ids:
+        if not re.fullmatch(r"i-[0-9a-f]{8,17}", name):
+            raise InputError(f"{name}: is not an instance id")
+    ec2 = session.client("ec2")
+    found = ec2.describe_instances(InstanceIds=list(cfg.ids))["Reservations"]
+    for host in (host for part in found for host in part["Instances"]):
+        if TAG not in {tag["Key"] for tag in host.get("Tags", ())}:
+            raise InputError(
+                f"{host['InstanceId']}: has no tag {TAG}, so it was not started here; nothing was "
+                "ended (the AWS command line can)"
+            )
+    ec2.terminate_instances(InstanceIds=list(cfg.ids))
+    print(f"ending {', '.join(cfg.ids)}")
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def run(cfg: Launch | Terminate) -> None:
+    """Do it; what AWS refuses becomes one line with its remedy.
+
+    Raises:
+        InputError: a bad option, no boto3, no credentials, or AWS's refusal.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            NoCredentialsError,
+            NoRegionError,
+        )
+    except ImportError as error:
+        raise InputError("boto3 is not installed; run: pip install -e '.[ec2]'") from error
+    try:
+        session = boto3.Session(region_name=cfg.region)
+        if isinstance(cfg, Launch):
+            launch(cfg, session, ClientError)
+        else:
+            terminate(cfg, session)
+    except NoRegionError as error:
+        raise InputError("no region; give --region, or run: aws configure") from error
+    except NoCredentialsError as error:
+        raise InputError("no AWS credentials; run: aws configure (or aws sso login)") from error
+    except ClientError as error:
+        remedy = REMEDIES.get(_code(error), "see the message of AWS")
+        raise InputError(f"{error}: {remedy}") from error
+    except BotoCoreError as error:
+        raise InputError(f"AWS could not be asked: {error}") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; bad input becomes one line and status 2."""
+    try:
+        launches = Annotated[Launch, tyro.conf.subcommand("launch")]
+        terminates = Annotated[Terminate, tyro.conf.subcommand("terminate")]
+        run(tyro.cli(launches | terminates, args=argv, prog="containers/ec2/launch.py"))
+    except InputError as message:
+        print(f"error: {message}", file=sys.stderr)
+        return EXIT_STATUS[InputError]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Checks of Python, packages and variables: each judges the facts and names what mends it.
+
+Pure functions of `jaxdl.hostfacts.Facts`. The number in brackets is that of the symptom's row in
+`containers/README.md`.
+"""
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from jaxdl.findings import Finding, cuda_for, fault, ok, warning
+from jaxdl.hostfacts import Facts
+
+CUDNN, CUDNN_BROKEN = 90800, 91000  # major * 10000 + minor * 100 + patch
+CORE = ("jax", "jaxlib")
+
+
+def check_python(facts: Facts) -> Finding:
+    """The interpreter is one that the project allows."""
+    if facts.requires_python and facts.python not in SpecifierSet(facts.requires_python):
+        seen = f"Python {facts.python}; the project needs {facts.requires_python}"
+        return fault("python", seen, "make clean && make run PYTHON=python3.11")
+    return ok("python", f"Python {facts.python}")
+
+
+def check_packages(facts: Facts) -> Finding:
+    """jax and jaxlib are there, of one version, and all packages in the project's ranges (8)."""
+    install = "pip install -c constraints.txt -e ."
+    for name in CORE:
+        if name not in facts.packages:
+            return fault("packages", f"{name} is not installed", install)
+    jax, jaxlib = (facts.packages[name] for name in CORE)
+    if jax != jaxlib:
+        return fault("packages", f"jax {jax} with jaxlib {jaxlib}: they must be equal", install)
+    for text in facts.requires:
+        need = Requirement(text)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        have = facts.packages.get(need.name.lower().replace("_", "-").replace(".", "-"))
+        if have is None:
+            return fault("packages", f"{need.name} is not installed", install)
+        if not need.specifier.contains(have, prereleases=True):
+            return fault("packages", f"{need.name} {have}; needed {need.specifier}", install)
+    return ok("packages", f"jax {jax}, jaxlib {jaxlib}")
+
+
+def check_plugin(facts: Facts) -> Finding:
+    """One CUDA plugin, of jax's version, where there is a GPU (1, 8)."""
+    plugins, jax = facts.plugins, facts.packages.get("jax", "")
+    if len(plugins) > 1:
+        other = 12 if cuda_for(facts) == 13 else 13
+        remedy = f"pip uninstall -y jax-cuda{other}-plugin jax-cuda{other}-pjrt"
+        return fault("cuda plugin", "those of CUDA 12 and of CUDA 13 are both installed", remedy)
+    for cuda, version in plugins.items():
+        pjrt = facts.packages.get(f"jax-cuda{cuda}-pjrt", "none")
+        remedy = f'pip install "jax[cuda{cuda}]=={jax}"'
+        if version != jax or pjrt != jax:
+            seen = f"plugin {version} and pjrt {pjrt} with jax {jax}: they must be equal"
+            return fault("cuda plugin", seen, remedy)
+        return ok("cuda plugin", f"CUDA {cuda}, {version}")
+    if facts.gpu and not facts.cpu_wanted:
+        seen = "an NVIDIA GPU, but no CUDA plugin: jax falls back to the CPU"
+        return fault("cuda plugin", seen, f"make cuda{cuda_for(facts)}")
+    return ok("cuda plugin", "none, and no NVIDIA GPU to use")
+
+
+def check_libraries(facts: Facts) -> Finding:
+    """LD_LIBRARY_PATH leaves the wheels' CUDA libraries alone (6)."""
+    if facts.shadows:
+        seen = f"LD_LIBRARY_PATH has CUDA's libraries: {', '.join(facts.shadows)}"
+        if facts.plugins:
+            return fault("library path", seen, "unset LD_LIBRARY_PATH")
+        return warning("library path", seen, "unset LD_LIBRARY_PATH")
+    return ok("library path", "nothing before the wheels' libraries")
+
+
+def check_cuda_libraries(facts: Facts) -> Finding:
+    """cuDNN and the others are those that jax was built with, or newer (7)."""
+    cuda = next(iter(facts.plugins), None)
+    if cuda is None:
+        return ok("cuda libraries", "no CUDA plugin")
+    remedy = f'pip install --force-reinstall "jax[cuda{cuda}]=={facts.packages.get("jax", "")}"'
+    for name, (found, built) in facts.probe.versions.items():
+        if isinstance(found, str):
+            if facts.gpu:
+                return fault("cuda libraries", f"{name} does not load: {found}", remedy)
+            continue
+        broken = name == "cudnn" and (found < CUDNN or found == CUDNN_BROKEN)
+        if broken or found < built:
+            seen = f"{name} {found}; jax was built with {built}"
+            return fault("cuda libraries", seen, remedy)
+    told = (f"{name} {found}" for name, (found, _) in facts.probe.versions.items())
+    return ok("cuda libraries", ", ".join(told) or "not told")
+
+
+def check_platforms(facts: Facts) -> Finding:
+    """JAX_PLATFORMS names platforms that jax knows, and leaves a way out (13)."""
+    text = facts.environ.get("JAX_PLATFORMS", "").strip()
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    usable = any(device.startswith("cuda") for device, _ in facts.probe.devices)
+    if {"gpu", "cuda"} & set(names) and not usable:
+        seen = f"JAX_PLATFORMS={text}, but jax finds no GPU (it says no more than AssertionError)"
+        remedy = "export JAX_PLATFORMS=cuda,cpu" if facts.gpu else "unset JAX_PLATFORMS"
+        return fault("JAX_PLATFORMS", seen, remedy)
+    if "gpu" in names:
+        seen = f"JAX_PLATFORMS={text}: gpu means CUDA or ROCm"
+        return warning("JAX_PLATFORMS", seen, "export JAX_PLATFORMS=cuda,cpu")
+    return ok("JAX_PLATFORMS", text or "not set")
+
+
+def check_jax(facts: Facts) -> Finding:
+    """jax starts, in a process of its own, and finds the GPU that is there."""
+    probe = facts.probe
+    last = probe.err.splitlines()[-1] if probe.err else "no message"
+    if probe.code is None:
+        seen = f"did not start in {facts.timeout:g} s"
+        return fault("jax", seen, "nvidia-smi (if it hangs too: sudo reboot)")
+    if not probe.platform:
+        end = f"was ended by signal {-probe.code}" if probe.code < 0 else "did not start"
+        return fault("jax", f"{end}: {last}", "mend the errors above, or: make clean && make run")
+    names = ", ".join(f"{device} {kind}" for device, kind in probe.devices)
+    if facts.gpu and facts.plugins and probe.platform == "cpu" and not facts.cpu_wanted:
+        remedy = "mend the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
+        return fault("jax", f"an NVIDIA GPU is here, but jax uses the CPU: {last}", remedy)
+    return ok("jax", names)
