@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
     width: int = 100
     window: int = 5
-    size: int = 1024
+    size: int = 64
     group: int = 16
     shared: int = 22
 

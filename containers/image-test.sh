@@ -4,6 +4,7 @@
 #   containers/image-test.sh base     a base image from Debian's packages, where none can be pulled
 #   containers/image-test.sh build    the image (JAX_EXTRA=cpu); `make image`
 #   containers/image-test.sh test     run it: doctor, digits, services, stop and go on; `make image-test`
+#   containers/image-test.sh gpu      compose.yaml hands GPUs on: a made-up CDI device, podman-compose
 #
 # BASE_IMAGE names another base, BUILD_FLAGS gives buildah more flags (a proxy's certificates:
 # '--volume /etc/ssl/certs:/etc/ssl/certs:ro'), WORK is where the base is made.
@@ -66,6 +67,36 @@ answers() { # expected status, URL
 try: print(r.urlopen(sys.argv[1], timeout=5).status)
 except e.HTTPError as error: print(error.code)')" = "$1" ]
 }
+# Two devices that are /dev/null, and an nvidia-smi that says so: what a real specification has.
+gpu() {
+  need podman runc podman-compose
+  local cdi=/var/run/cdi/jaxdl-test.yaml smi=$WORK/nvidia-smi
+  printf '#!/bin/sh\necho made-up GPU\n' > "$smi"
+  chmod 755 "$smi"
+  mkdir -p /var/run/cdi
+  trap 'rm -f /var/run/cdi/jaxdl-test.yaml' EXIT
+  cat > "$cdi" << EOF
+cdiVersion: 0.5.0
+kind: nvidia.com/gpu
+containerEdits:
+  mounts: [{hostPath: $smi, containerPath: /usr/bin/nvidia-smi, options: [ro, bind]}]
+devices:
+  - name: all
+    containerEdits:
+      deviceNodes: [{path: /dev/nvidia0, hostPath: /dev/null}, {path: /dev/nvidiactl, hostPath: /dev/null}]
+EOF
+  printf 'services: {train: {network_mode: host}}\n' > "$WORK/host.yaml" # a bridge needs a firewall's rights
+  say "compose.yaml's reservation brings devices and driver files into the container"
+  JUPYTER_TOKEN=secret JAX_EXTRA=$JAX_EXTRA podman-compose --file containers/compose.yaml --file "$WORK/host.yaml" \
+    --podman-args "--storage-driver overlay --cgroup-manager cgroupfs --runtime runc" \
+    --podman-run-args "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024" \
+    run --rm train sh -c 'ls /dev/nvidia0 /dev/nvidiactl && nvidia-smi; jaxdl doctor' > "$WORK/gpu.log" 2>&1 || true
+  cat "$WORK/gpu.log"
+  grep -q "made-up GPU" "$WORK/gpu.log" || fail "no driver files"
+  grep -q "make cuda" "$WORK/gpu.log" || fail "the doctor does not see the GPU that jax cannot use"
+  say "passed"
+}
+
 clear_up() {
   engine rm --force --time 5 jaxdl-train jaxdl-board jaxdl-lab > /dev/null 2>&1 || true
   engine volume rm --force jaxdl-test-runs jaxdl-test-cache > /dev/null 2>&1 || true
@@ -124,5 +155,6 @@ case "${1:-}" in
   base) base ;;
   build) build ;;
   test) check ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  gpu) gpu ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -93,7 +93,7 @@ class Config:
     """Of the last; the rate falls linearly."""
     momentum: float = 0.9
     """Of --optimizer momentum."""
-    block: int = 1024
+    block: int = 64
     """Words that move the tables together; a multiple of --group."""
     group: int = 16
     """Words that share negatives."""

@@ -1,4 +1,4 @@
-"""What `jaxdl doctor` knows of the machine: gathered once, judged in `jaxdl.hostchecks` and `jaxdl.softwarechecks`.
+"""What `jaxdl doctor` knows of the machine: gathered once, judged by `jaxdl.doctor`'s checks.
 
 It is looked for under a root folder and along an environment's PATH, so that both may be made up.
 """

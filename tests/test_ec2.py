@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -47,7 +48,8 @@ def aws(monkeypatch):
 
 def put_image(name: str) -> None:
     """`put_parameter` refuses names below /aws, as AWS does."""
-    ssm_backends[DEFAULT_ACCOUNT_ID][REGION]._parameters[name].append(
+    backend: Any = ssm_backends[DEFAULT_ACCOUNT_ID][REGION]
+    backend._parameters[name].append(
         Parameter(
             account_id=DEFAULT_ACCOUNT_ID,
             name=name,
@@ -103,8 +105,8 @@ def test_the_group_is_used_again_and_never_widened(aws, capsys):
     assert launch.main(options(address="203.0.113.8")) == 2
     assert "not ssh from 203.0.113.8/32 alone" in capsys.readouterr().err
     (group,) = aws.describe_security_groups(GroupNames=["jaxdl-ssh"])["SecurityGroups"]
-    everyone = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
-    everyone["IpRanges"] = [{"CidrIp": "0.0.0.0/0"}]
+    ranges = [{"CidrIp": "0.0.0.0/0"}]
+    everyone = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ranges}
     aws.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[everyone])
     assert launch.main(options()) == 2
     assert "0.0.0.0/0" in capsys.readouterr().err
