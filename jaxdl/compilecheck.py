@@ -169,8 +169,10 @@ def largest_batch(peak: Callable[[int], float], limit: float) -> int:
         if len(finite) > 1:
             a, b = sorted(finite, key=lambda n: abs(known[n] - limit))[:2]
             slope = (known[a] - known[b]) / (a - b)
-            guess = int(a + (limit - known[a]) / slope) if slope > 0 else guess
-        guess = min(max(guess, low + 1), high - 1)
+            line = int(a + (limit - known[a]) / slope) if slope > 0 else 0
+            # Beyond a batch that does not even compile, the line leads nowhere.
+            guess = max(line, low + 1) if low <= line < high else guess
+        guess = min(guess, high - 1)
     return low
 
 

@@ -74,8 +74,17 @@ def test_the_largest_batch_is_found_in_few_compilations(each, base, most):
     assert len(asked) <= 8
 
 
-def test_a_batch_that_does_not_compile_does_not_fit():
-    assert compilecheck.largest_batch(lambda n: float("inf") if n > 37 else 1.0, 10.0) == 37
+@pytest.mark.parametrize("most", [1, 37, 338])
+def test_a_batch_that_does_not_compile_does_not_fit(most):
+    """Though its memory would: the search does not creep down to it one by one."""
+    asked = []
+
+    def peak(batch):
+        asked.append(batch)
+        return 10.0 + batch if batch <= most else float("inf")
+
+    assert compilecheck.largest_batch(peak, 510.0) == most
+    assert len(asked) <= 14
 
 
 @pytest.mark.parametrize("name", CARDS)
