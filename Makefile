@@ -54,8 +54,9 @@ cuda-check: $(CUDA_VENV)/.cuda ## compile every step for six NVIDIA cards, witho
 image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
 
-image-test: image ## run the image: doctor, digits, services, a stop in mid-run (podman and runc, as root)
+image-test: image ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
+	JAX_EXTRA=$(JAX_EXTRA) PATH=$(CURDIR)/$(VENV)/bin:$$PATH containers/image-test.sh gpu
 
 cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'

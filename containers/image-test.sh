@@ -18,7 +18,9 @@ BASE_IMAGE=${BASE_IMAGE:-localhost/jaxdl-base}
 need() {
   for tool in "$@"; do
     command -v "$tool" > /dev/null || {
-      echo "error: $tool is not installed; on Debian or Ubuntu: apt-get install buildah podman runc debootstrap" >&2
+      local install="on Debian or Ubuntu: apt-get install buildah podman runc debootstrap"
+      if [ "$tool" = podman-compose ]; then install="pip install -c constraints.txt podman-compose"; fi
+      echo "error: $tool is not installed; $install" >&2
       exit 2
     }
   done
