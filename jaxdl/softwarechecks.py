@@ -88,7 +88,7 @@ def check_cuda_libraries(facts: Facts) -> Finding:
         if broken or found < built:
             seen = f"{name} {found}; jax was built with {built}"
             return fault("cuda libraries", seen, remedy)
-    told = (f"{name} {found}" for name, (found, _) in facts.probe.versions.items())
+    told = (f"{name} {v}" for name, (v, _) in facts.probe.versions.items() if isinstance(v, int))
     return ok("cuda libraries", ", ".join(told) or "not told")
 
 

@@ -54,8 +54,8 @@ def test_volumes_of_the_services_are_folders_that_the_image_gives_its_user():
 def test_every_extra_that_the_image_installs_is_one_of_the_project():
     project = tomllib.loads((HOME.parent / "pyproject.toml").read_text())["project"]
     text = (HOME / "Dockerfile").read_text()
-    extras = {"services", *re.search(r"cuda12\|cuda13", text)[0].split("|")}
-    assert extras <= set(project["optional-dependencies"])
+    (cudas,) = re.findall(r"cpu\) extras=services ;; (\S+)\) extras=\"services,", text)
+    assert {"services", *cudas.split("|")} <= set(project["optional-dependencies"])
 
 
 def test_without_its_tools_the_image_test_says_what_to_install(tmp_path):
