@@ -74,7 +74,7 @@ def run(cfg: Config) -> int:
         found = [asdict(finding) for finding in findings]
         print(json.dumps({"findings": found, "device": uses, "exit": status}, indent=2))
         return status
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
     for finding in findings:
         level, style = finding.level, _STYLES[finding.level]
         console.print(f"[{style}]{level:<8}[/]{finding.name:<17}", end="")

@@ -36,6 +36,12 @@ def warning(name: str, seen: str, remedy: str) -> Finding:
     return Finding(name=name, level="warning", seen=seen, remedy=remedy)
 
 
+def blocked(facts: Facts, name: str, seen: str, remedy: str) -> Finding:
+    """A GPU that cannot be used: a fault only where jax is installed and set to use it."""
+    wanted = facts.plugins and not facts.cpu_wanted
+    return (fault if wanted else warning)(name, seen, remedy)
+
+
 def major(version: str) -> int:
     """The first number of a version, 0 if there is none."""
     first = version.split(".")[0]

@@ -4,7 +4,7 @@ Pure functions of `jaxdl.hostfacts.Facts`. The number in brackets is that of the
 `containers/README.md`.
 """
 
-from jaxdl.findings import FLOORS, Finding, fault, major, ok, smi_driver, warning
+from jaxdl.findings import FLOORS, Finding, blocked, fault, major, ok, smi_driver, warning
 from jaxdl.hostfacts import Facts
 
 FRACTIONS = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
@@ -21,23 +21,26 @@ def check_driver(facts: Facts) -> Finding:
     last = said[-1] if said else ""
     if smi is not None and any("version mismatch" in line for line in said):
         seen = f"nvidia-smi: {last}; kernel module {facts.driver or 'unknown'}"
-        return fault("driver", seen, "sudo reboot")
+        return blocked(facts, "driver", seen, "sudo reboot")
     if not facts.driver and not facts.gpus:
         if facts.container:
-            return fault("driver", "none in this container", "docker run --gpus all ...")
+            return blocked(facts, "driver", "none in this container", "docker run --gpus all ...")
         remedy = "sudo modprobe nvidia || sudo apt-get install --reinstall nvidia-driver-580-server"
-        return fault("driver", "the kernel module is not loaded", remedy)
+        return blocked(facts, "driver", "the kernel module is not loaded", remedy)
     if smi is None:
         seen = f"module {facts.driver}, but no nvidia-smi"
         return warning("driver", seen, "set NVIDIA_DRIVER_CAPABILITIES=compute,utility")
     if smi.code is None:
         seen = f"nvidia-smi did not end in {facts.timeout:g} s"
-        return fault("driver", seen, "sudo nvidia-smi --gpu-reset || sudo reboot")
+        return blocked(facts, "driver", seen, "sudo nvidia-smi --gpu-reset || sudo reboot")
+    if "Unknown Error" in last and facts.container:
+        seen = f"nvidia-smi: {last}: the container lost its devices"
+        return blocked(facts, "driver", seen, RECREATE)
     if smi.code:
-        return fault("driver", f"nvidia-smi ended with {smi.code}: {last}", "sudo reboot")
+        return blocked(facts, "driver", f"nvidia-smi ended with {smi.code}: {last}", "sudo reboot")
     if facts.driver and facts.gpus and facts.driver != smi_driver(facts):
         seen = f"kernel module {facts.driver}, library {smi_driver(facts)}"
-        return fault("driver", seen, "sudo reboot")
+        return blocked(facts, "driver", seen, "sudo reboot")
     return ok("driver", facts.driver or smi_driver(facts))
 
 
@@ -73,20 +76,22 @@ def check_nodes(facts: Facts) -> Finding:
     for name, error in facts.nodes.items():
         if error == "EPERM" and facts.container:
             seen = f"/dev/{name}: EPERM: the container lost it, as after systemctl daemon-reload"
-            return fault("device nodes", seen, RECREATE)
+            return blocked(facts, "device nodes", seen, RECREATE)
         if error:
             remedy = f"sudo chmod a+rw /dev/{name}"
-            return fault("device nodes", f"/dev/{name} cannot be opened ({error})", remedy)
+            return blocked(facts, "device nodes", f"/dev/{name} cannot be opened ({error})", remedy)
     cards = [n for n in facts.nodes if n.removeprefix("nvidia").isdecimal() or n == "dxg"]
     if not cards or ("nvidiactl" not in facts.nodes and "dxg" not in facts.nodes):
         seen = f"/dev has {', '.join(facts.nodes) or 'no nvidia device'}: cuInit fails"
         if facts.container:
-            return fault("device nodes", seen, "docker run --gpus all ...")
-        return fault("device nodes", seen, "sudo nvidia-modprobe -c 0 -u")
+            return blocked(facts, "device nodes", seen, "docker run --gpus all ...")
+        return blocked(facts, "device nodes", seen, "sudo nvidia-modprobe -c 0 -u")
     capabilities = facts.environ.get("NVIDIA_DRIVER_CAPABILITIES", "all").split(",")
     if facts.container and not {"all", "compute"} & set(capabilities):
         seen = f"NVIDIA_DRIVER_CAPABILITIES={','.join(capabilities)}: without compute cuInit fails"
-        return fault("device nodes", seen, "set NVIDIA_DRIVER_CAPABILITIES=compute,utility")
+        return blocked(
+            facts, "device nodes", seen, "set NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+        )
     return ok("device nodes", ", ".join(f"/dev/{name}" for name in facts.nodes))
 
 
@@ -109,7 +114,8 @@ def check_fraction(facts: Facts) -> Finding:
             remedy = f"unset {name}; export {FRACTIONS[0]}={text}"
             return warning("memory fraction", seen, remedy)
     wanted = float(next(iter(given.values()), "0.75"))
-    for gpu in facts.visible:
+    lazy = facts.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "") in ("false", "False", "0")
+    for gpu in () if lazy else facts.visible:
         if gpu.total and gpu.free is not None and gpu.free < wanted * gpu.total:
             seen = f"{gpu.name}: {gpu.free} of {gpu.total} MiB free, jax takes {wanted:.0%}"
             users = "; ".join(facts.processes) or "nvidia-smi lists no process"

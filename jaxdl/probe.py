@@ -5,12 +5,19 @@ jax is never imported here: a broken install can end the process that imports it
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+# Of jax's stderr: frames, what joins tracebacks, remarks of XLA's logger, and the line that says
+# no more than that there is an error above it.
+NOISE = re.compile(
+    r"\s|Traceback|During handling of|The above exception|I\d{4} |WARNING: All log messages before"
+    r"|.*An NVIDIA GPU may be present on this machine"
+)
 # The plugin loads its libraries when jax looks for devices, so their versions are asked after.
 PROBE = """
 import importlib, json, sys, traceback
@@ -107,7 +114,7 @@ def probe(python: str, environ: Mapping[str, str], timeout: float) -> Probe:
         if line.startswith("{") and line.endswith("}"):
             told |= json.loads(line)
     # A traceback's frames are indented; what an exception says is not.
-    err = [line for line in said.err.splitlines() if line.strip() and not line.startswith(" ")]
+    err = [line for line in said.err.splitlines() if line.strip() and not NOISE.match(line)]
     return Probe(
         code=said.code,
         platform=told.get("platform", ""),
@@ -115,5 +122,5 @@ def probe(python: str, environ: Mapping[str, str], timeout: float) -> Probe:
         versions={
             name: (found, built) for name, (found, built) in told.get("versions", {}).items()
         },
-        err="\n".join(line for line in err if not line.startswith("Traceback"))[-1500:],
+        err="\n".join(err)[-1500:],
     )

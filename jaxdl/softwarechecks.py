@@ -11,6 +11,8 @@ from jaxdl.findings import Finding, cuda_for, fault, ok, warning
 from jaxdl.hostfacts import Facts
 
 CUDNN, CUDNN_BROKEN = 90800, 91000  # major * 10000 + minor * 100 + patch
+# Less than this jax's plugin refuses; cuDNN is held to the version that jax was built with.
+LEAST = {"cuda_runtime": 12010, "cublas": 120100, "cusparse": 12100, "cupti": 18}
 CORE = ("jax", "jaxlib")
 
 
@@ -59,7 +61,9 @@ def check_plugin(facts: Facts) -> Finding:
         return ok("cuda plugin", f"CUDA {cuda}, {version}")
     if facts.gpu and not facts.cpu_wanted:
         seen = "an NVIDIA GPU, but no CUDA plugin: jax falls back to the CPU"
-        return fault("cuda plugin", seen, f"make cuda{cuda_for(facts)}")
+        # A GPU whose devices are not here may be another's: the CPU image on a GPU host.
+        judge = fault if facts.nodes else warning
+        return judge("cuda plugin", seen, f"make cuda{cuda_for(facts)}")
     return ok("cuda plugin", "none, and no NVIDIA GPU to use")
 
 
@@ -84,9 +88,9 @@ def check_cuda_libraries(facts: Facts) -> Finding:
             if facts.gpu:
                 return fault("cuda libraries", f"{name} does not load: {found}", remedy)
             continue
-        broken = name == "cudnn" and (found < CUDNN or found == CUDNN_BROKEN)
-        if broken or found < built:
-            seen = f"{name} {found}; jax was built with {built}"
+        least = max(CUDNN, built // 100 * 100) if name == "cudnn" else LEAST.get(name, 0)
+        if found < least or (name == "cudnn" and found == CUDNN_BROKEN):
+            seen = f"{name} {found}; jax was built with {built}, and needs {least} or later"
             return fault("cuda libraries", seen, remedy)
     told = (f"{name} {v}" for name, (v, _) in facts.probe.versions.items() if isinstance(v, int))
     return ok("cuda libraries", ", ".join(told) or "not told")
@@ -97,7 +101,8 @@ def check_platforms(facts: Facts) -> Finding:
     text = facts.environ.get("JAX_PLATFORMS", "").strip()
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     usable = any(device.startswith("cuda") for device, _ in facts.probe.devices)
-    if {"gpu", "cuda"} & set(names) and not usable:
+    forced = "gpu" in names or ("cuda" in names and "cpu" not in names)
+    if forced and not usable:
         seen = f"JAX_PLATFORMS={text}, but jax finds no GPU (it says no more than AssertionError)"
         remedy = "export JAX_PLATFORMS=cuda,cpu" if facts.gpu else "unset JAX_PLATFORMS"
         return fault("JAX_PLATFORMS", seen, remedy)

@@ -426,6 +426,75 @@ def test_the_cpu_may_be_asked_for_on_a_gpu_host(machine):
     assert {f.level for f in doctor.examine(machine.facts())} == {"ok"}
 
 
+def cpu_image_on_a_gpu_host(m):
+    m.no_gpu()
+    m.write(".dockerenv")
+    m.write("sys/bus/pci/devices/0/vendor", "0x10de\n")
+    m.write("sys/bus/pci/devices/0/class", "0x030200\n")
+
+
+def cpu_image_beside_a_loaded_driver(m):
+    cpu_image_on_a_gpu_host(m)
+    m.write("proc/driver/nvidia/version", "Kernel Module  580.95.05  x")
+
+
+@pytest.mark.parametrize("spoil", [cpu_image_on_a_gpu_host, cpu_image_beside_a_loaded_driver])
+def test_the_cpu_image_on_a_gpu_host_is_healthy(machine, spoil):
+    """Else its health check would fail; the person is told of the GPU."""
+    spoil(machine)
+    found = doctor.examine(machine.facts())
+    assert "error" not in {f.level for f in found}
+    assert next(f for f in found if f.name == "device nodes").remedy == "docker run --gpus all ..."
+
+
+def test_the_platforms_that_doctor_names_are_accepted_on_a_cpu_machine(machine):
+    machine.no_gpu()
+    machine.environ["JAX_PLATFORMS"] = "cuda,cpu"
+    assert {f.level for f in doctor.examine(machine.facts())} == {"ok"}
+
+
+def test_older_cuda_libraries_that_jax_accepts_are_no_fault(machine):
+    versions = {"cuda_runtime": [12080, 12090], "cublas": [120803, 120901]}
+    machine.jax("gpu", [["cuda:0", "A10G"]], versions=versions)
+    assert machine.finding("cuda libraries").level == "ok"
+    machine.jax("gpu", [["cuda:0", "A10G"]], versions={"cusparse": [12000, 12510]})
+    assert "needs 12100" in machine.finding("cuda libraries").seen
+
+
+def test_a_container_that_lost_its_devices_is_not_told_to_reboot(machine):
+    lost_devices(machine)
+    said = "Failed to initialize NVML: Unknown Error"
+    machine.program("nvidia-smi", f"echo {said}; exit 255")
+    found = machine.finding("driver")
+    assert said in found.seen
+    assert "--force-recreate" in found.remedy
+
+
+def test_memory_that_is_taken_as_needed_may_be_in_use(machine):
+    full_memory(machine)
+    machine.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    assert machine.finding("memory fraction").level == "ok"
+
+
+def test_the_plugins_own_error_is_shown(machine):
+    """As jax 0.10.2 writes it: the cause comes before a line that gives none."""
+    said = (
+        "I0000 00:00:1795.1 1864 cudart_stub.cc:31] Could not find cuda drivers",
+        "Jax plugin configuration error: Exception when calling jax_plugins.initialize()",
+        "Traceback (most recent call last):",
+        "  File, line 1",
+        "RuntimeError: Unable to load cuSPARSE. Is it installed?",
+        "An NVIDIA GPU may be present on this machine, but a CUDA-enabled jaxlib is not installed.",
+    )
+    machine.jax("cpu", [["cpu:0", "cpu"]])
+    script = (machine.bin / "python").read_text()
+    lines = "\n".join(f"echo '{line}' >&2" for line in said)
+    machine.program("python", script.replace("echo '' >&2", lines))
+    assert machine.finding("jax").seen.endswith(
+        "RuntimeError: Unable to load cuSPARSE. Is it installed?"
+    )
+
+
 def test_this_machine(capsys):
     """For real: jax answers from a process of its own, and the JSON says what the text does."""
     code = "import sys, jaxdl.doctor; sys.exit('jax' in sys.modules)"
