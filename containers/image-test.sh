@@ -108,11 +108,11 @@ check() {
   need podman runc python3
   trap clear_up EXIT
   clear_up
-  local volumes=(--volume jaxdl-test-runs:/work/runs --volume jaxdl-test-cache:/cache)
+  local volumes=(--volume jaxdl-test-runs:/jaxdl/runs --volume jaxdl-test-cache:/cache)
 
   say "runs as a numbered user that is not root"
   [ "$(run --rm "$IMAGE" python -c 'import os; print(os.getuid())')" = 1000 ] || fail "user"
-  run --rm "${volumes[@]}" "$IMAGE" touch /work/runs/mine /cache/mine || fail "volumes are not its own"
+  run --rm "${volumes[@]}" "$IMAGE" touch /jaxdl/runs/mine /cache/mine || fail "volumes are not its own"
 
   say "jaxdl doctor"
   run --rm "$IMAGE" jaxdl doctor || fail "doctor"

@@ -9,16 +9,16 @@ the framework fit together; `containers/` does the same with this.
 """
 
 import dataclasses
-import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 
-from experiments.command import Bar, as_dict, check_least, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, open_run
 from jaxdl import checkpoint, classification, report, train
 from jaxdl.data.digits import DigitData, open_digits
 from jaxdl.digitfigures import digits_section
@@ -35,8 +35,6 @@ SAMPLES = 30  # test pictures on the page
 class Config:
     """Train a LeNet on digits: the check of a new host."""
 
-    preset: Literal["digits"] = "digits"
-    """Where the other defaults come from."""
     out: Path = Path("runs/digits")
     """Run folder: checkpoints, metrics, samples.json, report.html."""
     resume: bool = True
@@ -214,4 +212,4 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
 
 if __name__ == "__main__":
     prog = "python -m experiments.digits"
-    main(lambda: run(parse(Config, {"digits": Config()}, sys.argv[1:], prog), Bar()))
+    main(lambda: run(tyro.cli(Config, prog=prog), Bar()))

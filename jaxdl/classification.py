@@ -1,5 +1,6 @@
 """Classes of whole pictures: a task like the FCN's, on pictures of one output pixel."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -87,7 +88,7 @@ def batches(
     """
     per_epoch = len(pictures.images) // batch_size
     epoch, order = -1, np.empty(0, np.int64)
-    for n in range(first, 1 << 62):
+    for n in itertools.count(first):
         if n // per_epoch != epoch:
             epoch = n // per_epoch
             order = np.random.default_rng((seed, epoch)).permutation(len(pictures.images))

@@ -125,12 +125,10 @@ class _Set(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
-        return {"train": self._rows(pictures(40)), "test": self._rows(pictures(20, seed=1))}
+        parts = {"train": pictures(40), "test": pictures(20, seed=1)}
+        return {side: self._generate_examples(part) for side, part in parts.items()}
 
-    def _generate_examples(self):
-        raise NotImplementedError
-
-    def _rows(self, part):
+    def _generate_examples(self, part):
         for n, (image, label) in enumerate(zip(*part, strict=True)):
             png = io.BytesIO()  # as bytes: TFDS would encode an array with TensorFlow
             Image.fromarray(image).save(png, "PNG")
@@ -147,6 +145,23 @@ def test_a_prepared_tfds_set_is_read(tmp_path):
 
     assert pairs(data.train) == pairs(pictures(40))
     assert pairs(data.test) == pairs(pictures(20, seed=1))
+
+
+@pytest.mark.parametrize("spoil", ["info", "records", "format"])
+def test_a_prepared_set_that_cannot_be_read_is_named(tmp_path, spoil):
+    builder = _Set(data_dir=str(tmp_path), file_format="array_record")
+    builder.download_and_prepare()
+    folder = Path(builder.data_dir)
+    info = folder / "dataset_info.json"
+    if spoil == "info":
+        info.write_text("{}")
+    elif spoil == "records":
+        next(folder.glob("*test*array_record*")).unlink()
+    else:
+        info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(InputError, match="array_record") as error:
+        open_digits(folder)
+    assert str(folder) in str(error.value)
 
 
 def test_batches_are_a_permutation_and_begin_anywhere():

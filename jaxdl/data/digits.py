@@ -113,7 +113,8 @@ def _prepared(folder: Path, side: str) -> Pictures:
         rows = [source[n] for n in range(len(source))]
         images = np.stack([row["image"][..., 0] for row in rows])
         labels = np.array([row["label"] for row in rows], np.int64)
-    except (KeyError, ValueError, NotImplementedError, OSError) as error:
+    # RuntimeError: a file of records is missing or damaged; or its subclass, another format.
+    except (KeyError, ValueError, RuntimeError, OSError) as error:
         raise InputError(
             f"{folder}: cannot be read as a prepared TFDS set of grey pictures ({error}); "
             "prepare it with file_format='array_record'"
