@@ -13,13 +13,10 @@ Presets, and what to expect of them:
   1..window - 1 for each block, the context word's vector from the input table, Adam.
 """
 
-import contextlib
 import dataclasses
 import sys
 from pathlib import Path
 from typing import Literal
-
-import jax
 
 from experiments import word2vec_query, word2vec_train
 from experiments.command import Bar, as_dict, check_least, main, open_run, parse
@@ -31,7 +28,7 @@ from jaxdl.objectives import Architecture, Loss
 from jaxdl.wordstream import Shrink
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds")
+FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +110,8 @@ class Config:
     """Words whose neighbours the report shows; none: some frequent ones."""
     save_seconds: float = 60.0
     """Checkpoints between epochs, at most this often."""
+    ahead: bool = True
+    """On a CPU, prepare the blocks of a long run in a second process, each on a core of its own."""
     seed: int = 0
     """Of the start, subsampling, windows and negatives."""
 
@@ -202,16 +201,9 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
-def two_devices() -> None:
-    """On a CPU, a second device that prepares what the first one trains on."""
-    with contextlib.suppress(RuntimeError):  # a backend that has started keeps what it has
-        jax.config.update("jax_num_cpu_devices", 2)
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["query"]:
         main(lambda: word2vec_query.query(sys.argv[2:]))
     else:
-        two_devices()
         prog = "python -m experiments.word2vec"
         main(lambda: run(parse(Config, PRESETS, sys.argv[1:], prog), Bar()))

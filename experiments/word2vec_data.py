@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PART = 1 << 24  # tokens that lie on the device at once
 DISPATCH = 200  # blocks of a dispatch, about
+LONG_RUN = 2e7  # bytes of text in all epochs, from which on a second process is worth its start
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class Vocabulary:
     words: tuple[str, ...]
     counts: np.ndarray  # int64
     rows: np.ndarray  # int32: row of each word of the corpus
+
+
+def is_long(cfg: "Config") -> bool:
+    """Whether the run is worth another process, which takes some seconds to start."""
+    files = cfg.extend or cfg.corpus
+    return not files or sum(path.stat().st_size for path in files) * cfg.epochs > LONG_RUN
 
 
 def open_corpus(cfg: "Config", bar: "Bar") -> Corpus:
@@ -86,9 +93,7 @@ def read_vocabulary(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
 class Batches:
     """The steps of a run by number: step n is a dispatch of blocks of a part of an epoch.
 
-    Everything follows from (seed, n), so that a run resumes at any step. The text lies on the
-    second device where there is one: it subsamples and prepares the next step while the first
-    device trains on this one.
+    Everything follows from (seed, n), so that a run resumes at any step.
     """
 
     def __init__(self, cfg: "Config", corpus: Corpus, vocabulary: Vocabulary) -> None:
@@ -103,9 +108,8 @@ class Batches:
             negatives=cfg.negatives,
             masked=cfg.masked,
         )
-        devices = jax.local_devices()
-        self.trains, self.prepares = devices[0], devices[-1]
         keep = wordstream.keep_probability(vocabulary.counts, cfg.subsample)
+        self.programs: dict[Any, Any] = {}
         self.ids, self.starts = corpus.ids, np.asarray(corpus.sentences)
         count = len(self.ids)
         self.every = max(20, count // cfg.held_out) if cfg.held_out else 0
@@ -122,12 +126,11 @@ class Batches:
         self.blocks = int(np.max(np.ceil(blocks / np.ceil(blocks / DISPATCH))))
         ends = np.cumsum(np.ceil(blocks / self.blocks).astype(int))
         self.ends, self.per_epoch = ends, int(ends[-1])
-        with jax.default_device(self.prepares):
-            self.keep = jnp.asarray(keep, jnp.float32)
-            self.table: UnigramTable = unigram_table(vocabulary.counts, cfg.power)
-            self.tree: HuffmanTree | None = None
-            if cfg.loss == "hierarchical-softmax":
-                self.tree = huffman_tree(vocabulary.counts)
+        self.keep = jnp.asarray(keep, jnp.float32)
+        self.table: UnigramTable = unigram_table(vocabulary.counts, cfg.power)
+        self.tree: HuffmanTree | None = None
+        if cfg.loss == "hierarchical-softmax":
+            self.tree = huffman_tree(vocabulary.counts)
 
     @property
     def steps(self) -> int:
@@ -160,38 +163,60 @@ class Batches:
         if len(self.ends) > 1:  # one shape for all parts, so that one program does
             ids = np.pad(ids, (0, PART - len(ids)))
             sentences = np.pad(sentences, (0, PART - len(sentences)), constant_values=-1)
-        return jax.device_put((ids, sentences), self.prepares)
+        return jnp.asarray(ids), jnp.asarray(sentences)
 
     def run_ahead(self, first: int) -> Iterator[wordstream.Prepared]:
-        """The prepared blocks of step `first` and those after it, on the training device."""
-        cfg, held, current, stream = self.cfg, (-1, None), None, None
-        root = jax.device_put(jax.random.key(cfg.seed), self.prepares)
+        """The prepared blocks of step `first` and those after it."""
+        root = jax.random.key(self.cfg.seed)
+        held: tuple[int, Any] = (-1, None)
+
+        def begin(n: int) -> tuple[tuple[int, int], Any, Any]:
+            """(epoch, part) of step n, the part's key, and what chance leaves of its tokens."""
+            nonlocal held
+            epoch, part, _ = self.place(n)
+            if held[0] != part:
+                held = part, self._part(part)
+            key = jax.random.fold_in(root, epoch * len(self.ends) + part)
+            return (epoch, part), key, self._subsampled(jax.random.fold_in(key, 0), *held[1])
+
+        current, following = begin(first), None
         for n in range(first, self.steps):
             epoch, part, within = self.place(n)
-            key = jax.random.fold_in(root, epoch * len(self.ends) + part)
-            if current != (epoch, part):
-                if held[0] != part:
-                    held = part, self._part(part)
-                assert held[1] is not None
-                stream = wordstream.subsample(
-                    *(jax.random.fold_in(key, 0), *held[1], self.keep),
-                    window=cfg.window,
-                    shrink=cfg.shrink,
-                    size=cfg.block,
-                )
-                current = epoch, part
-            assert stream is not None
-            with jax.default_device(self.prepares):
-                prepared = wordstream.prepare(
-                    *(stream, self.table, self.tree),
-                    jax.random.fold_in(key, 1),
-                    jnp.asarray(within * self.blocks),
-                    objective=self.objective,
-                    blocks=self.blocks,
-                    size=cfg.block,
-                    cap=cfg.cap or None,
-                )
-            yield jax.device_put(prepared, self.trains)
+            if current[0] != (epoch, part):
+                assert following is not None
+                current, following = following, None
+            yield self._prepared(current[2], current[1], within * self.blocks)
+            if following is None:
+                # The next part is begun while blocks of this one wait to be trained on.
+                after = epoch * self.per_epoch + int(self.ends[part])
+                following = begin(after) if after < self.steps else None
+
+    def _subsampled(self, *given: jax.Array, care: int = 1) -> wordstream.Stream:
+        static = {"window": self.cfg.window, "shrink": self.cfg.shrink, "size": self.cfg.block}
+        return self._call(wordstream.subsample, care, (*given, self.keep), static)
+
+    def _prepared(
+        self, stream: wordstream.Stream, key: jax.Array, first: int, care: int = 1, **static: Any
+    ) -> wordstream.Prepared:
+        """Blocks `first` and after it; `key` is the part's."""
+        given = stream, self.table, self.tree, jax.random.fold_in(key, 1), jnp.asarray(first)
+        static = {"blocks": self.blocks, "cap": self.cfg.cap or None} | static
+        static |= {"objective": self.objective, "size": self.cfg.block}
+        return self._call(wordstream.prepare, care, given, static)
+
+    def _call(self, function: Any, care: int, given: tuple, static: dict[str, Any]) -> Any:
+        """``function(*given, **static)``; on a CPU compiled with so much care, 0 to 3.
+
+        With 1 both are there a second earlier, and take no longer; with 0 half a second more, which
+        pays where they run once.
+        """
+        if jax.default_backend() != "cpu":
+            return function(*given, **static)
+        if (function, care) not in self.programs:
+            options = {"xla_backend_optimization_level": care}
+            lowered = function.lower(*given, **static)
+            self.programs[function, care] = lowered.compile(compiler_options=options)
+        return self.programs[function, care](*given)
 
     @cached_property
     def held_out(self) -> wordstream.Prepared | None:
@@ -204,22 +229,10 @@ class Batches:
         parts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in chosen]
         ids = self.vocabulary.rows[np.concatenate(parts)][:most]
         sentences = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])[:most]
-        key = jax.random.key(0)  # the same for all seeds
-        with jax.default_device(self.prepares):
-            stream = wordstream.subsample(
-                *(key, jnp.asarray(ids), jnp.asarray(sentences), self.keep),
-                window=cfg.window,
-                shrink=cfg.shrink,
-                size=cfg.block,
-            )
-            prepared = wordstream.prepare(
-                *(stream, self.table, self.tree, jax.random.key(1), jnp.asarray(0)),
-                objective=self.objective,
-                blocks=-(-len(ids) // cfg.block),
-                size=cfg.block,
-                cap=None,
-            )
-        return jax.device_put(prepared, self.trains)
+        key, given = jax.random.key(0), (jnp.asarray(ids), jnp.asarray(sentences))
+        stream = self._subsampled(key, *given, care=0)  # the same for all seeds
+        blocks = -(-len(ids) // cfg.block)
+        return self._prepared(stream, key, 0, care=0, blocks=blocks, cap=None)
 
     def corpus_record(self, seconds: float) -> dict[str, Any]:
         """What the run's record and report say of the text."""
@@ -232,3 +245,10 @@ class Batches:
             "sentences": len(self.starts) - 1,
             "seconds": seconds,
         }
+
+
+def prepared_blocks(
+    cfg: "Config", corpus: Corpus, vocabulary: Vocabulary, first: int
+) -> Iterator[wordstream.Prepared]:
+    """`Batches.run_ahead`, from what another process can be given."""
+    return Batches(cfg, corpus, vocabulary).run_ahead(first)

@@ -1,7 +1,8 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.ahead import another_process, pinned, quiet_cores
 from experiments.word2vec_data import (
     Batches,
     Vocabulary,
+    is_long,
     joined,
     open_corpus,
+    prepared_blocks,
     read_vocabulary,
     vocabulary_of,
 )
@@ -23,6 +27,7 @@ from jaxdl.errors import InputError
 from jaxdl.models.word2vec import Tables, init_tables
 from jaxdl.objectives import Sums
 from jaxdl.wordfigures import word2vec_section
+from jaxdl.wordstream import Prepared
 
 if TYPE_CHECKING:
     from experiments.command import Bar
@@ -63,7 +68,7 @@ def make_step(
     cfg: "Config", batches: Batches, optimizer: optax.GradientTransformationExtraArgs | None
 ) -> Callable[..., Any]:
     """The step of `train.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
-    tree = jax.device_put(batches.tree, batches.trains)
+    tree = batches.tree
     fall = (cfg.learning_rate - cfg.last_rate) / (batches.steps * batches.blocks)
     slope = jnp.asarray(fall, jnp.float32)
     options: dict[str, Any] = {"objective": batches.objective}
@@ -99,6 +104,22 @@ def train_run(
     cfg: "Config", config: dict[str, Any], record: dict[str, Any] | None, bar: "Bar"
 ) -> dict[str, Any]:
     """The run from the text to the report, from where it stopped."""
+    cores = quiet_cores() if cfg.ahead and is_long(cfg) else None
+    if cores is None:
+        return _train(cfg, config, record, None, bar)
+    with another_process(cores[1]) as call:
+        with pinned(cores[0]):
+            jax.devices()  # starts XLA's threads
+        return _train(cfg, config, record, call, bar)
+
+
+def _train(
+    cfg: "Config",
+    config: dict[str, Any],
+    record: dict[str, Any] | None,
+    call: Callable[..., Iterator[Prepared]] | None,
+    bar: "Bar",
+) -> dict[str, Any]:
     began = time.monotonic()
     corpus = open_corpus(cfg, bar)
     vocabulary = vocabulary_of(corpus)
@@ -117,7 +138,7 @@ def train_run(
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         report.write_bytes(cfg.out / "vocabulary.txt", text.encode())
         report.write_json(cfg.out / "run.json", record)
-    state, trained = _fit(cfg, batches, bar)
+    state, trained = _fit(cfg, batches, call, bar)
     write_results(cfg, vocabulary, np.asarray(state.params["inputs"]))
     rows = report.read_rows(cfg.out / "metrics.jsonl")
     last = rows[-1]
@@ -146,8 +167,10 @@ def train_run(
     return summary
 
 
-def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState, dict[str, float]]:
-    """Train from the last checkpoint, if there is one, to the end."""
+def _fit(
+    cfg: "Config", batches: Batches, call: Callable[..., Iterator[Prepared]] | None, bar: "Bar"
+) -> tuple[train.TrainState, dict[str, float]]:
+    """Train from the last checkpoint, if there is one, to the end; `call` of `another_process`."""
     per_epoch, steps = batches.per_epoch, batches.steps
     ends = {round(per_epoch * (n + 1) / cfg.rows) for n in range(cfg.rows * cfg.epochs)}
     zero = embedding.zero_sums
@@ -167,7 +190,6 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
             state = train.TrainState(kept["step"], kept["params"], opt_state)
             totals = Sums(**kept["totals"])
             bar.line(f"goes on from step {int(state.step)} of {steps}")
-        state, totals = jax.device_put((state, totals), batches.trains)
         first = int(state.step)
         clock = {"row": time.monotonic(), "saved": time.monotonic()}
         compile_seconds = 0.0
@@ -238,6 +260,10 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
         def rate(n: int) -> float:
             return cfg.learning_rate - (cfg.learning_rate - cfg.last_rate) * n / steps
 
+        if call is None:
+            blocks = batches.run_ahead(first)
+        else:
+            blocks = call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
         with (
             report.Recorder(cfg.out, first) as recorder,
             bar.training("training", first, steps, per_epoch, raw, "words") as show,
@@ -246,7 +272,7 @@ def _fit(cfg: "Config", batches: Batches, bar: "Bar") -> tuple[train.TrainState,
                 step,
                 state,
                 totals,
-                batches.run_ahead(first),
+                blocks,
                 rate=rate,
                 steps=steps,
                 ends=lambda done: done in ends,

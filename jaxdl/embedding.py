@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Integer, PyTree
 
 from jaxdl.models.huffman import HuffmanTree
 from jaxdl.models.word2vec import Tables
@@ -23,7 +23,7 @@ from jaxdl.wordstream import Prepared
 
 def add_rows(
     table: Float[Array, "v d"],
-    ids: Int[Array, " r"],
+    ids: Integer[Array, " r"],
     change: Float[Array, "r d"],
     *,
     sum_first: bool,
@@ -56,40 +56,44 @@ def add_rows(
 def sparse_step(
     tables: Tables,
     block: Block,
+    read: tuple[Integer[Array, "..."], Integer[Array, "..."]],
     soft: tuple[Float[Array, "..."], Float[Array, "..."]],
     rate: Float[Array, ""],
     tree: HuffmanTree | None,
-    counted: Bool[Array, ""] | bool = True,
     *,
     objective: Objective,
     sum_first: bool = False,
-) -> tuple[Tables, Sums]:
+) -> Tables:
     """One SGD step on the rows of a block: ``table[ids] -= rate * soft * gradient``.
 
     Args:
         tables: updated and returned.
-        block: see `prepare`, and `soft`, `tree` and `objective` likewise.
+        block: see `prepare`, and `read`, `soft`, `tree` and `objective` likewise.
+        read: which rows of each table, of `objectives.rows`.
         soft: a factor for each row that the block reads.
         rate: learning rate.
         tree: of the hierarchical softmax.
-        counted: whether to sum the loss up; where it is not, zeros are returned.
         objective: not the full softmax, whose gradient has no zero rows.
         sum_first: see `add_rows`.
     """
     # One gather and one scatter for each table: reading a table twice makes XLA copy it.
-    read = rows(block, objective, tree)
-    found = [
-        table.at[ids.ravel()].get(mode="promise_in_bounds").reshape(*ids.shape, -1)
-        for table, ids in zip(tables, read, strict=True)
-    ]
-    changes, figures = row_changes(
-        (found[0], found[1]), block, soft, rate, tree, counted, objective=objective
-    )
+    found = gather(tables, read)
+    changes = row_changes(found, block, soft, rate, tree, objective=objective)
     changed = [
         add_rows(table, ids.ravel(), change, sum_first=sum_first)
         for table, ids, change in zip(tables, read, changes, strict=True)
     ]
-    return Tables(*changed), figures
+    return Tables(*changed)
+
+
+def gather(
+    tables: Tables, read: tuple[Integer[Array, "..."], Integer[Array, "..."]]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """The rows of each table, (..., D) for ids that are all there."""
+    inputs, outputs = (
+        table.at[ids].get(mode="promise_in_bounds") for table, ids in zip(tables, read, strict=True)
+    )
+    return inputs, outputs
 
 
 def row_changes(
@@ -98,11 +102,10 @@ def row_changes(
     soft: tuple[Float[Array, "..."], Float[Array, "..."]],
     rate: Float[Array, ""],
     tree: HuffmanTree | None,
-    counted: Bool[Array, ""] | bool,
     *,
     objective: Objective,
-) -> tuple[tuple[Float[Array, "i d"], Float[Array, "o d"]], Sums]:
-    """What a step adds to the rows that a block reads, and the block's sums.
+) -> tuple[Float[Array, "i d"], Float[Array, "o d"]]:
+    """What a step adds to the rows that a block reads.
 
     Args:
         found: the block's rows of each table, (..., D) for the ids of `rows`.
@@ -110,17 +113,14 @@ def row_changes(
         soft: see there.
         rate: see there.
         tree: see there.
-        counted: see there.
         objective: see there.
     """
     grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
-    # A sum costs as much as half the gradient: most blocks go without.
-    figures = lax.cond(counted, lambda: sums(*found, block, objective, tree), zero_sums)
     inputs, outputs = (
         ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1])
         for factor, grad in zip(soft, grads, strict=True)
     )
-    return (inputs, outputs), figures
+    return inputs, outputs
 
 
 def zero_sums() -> Sums:
@@ -128,35 +128,46 @@ def zero_sums() -> Sums:
     return Sums(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
 
-def over_blocks(
-    step: Callable[..., tuple[Any, Sums]],
-    carry: PyTree,
-    entries: PyTree,
-    first: Int[Array, ""],
-    rate: Float[Array, ""],
-    slope: Float[Array, ""],
-    count_every: int,
-) -> tuple[PyTree, Sums]:
-    """Scan ``step(carry, entry, rate, counted)`` over the entries, one for each block.
+def some_sums(count: Callable[[Any], Sums], entries: PyTree, count_every: int) -> Sums:
+    """``count(entry)`` added up over each `count_every`-th entry, from the first.
+
+    Apart from the training, since a sum costs as much as half the gradient, and a condition inside
+    of the loop over blocks half as much again, each time it is not met.
 
     Args:
-        step: returns the carry and its sums.
-        carry: what is trained.
+        count: a block's sums.
         entries: arrays with the number of blocks in front.
-        first: number of the first block.
-        rate: see `train_blocks`, and the others likewise.
-        slope: see there.
-        count_every: see there.
+        count_every: 1 counts every block.
     """
 
-    def one(carry, item):
-        number, entry = item
-        now = jnp.maximum(rate - slope * (number - first), 0.0)
-        return step(carry, entry, now, number % count_every == 0)
+    def one(total, entry):
+        return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, count(entry)), None
 
-    numbers = first + jnp.arange(jax.tree.leaves(entries)[0].shape[0])
-    carry, figures = lax.scan(one, carry, (numbers, entries))
-    return carry, jax.tree.map(lambda a: a.sum(), figures)
+    return lax.scan(one, zero_sums(), jax.tree.map(lambda a: a[::count_every], entries))[0]
+
+
+def over_blocks(
+    step: Callable[..., Any],
+    carry: PyTree,
+    entries: PyTree,
+    rate: Float[Array, ""],
+    slope: Float[Array, ""],
+) -> PyTree:
+    """Scan ``step(carry, entry, rate)`` over the entries, one for each block.
+
+    Args:
+        step: returns the carry.
+        carry: what is trained.
+        entries: arrays with the number of blocks in front.
+        rate: see `train_blocks`.
+        slope: see there.
+    """
+    rates = jnp.maximum(rate - slope * jnp.arange(jax.tree.leaves(entries)[0].shape[0]), 0.0)
+
+    def one(carry, item):
+        return step(carry, *item), None
+
+    return lax.scan(one, carry, (entries, rates))[0]
 
 
 @partial(
@@ -171,7 +182,7 @@ def train_blocks(
     *,
     objective: Objective,
     sum_first: bool = False,
-    count_every: int = 8,
+    count_every: int = 32,
 ) -> tuple[Tables, Sums]:
     """A `sparse_step` for each prepared block, in one dispatch.
 
@@ -183,18 +194,27 @@ def train_blocks(
         slope: what the rate loses with each block.
         objective: see `prepare`.
         sum_first: see `add_rows`.
-        count_every: the loss is summed over each `count_every`-th block.
+        count_every: the loss is summed over each `count_every`-th block, from the first.
+
+    Returns:
+        The tables, and the sums of the counted blocks before any of these blocks was trained on.
     """
 
-    def step(tables, entry, rate, counted):
-        block, *soft = entry
+    def count(entry):
+        block, read, _ = entry
+        return sums(*gather(tables, read), block, objective, tree)
+
+    def step(tables, entry, rate):
+        block, read, soft = entry
         return sparse_step(
-            *(tables, block, (soft[0], soft[1]), rate, tree, counted),
-            objective=objective,
-            sum_first=sum_first,
+            *(tables, block, read, soft, rate, tree), objective=objective, sum_first=sum_first
         )
 
-    return over_blocks(step, tables, prepared[1:], prepared.first, rate, slope, count_every)
+    figures = some_sums(count, prepared[1:], count_every)
+    # The loop changes the tables in place, so the sums have to come first: XLA would copy both
+    # tables for them if nothing said so. A sum that is not finite stops the run anyway.
+    rate = rate + 0 * figures.positive
+    return over_blocks(step, tables, prepared[1:], rate, slope), figures
 
 
 def whole_loss(
@@ -227,7 +247,7 @@ def train_dense(
     *,
     objective: Objective,
     optimizer: optax.GradientTransformation,
-    count_every: int = 8,
+    count_every: int = 32,
 ) -> tuple[Tables, PyTree, Sums]:
     """An update of both whole tables for each prepared block, in one dispatch.
 
@@ -243,22 +263,18 @@ def train_dense(
         count_every: see `train_blocks`.
     """
 
-    def step(carry, block, rate, counted):
+    def count(block):
+        return sums(*_gather(tables, block, objective, tree), block, objective, tree)
+
+    def step(carry, block, rate):
         tables, opt_state = carry
         opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rate)
-        figures = lax.cond(
-            counted,
-            lambda: sums(*_gather(tables, block, objective, tree), block, objective, tree),
-            zero_sums,
-        )
         grads = jax.grad(whole_loss)(tables, block, objective, tree)
         updates, opt_state = optimizer.update(grads, opt_state, tables)
-        return (optax.apply_updates(tables, updates), opt_state), figures
+        return optax.apply_updates(tables, updates), opt_state
 
-    carry, figures = over_blocks(
-        *(step, (tables, opt_state), prepared.blocks, prepared.first, rate, slope, count_every)
-    )
-    return *carry, figures
+    figures = some_sums(count, prepared.blocks, count_every)
+    return *over_blocks(step, (tables, opt_state), prepared.blocks, rate, slope), figures
 
 
 @partial(jax.jit, static_argnames="objective")

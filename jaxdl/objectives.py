@@ -53,6 +53,7 @@ class Block(NamedTuple):
     tokens: Int[Array, " t2w"]
     pairs: Bool[Array, "g l s"]
     negatives: Int[Array, "g k"]
+    weights: Float[Array, "g l m"]  # of each score, targets first; m is 0 without negatives
 
     @property
     def window(self) -> int:
@@ -69,6 +70,19 @@ class Block(NamedTuple):
     def outer(self) -> Int[Array, "g s"]:
         """Each group's tokens with those around them."""
         return spread(self.tokens, self.pairs.shape[1], self.window)
+
+
+def lay(
+    tokens: Int[Array, " t2w"],
+    pairs: Bool[Array, "g l s"],
+    negatives: Int[Array, "g k"],
+    objective: Objective,
+) -> Block:
+    """A block, with the weights that follow from what chance decided."""
+    block = Block(tokens, pairs, negatives, jnp.zeros((*pairs.shape[:2], 0)))
+    if objective.loss != "negative-sampling":
+        return block
+    return block._replace(weights=_sampling_weights(block, objective))
 
 
 class Sums(NamedTuple):
@@ -112,11 +126,10 @@ def terms(
         total = spread(length, pairs.shape[1], block.window)
         by_target = _by_outer(block.pairs).sum(1).astype(jnp.float32)
         return jnp.einsum("gls,gs->gl", pairs, total), there * by_target[:, None]
-    _, weights = sampling_weights(block, objective, jnp.float32)
-    by_input = weights.sum(2)
+    by_input = block.weights.sum(2)
     if cbow:
         by_input = jnp.einsum("gls,gl->gs", pairs, by_input / jnp.maximum(counts, 1))
-    return by_input, weights.sum(1)
+    return by_input, block.weights.sum(1)
 
 
 def loss(
@@ -132,7 +145,7 @@ def loss(
     """
     hidden, there = _hidden(inputs, block, objective)
     if objective.loss == "negative-sampling":
-        return pair_loss(hidden, outputs, *sampling_weights(block, objective, hidden.dtype))
+        return pair_loss(hidden, outputs, block.weights, _targets(block))
     flat = hidden.reshape(-1, hidden.shape[-1])
     if objective.loss == "full-softmax":
         if objective.architecture == "cbow":
@@ -158,32 +171,31 @@ def sums(
     seen = block.pairs if objective.architecture == "skip-gram" else there
     count = seen.sum(dtype=hidden.dtype)
     if objective.loss == "negative-sampling":
-        given = sampling_weights(block, objective, hidden.dtype)
-        return Sums(*pair_sums(hidden, outputs, *given), count)
+        return Sums(*pair_sums(hidden, outputs, block.weights, _targets(block)), count)
     return Sums(loss(inputs, outputs, block, objective, tree), jnp.zeros(()), count)
 
 
-def sampling_weights(
-    block: Block, objective: Objective, dtype: jnp.dtype | type
-) -> tuple[Float[Array, "g l m"], Float[Array, "g l m"]]:
-    """`positive` and `weights` of `pair_loss`: targets first, then the group's negatives."""
+def _targets(block):
+    """How many outer rows of a group are targets; its negatives follow them."""
+    return block.weights.shape[2] - block.negatives.shape[1]
+
+
+def _sampling_weights(block, objective):
+    """`weights` of `pair_loss`: targets first, then the group's negatives."""
     each = objective.negatives / objective.shared
     if objective.architecture == "cbow":
         group = block.pairs.shape[1]
-        positive = (block.pairs.any(2)[:, :, None] & jnp.eye(group, dtype=bool)[None]).astype(dtype)
+        positive = block.pairs.any(2)[:, :, None] & jnp.eye(group, dtype=bool)[None]
         targets = block.inner
     else:
-        positive, targets = block.pairs.astype(dtype), block.outer
+        positive, targets = block.pairs, block.outer
+    positive = positive.astype(float)
     shape = (*positive.shape[:2], block.negatives.shape[1])
     against = jnp.broadcast_to(positive.sum(2)[:, :, None], shape)
     if objective.masked:
-        same = (targets[:, :, None] == block.negatives[:, None, :]).astype(dtype)
+        same = (targets[:, :, None] == block.negatives[:, None, :]).astype(float)
         against = against - jnp.einsum("glm,gmk->glk", positive, same, precision=EXACT)
-    none = jnp.zeros(shape, dtype)
-    return (
-        jnp.concatenate([positive, none], axis=2),
-        jnp.concatenate([positive, each * against], axis=2),
-    )
+    return jnp.concatenate([positive, each * against], axis=2)
 
 
 def _hidden(inputs, block, objective):

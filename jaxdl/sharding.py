@@ -21,13 +21,13 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
-from jaxdl.embedding import add_rows, over_blocks, row_changes
+from jaxdl.embedding import add_rows, over_blocks, row_changes, some_sums
 from jaxdl.errors import InputError
 from jaxdl.models.huffman import HuffmanTree
 from jaxdl.models.word2vec import Tables, spread
-from jaxdl.objectives import Block, Objective, Sums, rows
+from jaxdl.objectives import Block, Objective, Sums, sums
 from jaxdl.wordstream import Prepared
 
 AXES = ("data", "model")
@@ -110,7 +110,7 @@ def train_blocks_sharded(
     objective: Objective,
     mesh: Mesh,
     sum_first: bool = False,
-    count_every: int = 8,
+    count_every: int = 32,
 ) -> tuple[Tables, Sums]:
     """`embedding.train_blocks` on tables that are split over a mesh; the same up to rounding.
 
@@ -123,7 +123,7 @@ def train_blocks_sharded(
         objective: not the full softmax.
         mesh: of `make_mesh`.
         sum_first: see `embedding.add_rows`.
-        count_every: the loss is summed over each `count_every`-th block.
+        count_every: see `embedding.train_blocks`.
 
     Returns:
         The tables, split as before, and the sums, the same on each device.
@@ -139,20 +139,28 @@ def train_blocks_sharded(
         )
     entries = split_blocks(prepared, objective, mesh.size)
 
-    def run(tables, entries, first, tree, rate, slope):
-        def step(tables, entry, rate, counted):
-            block, *soft = jax.tree.map(lambda a: a[0], entry)  # this device's share
-            read = rows(block, objective, tree)
+    def run(tables, entries, tree, rate, slope):
+        def places(tables, read):
             every = [lax.all_gather(ids.ravel(), AXES, tiled=True) for ids in read]
-            here = [own_rows(ids, table) for table, ids in zip(tables, every, strict=True)]
-            found = [
+            return [own_rows(ids, table) for table, ids in zip(tables, every, strict=True)]
+
+        def collect(tables, here, read):
+            inputs, outputs = (
                 fetch(table, at).reshape(*ids.shape, -1)
                 for table, at, ids in zip(tables, here, read, strict=True)
-            ]
-            changes, figures = row_changes(
-                *((found[0], found[1]), block, (soft[0], soft[1]), rate, tree, counted),
-                objective=objective,
             )
+            return inputs, outputs
+
+        def count(entry):
+            block, read, _ = jax.tree.map(lambda a: a[0], entry)  # this device's share
+            found = collect(tables, places(tables, read), read)
+            return sums(*found, block, objective, tree)
+
+        def step(tables, entry, rate):
+            block, read, soft = jax.tree.map(lambda a: a[0], entry)
+            here = places(tables, read)
+            found = collect(tables, here, read)
+            changes = row_changes(found, block, soft, rate, tree, objective=objective)
             changed = [
                 add_rows(
                     *(table, at, lax.all_gather(change, AXES, tiled=True)),
@@ -161,25 +169,26 @@ def train_blocks_sharded(
                 )
                 for table, at, change in zip(tables, here, changes, strict=True)
             ]
-            return Tables(*changed), figures
+            return Tables(*changed)
 
-        tables, figures = over_blocks(step, tables, entries, first, rate, slope, count_every)
+        figures = some_sums(count, entries, count_every)
+        tables = over_blocks(step, tables, entries, rate, slope)
         return tables, jax.tree.map(lambda a: lax.psum(a, AXES), figures)
 
     split, whole = Spec(AXES), Spec()
     return jax.shard_map(
         run,
         mesh=mesh,
-        in_specs=(split, Spec(None, AXES), whole, whole, whole, whole),
+        in_specs=(split, Spec(None, AXES), whole, whole, whole),
         out_specs=(split, whole),
-        check_vma=False,  # the sums that a block goes without are the same on every device
-    )(tables, entries, prepared.first, tree, rate, slope)
+        check_vma=False,  # zeros that start the sums are the same on every device
+    )(tables, entries, tree, rate, slope)
 
 
 def split_blocks(
     prepared: Prepared, objective: Objective, shares: int
-) -> tuple[Block, Float[Array, "b n ..."], Float[Array, "b n ..."]]:
-    """Each of B blocks as `shares` smaller ones of whole groups: every array as (B, shares, ...).
+) -> tuple[Block, tuple[Array, Array], tuple[Array, Array]]:
+    """`prepared` by `shares` parts of whole groups in each of B blocks: arrays (B, shares, ...).
 
     Raises:
         InputError: if `shares` does not divide the groups.
@@ -193,19 +202,21 @@ def split_blocks(
         )
 
     def by_group(a):
-        return a.reshape(a.shape[0], shares, -1, *a.shape[2:])
+        return a.reshape(a.shape[0], shares, a.shape[1] // shares, *a.shape[2:])
 
     # Tokens overlap: a share needs the w around its own. It is then a block like any other.
     by_token = jax.vmap(partial(spread, group=groups // shares * group, window=objective.window))
     paths = objective.loss == "hierarchical-softmax" and objective.architecture == "skip-gram"
-    return (
-        Block(by_token(blocks.tokens), by_group(blocks.pairs), by_group(blocks.negatives)),
-        by_group(prepared.soft_inputs),
-        (by_token if paths else by_group)(prepared.soft_outputs),
-    )
+    by_output = by_token if paths else by_group
+
+    def by_table(arrays):
+        return by_group(arrays[0]), by_output(arrays[1])
+
+    smaller = Block(by_token(blocks.tokens), *map(by_group, blocks[1:]))
+    return smaller, by_table(prepared.read), by_table(prepared.soft)
 
 
-def own_rows(ids: Int[Array, " r"], table: Float[Array, "v d"]) -> Int[Array, " r"]:
+def own_rows(ids: Integer[Array, " r"], table: Float[Array, "v d"]) -> Int[Array, " r"]:
     """Where the rows are in this device's `table`; v for those of another device."""
     place = ids - lax.axis_index(AXES) * table.shape[0]
     return jnp.where((place >= 0) & (place < table.shape[0]), place, table.shape[0])

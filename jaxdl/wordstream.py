@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt, UInt8
 
 from jaxdl.models.huffman import HuffmanTree
 from jaxdl.models.word2vec import positive_pairs
-from jaxdl.objectives import Block, Objective, rows, terms
+from jaxdl.objectives import Block, Objective, lay, rows, terms
 from jaxdl.sampling import UnigramTable, sample
 
 Shrink = Literal["each", "chainer", "fixed"]
@@ -38,8 +38,9 @@ class Prepared(NamedTuple):
 
     first: Int[Array, ""]
     blocks: Block
-    soft_inputs: Float[Array, "..."]  # what each row's change is multiplied by; 1 below the cap
-    soft_outputs: Float[Array, "..."]
+    # By table, for each row that a block reads; empty for the full softmax, which reads them all.
+    read: tuple[UInt[Array, "..."], UInt[Array, "..."]]  # its id; unsigned is never from the end
+    soft: tuple[Float[Array, "..."], Float[Array, "..."]]  # multiplies its change; 1 below the cap
 
 
 def keep_probability(counts: Int[np.ndarray, " v"], threshold: float) -> Float[np.ndarray, " v"]:
@@ -158,12 +159,15 @@ def prepare(
     )(sentences[place], reach[place])
     keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(first + jnp.arange(blocks))
     shape = (size // objective.group, objective.shared)
-    laid = Block(ids[place], pairs, jax.vmap(lambda k: sample(table, k, shape))(keys))
+    negatives = jax.vmap(lambda k: sample(table, k, shape))(keys)
+    laid = jax.vmap(partial(lay, objective=objective))(ids[place], pairs, negatives)
     if objective.loss == "full-softmax":  # trained by `train_dense` alone
-        return Prepared(first, laid, jnp.ones((blocks, 0)), jnp.ones((blocks, 0)))
-    read = jax.vmap(lambda b: rows(b, objective, tree))(laid)
+        none = jnp.ones((blocks, 0))
+        return Prepared(first, laid, (none.astype(jnp.uint32),) * 2, (none, none))
+    ids = jax.vmap(lambda b: rows(b, objective, tree))(laid)
+    read = ids[0].astype(jnp.uint32), ids[1].astype(jnp.uint32)
     if cap is None:
-        return Prepared(first, laid, *(jnp.ones(ids.shape, jnp.float32) for ids in read))
+        return Prepared(first, laid, read, (jnp.ones(ids[0].shape), jnp.ones(ids[1].shape)))
     weights = jax.vmap(lambda b: terms(b, objective, tree))(laid)
-    soft = [_softened(ids, w, cap) for ids, w in zip(read, weights, strict=True)]
-    return Prepared(first, laid, *soft)
+    soft = _softened(ids[0], weights[0], cap), _softened(ids[1], weights[1], cap)
+    return Prepared(first, laid, read, soft)

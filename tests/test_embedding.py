@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdl.embedding import add_rows, held_out_loss, sparse_step, train_blocks, train_dense
+from jaxdl.embedding import add_rows, gather, held_out_loss, sparse_step, train_blocks, train_dense
 from jaxdl.models.huffman import huffman_tree
 from jaxdl.models.word2vec import Tables, init_tables
-from jaxdl.objectives import Objective, rows
+from jaxdl.objectives import Objective, rows, sums
 from jaxdl.sampling import unigram_table
 from jaxdl.train import momentum_sgd
 from jaxdl.wordstream import Prepared, Stream, prepare
@@ -25,7 +25,6 @@ from tests.word_blocks import (
     HIERARCHICAL,
     SKIP_GRAM,
     SPARSE,
-    ByHand,
     Case,
     T,
     V,
@@ -88,10 +87,11 @@ def test_a_step_is_dense_sgd_on_the_pair_by_pair_loss(objective: Objective):
     read = rows(laid_out, objective, TREE)
     whole = jnp.ones(read[0].shape), jnp.ones(read[1].shape)
     step = jax.jit(sparse_step, static_argnames="objective")
-    got, sums = step(tables, laid_out, whole, jnp.asarray(rate), TREE, objective=objective)
-    assert float(sums.positive) == pytest.approx(want.positive, rel=1e-9)
-    assert float(sums.negative) == pytest.approx(want.negative, rel=1e-9)
-    assert int(sums.count) == want.count
+    got = step(tables, laid_out, read, whole, jnp.asarray(rate), TREE, objective=objective)
+    added = sums(*gather(tables, read), laid_out, objective, TREE)
+    assert float(added.positive) == pytest.approx(want.positive, rel=1e-9)
+    assert float(added.negative) == pytest.approx(want.negative, rel=1e-9)
+    assert int(added.count) == want.count
     for ours, theirs, start in zip(got, dense, tables, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
         assert float(jnp.abs(theirs - start).max()) > 1e-3
@@ -155,13 +155,13 @@ def test_rows_summed_first_are_scattered_once_each(objective: Objective):
 
 def sgd_by_hand(
     start: Tables, cases: list[Case], objective: Objective, rate: float, slope: float
-) -> tuple[list[np.ndarray], list[ByHand]]:
-    tables, found = [np.asarray(a, np.float64) for a in start], []
+) -> list[np.ndarray]:
+    tables = [np.asarray(a, np.float64) for a in start]
     for number, case in enumerate(cases):
-        found.append(by_hand(tables, case, objective, TREE))
+        grads = by_hand(tables, case, objective, TREE).grads
         now = max(0.0, rate - slope * number)
-        tables = [a - now * g for a, g in zip(tables, found[-1].grads, strict=True)]
-    return tables, found
+        tables = [a - now * g for a, g in zip(tables, grads, strict=True)]
+    return tables
 
 
 RUN = [SKIP_GRAM[0], SKIP_GRAM[3], CBOW[1], *HIERARCHICAL[::2], *FULL[::2]]
@@ -173,22 +173,23 @@ def test_runs_of_blocks_are_sgd_by_hand(objective: Objective):
     stream, rate, slope = text(7 * T, reach=W), 0.05, 0.0125
     prepared, start = laid(stream, objective, 5, first=2), tables_of(3)
     cases = [case_of(stream, prepared, n, T, W) for n in range(5)]
-    tables, found = sgd_by_hand(start, cases, objective, rate, slope)
+    tables = sgd_by_hand(start, cases, objective, rate, slope)
     given: Any = prepared, TREE, *numbers(rate, slope)
     options: Any = {"objective": objective, "count_every": 3}
     results: dict[str, Any] = {}
     if objective.loss != "full-softmax":
         results["sparse"] = train_blocks(copy(start), *given, sum_first=True, **options)
-    got, _, sums = train_dense(copy(start), SGD.init(start), *given, optimizer=SGD, **options)
-    results["dense"] = got, sums
-    for got, sums in results.values():
+    got, _, total = train_dense(copy(start), SGD.init(start), *given, optimizer=SGD, **options)
+    results["dense"] = got, total
+    for got, total in results.values():
         for ours, theirs, before in zip(got, tables, start, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-5)
             assert np.abs(theirs - np.asarray(before)).max() > 0.01
-        counted = [found[n - 2] for n in (3, 6)]  # of blocks 2..6 the multiples of three
+        # Every third block from the first, before any of them was trained on.
+        counted = [by_hand(start, cases[n], objective, TREE) for n in (0, 3)]
         for part in ("positive", "negative", "count"):
             want = sum(getattr(one, part) for one in counted)
-            assert float(getattr(sums, part)) == pytest.approx(want, rel=1e-5)
+            assert float(getattr(total, part)) == pytest.approx(want, rel=1e-5)
 
 
 ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=0.0)
@@ -325,7 +326,7 @@ def test_runs_resume_at_any_block():
     whole, *halves = (jax.tree.leaves(laid_out[p][1:]) for p in parts)
     for a, *pair in zip(whole, *halves, strict=True):
         np.testing.assert_array_equal(a, np.concatenate(pair))
-    assert float(laid_out[0, 10].soft_inputs.min()) < 1
+    assert float(laid_out[0, 10].soft[0].min()) < 1
 
     def run(tables, *parts):
         for first, blocks in parts:

@@ -1,13 +1,17 @@
 """The word2vec experiment as its user runs it: in processes of its own, on a small text."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+import psutil
 import pytest
 
 from experiments import word2vec_data
@@ -80,22 +84,58 @@ def test_a_stopped_run_ends_in_the_same_bits(
     assert losses[0] == losses[1]
 
 
-def test_one_device_or_two_give_the_same_bits(
+# Any run counts as long enough for the second process.
+AHEAD = (
+    "import sys; from experiments import word2vec as w, word2vec_data as d; d.LONG_RUN = 0;"
+    "w.main(lambda: w.run(w.parse(w.Config, w.PRESETS, sys.argv[1:], 'w'), w.Bar()))"
+)
+
+
+def test_a_process_that_prepares_gives_the_same_bits(
     straight: Path, options: tuple[str, ...], tmp_path: Path
 ):
-    """The command takes a second CPU device to prepare blocks on; here it is left out."""
-    program = (
-        "import sys, jax; from experiments import word2vec as w; from experiments.command import *;"
-        "w.run(parse(w.Config, w.PRESETS, sys.argv[1:], 'w'), Bar()); assert jax.device_count() < 2"
-    )
-    command = [sys.executable, "-c", program, *options, "--out", str(tmp_path / "run")]
-    environment = processes.environment()
+    """Stopped once, so that the other process starts in mid-run too."""
+    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    with trained_until("epoch 9/30", command) as (process, others):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert not psutil.wait_procs(others, timeout=20)[1]
     done = subprocess.run(
-        command, cwd=processes.ROOT, env=environment, capture_output=True, text=True
+        command, cwd=processes.ROOT, env=processes.environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert "goes on from step" in done.stdout
     same = (straight / "vectors.bin").read_bytes()
     assert (tmp_path / "run" / "vectors.bin").read_bytes() == same
+
+
+def test_neither_process_outlives_the_other(options: tuple[str, ...], tmp_path: Path):
+    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    with trained_until("epoch 2/30", command) as (process, others):
+        process.kill()
+        assert not psutil.wait_procs(others, timeout=20)[1]
+    with trained_until("epoch 4/30", command) as (process, others):
+        for other in others:
+            other.kill()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 3
+        assert "--no-ahead" in errors
+
+
+@contextlib.contextmanager
+def trained_until(line: str, command: list[str]) -> Iterator[tuple[Any, list[psutil.Process]]]:
+    """A running process whose output had that line, and the processes it has started."""
+    pipe = subprocess.PIPE
+    places: Any = {"cwd": processes.ROOT, "env": processes.environment()}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **places) as process:
+        try:
+            assert process.stdout is not None
+            assert any(line in text for text in process.stdout)
+            others = psutil.Process(process.pid).children(recursive=True)
+            assert others
+            yield process, others
+        finally:
+            process.kill()
 
 
 def test_a_text_of_several_parts_is_laid_out_once_and_from_any_step(

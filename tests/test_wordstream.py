@@ -165,8 +165,7 @@ def test_blocks_hold_the_text_s_pairs_once(objective: Objective):
     # The same block, whatever the run it is in.
     for a, b in zip(jax.tree.leaves(prepared.blocks), jax.tree.leaves(later.blocks), strict=True):
         np.testing.assert_array_equal(a[3:], b[:2])
-    assert (np.asarray(prepared.soft_inputs) == 1).all()  # without a cap
-    assert (np.asarray(prepared.soft_outputs) == 1).all()
+    assert all((np.asarray(soft) == 1).all() for soft in prepared.soft)  # without a cap
     negatives = np.asarray(prepared.blocks.negatives)
     assert len(np.unique(negatives.reshape(5, -1), axis=0)) == 5
 
@@ -197,7 +196,7 @@ def test_the_cap_scales_exactly_the_words_of_many_terms(objective: Objective):
         case = case_of(stream, prepared, number, SIZE, W)
         terms = by_hand(tables_of(0), case, objective, TREE).terms
         read = rows(block, objective, TREE)
-        for words, total, soft in zip(read, terms, prepared[2:], strict=True):
+        for words, total, soft in zip(read, terms, prepared.soft, strict=True):
             want = np.minimum(1.0, cap / np.maximum(total, 1.0))[np.asarray(words)]
             # Halves and whole numbers are exact; CBOW's shares are rounded to 256ths.
             rounded = 1e-2 if objective.architecture == "cbow" else 1e-6
@@ -246,7 +245,7 @@ def test_words_that_share_a_counter_are_scaled_by_no_less_than_its_sum(ids: list
         terms = by_hand(tables_of(0, len(used)), case, SPARSE[0]).terms
         block = jax.tree.map(lambda a, n=number: a[n], prepared.blocks)
         counters, together = np.array([counter(int(w)) for w in used]), rows(block, SPARSE[0], None)
-        for words, alone, soft in zip(together, terms, prepared[2:], strict=True):
+        for words, alone, soft in zip(together, terms, prepared.soft, strict=True):
             shared = np.array([np.where(counters == c, alone, 0).sum() for c in counters])
             lowest, highest = (np.minimum(1, cap / np.maximum(1, n)) for n in (shared, alone))
             there = np.isin(words, used)  # the others are of positions outside the text
@@ -259,9 +258,7 @@ def test_rare_words_do_share_counters():
     """Two that take turns: each is softened by the terms of both; beside another, by its own."""
     common, rare, other = ALIKE[:3]
     assert common < 4096 <= rare
-    beside = {
-        n: capped(np.tile([rare, n], 24), 4.0)[1].soft_inputs for n in (other, NEAR[0], common)
-    }
+    beside = {n: capped(np.tile([rare, n], 24), 4.0)[1].soft[0] for n in (other, NEAR[0], common)}
     assert (beside[other] < beside[NEAR[0]]).all()
     np.testing.assert_array_equal(beside[common], beside[NEAR[0]])
 
@@ -364,5 +361,5 @@ def test_a_block_full_of_one_word_does_not_overflow_its_count():
         size=size,
         cap=100.0,
     )
-    for soft in (prepared.soft_inputs, prepared.soft_outputs):
+    for soft in prepared.soft:
         assert 0 < float(soft.min()) <= float(soft.max()) < 100 / size

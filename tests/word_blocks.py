@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdl.models.huffman import HuffmanTree
 from jaxdl.models.word2vec import Tables, positive_pairs
-from jaxdl.objectives import Block, Objective
+from jaxdl.objectives import Block, Objective, lay
 from jaxdl.wordstream import Prepared, Stream
 
 V, D, W, L, K, T = 30, 6, 3, 8, 4, 16
@@ -92,7 +92,7 @@ def block_of(case: Case, objective: Objective) -> Block:
         window=objective.window,
         orientation="center" if cbow else objective.orientation,
     )
-    return Block(jnp.asarray(case.tokens), pairs, jnp.asarray(case.negatives))
+    return lay(jnp.asarray(case.tokens), pairs, jnp.asarray(case.negatives), objective)
 
 
 class ByHand(NamedTuple):

@@ -20,6 +20,7 @@ fixed window both are the same program.
 Source: Mikolov et al. 2013; the seed's posts on word2vec. Shared negatives: Ji et al. 2016.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -82,32 +83,38 @@ def positive_pairs(
     return near & same & (own >= 0)[:, :, None] & (distance != 0)[None]
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def pair_loss(
     inner: Float[Array, "g l d"],
     outer: Float[Array, "g m d"],
-    positive: Float[Array, "g l m"],
     weights: Float[Array, "g l m"],
+    targets: int,
 ) -> Float[Array, ""]:
-    """``sum weights * softplus(s) - positive * s`` over the scores ``s = inner . outer``.
+    """``sum weights * softplus(s)``, less s where a target counts, over ``s = inner . outer``.
 
-    A positive pair weighs 1 in both, which is ``-log sigmoid(s)``; a negative weighs in `weights`
-    alone, ``-log sigmoid(-s)`` for each draw. Differentiable in the rows.
+    The first `targets` outer rows are targets, and a pair that counts weighs 1: its term is
+    ``-log sigmoid(s)``. The others are negatives: ``-log sigmoid(-s)`` for each draw, by weight.
+    Differentiable in the rows.
     """
     score = _scores(inner, outer)
-    return (weights * _softplus(score) - positive * score).sum()
+    return (weights * _softplus(score) - _positive(weights, targets) * score).sum()
 
 
 def pair_sums(
     inner: Float[Array, "g l d"],
     outer: Float[Array, "g m d"],
-    positive: Float[Array, "g l m"],
     weights: Float[Array, "g l m"],
+    targets: int,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """`pair_loss` in its two parts, of the positives and of the negatives."""
-    score = _scores(inner, outer)
+    score, positive = _scores(inner, outer), _positive(weights, targets)
     each = _softplus(score)
     return (positive * (each - score)).sum(), ((weights - positive) * each).sum()
+
+
+def _positive(weights, targets):
+    # A choice by column: XLA's CPU loops over a concatenation or a padding are three times slower.
+    return jnp.where(jnp.arange(weights.shape[-1]) < targets, weights, 0)
 
 
 def _scores(inner, outer):
@@ -119,21 +126,21 @@ def _softplus(x):
     return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 
 
-def _forward(inner, outer, positive, weights):
+def _forward(inner, outer, weights, targets):
     # The gradient by the scores in one pass; the loss itself is dropped where nobody asks for it.
-    score = _scores(inner, outer)
+    score, positive = _scores(inner, outer), _positive(weights, targets)
     slope = weights * jax.nn.sigmoid(score) - positive
     return (weights * _softplus(score) - positive * score).sum(), (inner, outer, slope)
 
 
-def _backward(kept, cotangent):
+def _backward(targets, kept, cotangent):
     inner, outer, slope = kept
     slope = cotangent * slope
     # XLA's CPU product of a transposed first factor takes twice the time; hence the barrier.
     turned = lax.optimization_barrier(slope.swapaxes(1, 2))
     by_inner = jnp.einsum("glm,gmd->gld", slope, outer, precision=EXACT)
     by_outer = jnp.einsum("gml,gld->gmd", turned, inner, precision=EXACT)
-    return by_inner, by_outer, None, None
+    return by_inner, by_outer, None
 
 
 pair_loss.defvjp(_forward, _backward)
