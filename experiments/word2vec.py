@@ -21,7 +21,7 @@ from typing import Literal
 
 import jax
 
-from experiments import word2vec_query, word2vec_train
+from experiments import plan, word2vec_query, word2vec_train
 from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report
 from jaxdl.data.tokens import Tokens
@@ -38,7 +38,8 @@ FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds")
 class Config:
     """Train word vectors on plain UTF-8 text, one sentence or document a line.
 
-    `query --help` tells about the other command: neighbours and analogies of a trained run.
+    `query --help` and `plan --help` tell about the other commands: neighbours and analogies of a
+    trained run; memory, exchange and speed on many devices.
     """
 
     preset: Literal["demo", "text", "chainer"] = "text"
@@ -211,6 +212,8 @@ def two_devices() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["query"]:
         main(lambda: word2vec_query.query(sys.argv[2:]))
+    elif sys.argv[1:2] == ["plan"]:
+        main(lambda: plan.word2vec(sys.argv[2:], Config, PRESETS))
     else:
         two_devices()
         prog = "python -m experiments.word2vec"
