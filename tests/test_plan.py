@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import pytest
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from experiments import fcn, lstm_sine, plan, word2vec
 from jaxdl.cards import CARDS, Dtype
@@ -146,6 +147,18 @@ def test_efficiency_is_speed_beside_as_many_single_devices():
     assert eight.link_s == pytest.approx(1)  # as long as the step itself
     assert eight.efficiency == pytest.approx(0.5)
     assert rows(work, [8], H100, "float32", H100.network) == [eight]  # the single one is implied
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), [("t4", "g4dn.metal"), ("a10g", "g5.48xlarge"), ("l4", "g6.48xlarge")]
+)
+def test_a_cards_network_is_an_eighth_of_its_hosts(name: str, host: str):
+    """By AWS's own table, which moto carries."""
+    about = INSTANCE_TYPES[host]
+    (cards,) = about["GpuInfo"]["Gpus"]
+    assert (cards["Name"].lower(), cards["Count"]) == (name, 8)
+    gigabits = float(about["NetworkInfo"]["NetworkPerformance"].removesuffix(" Gigabit"))
+    assert CARDS[name].network == pytest.approx(gigabits * 1e9 / 8 / 8, rel=0.01)
 
 
 @pytest.fixture(scope="module")
