@@ -141,7 +141,7 @@ def test_what_cannot_get_better_is_not_started_again():
 
 STANDINS = {
     "scontrol": 'if [ "$1" = show ]; then printf "gpu-7\\ngpu-8\\n"; else echo "$@" >> "$LOG"; fi',
-    # What a step does: SIGTERM reaches it, it saves, and stops with 143.
+    # The processes: SIGTERM has them save, and stop with 143.
     "srun": """echo "$@ devices $JAX_LOCAL_DEVICE_IDS" >> "$LOG"
 [ "$STATUS" = wait ] || exit "$STATUS"
 trap 'kill $!; echo saved >> "$LOG"; exit 143' TERM
@@ -171,19 +171,19 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run(environ: dict[str, str], *words: str, send: int | None = None) -> tuple[int, str, str]:
-    """Status, the stand-ins' log, and errors; the signal goes to the script once its step runs."""
+def run(environ: dict[str, str], *words: str, stop: str = "") -> tuple[int, str, str]:
+    """Status, the stand-ins' log, and errors; SIGTERM to the processes, or to the shell too."""
     with subprocess.Popen(
         ["bash", str(SCRIPT), *words], env=environ, stderr=subprocess.PIPE, text=True
-    ) as process:
-        if send is not None:
-            step = int(Path(environ["READY"]).read_text())
-            process.send_signal(send)
-            if send == signal.SIGTERM:  # Slurm sends it to the step as well
-                os.kill(step, send)
-        _, errors = process.communicate(timeout=30)
+    ) as shell:
+        if stop:
+            processes = int(Path(environ["READY"]).read_text())
+            if stop == "shell too":
+                shell.terminate()
+            os.kill(processes, signal.SIGTERM)
+        _, errors = shell.communicate(timeout=30)
     log = Path(environ["LOG"])
-    return process.returncode, log.read_text() if log.exists() else "", errors
+    return shell.returncode, log.read_text() if log.exists() else "", errors
 
 
 def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[str, str]):
@@ -198,13 +198,14 @@ def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[st
 
 
 def test_slurm_queues_again_what_saved_as_its_time_ran_out(slurm: dict[str, str]):
-    status, log, _ = run({**slurm, "STATUS": "wait"}, "fcn", send=signal.SIGUSR1)
+    assert "#SBATCH --signal=TERM@" in SCRIPT.read_text()  # to the processes alone
+    status, log, _ = run({**slurm, "STATUS": "wait"}, "fcn", stop="processes")
     assert status == 143
     assert log.endswith("saved\nrequeue 4711\n")
 
 
 def test_slurm_waits_for_what_is_cancelled_and_does_not_queue_it_again(slurm: dict[str, str]):
-    status, log, _ = run({**slurm, "STATUS": "wait"}, "fcn", send=signal.SIGTERM)
+    status, log, _ = run({**slurm, "STATUS": "wait"}, "fcn", stop="shell too")
     assert status == 143
     assert log.endswith("saved\n")
 
