@@ -34,8 +34,10 @@ lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the co
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyrefly check
 
-lint-containers: $(VENV)/.dev ## hadolint, and the schema of compose files
+lint-containers: $(VENV)/.dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
 	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
+	$(VENV)/bin/shellcheck containers/*.sh containers/slurm/*.sbatch
+	$(PY) -m tests.kubernetes containers/k8s/*.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
 
 format: $(VENV)/.dev ## rewrite the code in the project's format

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from experiments import fcn_predict, fcn_stages
+from experiments import fcn_predict, fcn_stages, plan
 from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report, train
 from jaxdl.data import batches
@@ -40,7 +40,8 @@ FREE = ("out", "overwrite", "resume", "cache", "data_dir")
 class Config:
     """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before.
 
-    `predict --help` tells about the other command: classes of your own images.
+    `predict --help` and `plan --help` tell about the other commands: classes of your own images;
+    memory, exchange and speed on many devices.
     """
 
     preset: Literal["demo", "voc", "paper"] = "voc"
@@ -188,5 +189,7 @@ def run(cfg: Config, bar: Bar) -> dict:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["predict"]:
         main(lambda: fcn_predict.predict(sys.argv[2:]))
+    elif sys.argv[1:2] == ["plan"]:
+        main(lambda: plan.fcn(sys.argv[2:], Config, PRESETS))
     else:
         main(lambda: run(parse(Config, PRESETS, sys.argv[1:], "python -m experiments.fcn"), Bar()))

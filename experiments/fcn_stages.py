@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from experiments.fcn_data import Data, open_data
 from experiments.fcn_pictures import draw_overview, draw_samples
@@ -65,6 +66,20 @@ def start_params(
     return moved.params, {"source": origin, **lists}
 
 
+def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs:
+    """Momentum SGD, once in --accumulate batches."""
+    return train.accumulate(
+        train.momentum_sgd(
+            momentum=cfg.momentum,
+            weight_decay=cfg.weight_decay,
+            clip_norm=cfg.clip_norm,
+            bias_rule=cfg.bias_rule,
+        ),
+        cfg.accumulate,
+        mean=cfg.reduction == "mean",
+    )
+
+
 def train_stage(
     cfg: "Config",
     number: int,
@@ -82,16 +97,7 @@ def train_stage(
         stride, len(data.classes), cfg.width, cfg.align, remat=cfg.remat, compute_dtype=dtype
     )
     colour = jnp.asarray(mean, jnp.float32)
-    optimizer = train.accumulate(
-        train.momentum_sgd(
-            momentum=cfg.momentum,
-            weight_decay=cfg.weight_decay,
-            clip_norm=cfg.clip_norm,
-            bias_rule=cfg.bias_rule,
-        ),
-        cfg.accumulate,
-        mean=cfg.reduction == "mean",
-    )
+    optimizer = optimizer_of(cfg)
     step = train.dense_step(pixel_loss(model, colour, cfg.reduction), optimizer, add_figures)
     evaluate = make_evaluate(model, colour)
     training, test = (

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from experiments import lstm_predict, lstm_train
+from experiments import lstm_predict, lstm_train, plan
 from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report
 from jaxdl.errors import InputError
@@ -28,7 +28,8 @@ FREE = ("out", "overwrite", "resume")
 class Config:
     """Train LSTMs of several hidden sizes and seeds on one series, as one program.
 
-    `predict --help` tells about the other command: what comes after a series of yours.
+    `predict --help` and `plan --help` tell about the other commands: what comes after a series of
+    yours; memory, exchange and speed on many devices.
     """
 
     preset: Literal["post", "demo"] = "post"
@@ -133,6 +134,8 @@ def run(cfg: Config, bar: Bar) -> dict:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["predict"]:
         main(lambda: lstm_predict.predict(sys.argv[2:]))
+    elif sys.argv[1:2] == ["plan"]:
+        main(lambda: plan.lstm_sine(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.lstm_sine"
         main(lambda: run(parse(Config, PRESETS, sys.argv[1:], prog), Bar()))

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from experiments import word2vec_query, word2vec_train
+from experiments import plan, word2vec_query, word2vec_train
 from experiments.command import Bar, as_dict, check_least, main, open_run, parse
 from jaxdl import report
 from jaxdl.data.tokens import Tokens
@@ -35,7 +35,8 @@ FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead")
 class Config:
     """Train word vectors on plain UTF-8 text, one sentence or document a line.
 
-    `query --help` tells about the other command: neighbours and analogies of a trained run.
+    `query --help` and `plan --help` tell about the other commands: neighbours and analogies of a
+    trained run; memory, exchange and speed on many devices.
     """
 
     preset: Literal["demo", "text", "chainer"] = "text"
@@ -204,6 +205,8 @@ def run(cfg: Config, bar: Bar) -> dict:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["query"]:
         main(lambda: word2vec_query.query(sys.argv[2:]))
+    elif sys.argv[1:2] == ["plan"]:
+        main(lambda: plan.word2vec(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.word2vec"
         main(lambda: run(parse(Config, PRESETS, sys.argv[1:], prog), Bar()))

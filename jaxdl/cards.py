@@ -2,6 +2,11 @@
 
 H100's description is a dump of a real card; the others are from NVIDIA's public specifications, as
 are all peak rates: dense (no sparsity), at the boost clock, which no program reaches.
+
+Links are data-sheet figures too, of one direction: NVLink (A100, H100, B200) or PCIe x16 (T4: 3.0,
+A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's eighth of it, from
+those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100 and DGX B200 (8 x 400), and for T4, A10G and
+L4 from AWS's tables of g4dn.metal, g5.48xlarge and g6.48xlarge (100 Gbit/s for all 8).
 """
 
 from typing import Literal, NamedTuple
@@ -26,6 +31,8 @@ class Card(NamedTuple):
         threads: of an SM.
         float32: matrix flops/s of float32 arrays, in TF32 where the card has it, as XLA does.
         bfloat16: matrix flops/s of bfloat16 arrays.
+        link: to the other cards of a host of 8, bytes/s in one direction.
+        network: of one card, between hosts, bytes/s in one direction.
     """
 
     name: str
@@ -41,6 +48,8 @@ class Card(NamedTuple):
     threads: int
     float32: float
     bfloat16: float
+    link: float
+    network: float
 
     def flops(self, dtype: Dtype) -> float:
         """Peak matrix flops/s."""
@@ -49,24 +58,29 @@ class Card(NamedTuple):
 
 _CARDS = (
     # T4 has no TF32, and computes bfloat16 in float32.
-    Card("t4", (7, 5), 40, 64, 15_600_000_000, 320e9, 4, 1.59, 65536, 65536, 1024, 8.1e12, 8.1e12),
     Card(
-        "a10g", (8, 6), 80, 128, 23_600_000_000, 600e9, 6, 1.71, 102400, 101376, 1536, 35e12, 70e12
+        *("t4", (7, 5), 40, 64, 15_600_000_000, 320e9, 4, 1.59, 65536, 65536, 1024),
+        *(8.1e12, 8.1e12, 16e9, 1.56e9),
     ),
     Card(
-        "l4", (8, 9), 58, 128, 23_700_000_000, 300e9, 48, 2.04, 102400, 101376, 1536, 60e12, 121e12
+        *("a10g", (8, 6), 80, 128, 23_600_000_000, 600e9, 6, 1.71, 102400, 101376, 1536),
+        *(35e12, 70e12, 32e9, 1.56e9),
+    ),
+    Card(
+        *("l4", (8, 9), 58, 128, 23_700_000_000, 300e9, 48, 2.04, 102400, 101376, 1536),
+        *(60e12, 121e12, 32e9, 1.56e9),
     ),
     Card(
         *("a100", (8, 0), 108, 64, 42_300_000_000, 1555e9, 40, 1.41, 167936, 166912, 2048),
-        *(156e12, 312e12),
+        *(156e12, 312e12, 300e9, 25e9),
     ),
     Card(
         *("h100", (9, 0), 132, 128, 84_929_347_584, 3352e9, 50, 1.98, 233472, 232448, 2048),
-        *(495e12, 989e12),
+        *(495e12, 989e12, 450e9, 50e9),
     ),
     Card(
         *("b200", (10, 0), 148, 128, 191_000_000_000, 8000e9, 126, 1.965, 233472, 232448, 2048),
-        *(1125e12, 2250e12),
+        *(1125e12, 2250e12, 900e9, 50e9),
     ),
 )
 CARDS = {card.name: card for card in _CARDS}

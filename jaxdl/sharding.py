@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Integer
 
@@ -108,7 +108,7 @@ def train_blocks_sharded(
     slope: Float[Array, ""],
     *,
     objective: Objective,
-    mesh: Mesh,
+    mesh: Mesh | AbstractMesh,
     sum_first: bool = False,
     count_every: int = 32,
 ) -> tuple[Tables, Sums]:
@@ -121,7 +121,7 @@ def train_blocks_sharded(
         rate: learning rate of the first block.
         slope: what the rate loses with each block.
         objective: not the full softmax.
-        mesh: of `make_mesh`.
+        mesh: of `make_mesh`; an abstract one to trace the program without devices.
         sum_first: see `embedding.add_rows`.
         count_every: see `embedding.train_blocks`.
 
