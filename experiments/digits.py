@@ -44,7 +44,7 @@ class Config:
     data: Path | None = None
     """Folder of MNIST's or Fashion-MNIST's IDX files, or a prepared TFDS set; none: 8x8 digits."""
     epochs: int | None = None
-    """Passes over the training part; by default 15 of the 8x8 digits, 4 of --data."""
+    """Passes over the training part; by default 15 of the 8x8 digits, 2 of --data."""
     batch_size: int = 64
     """Pictures in a step."""
     learning_rate: float = 0.05
@@ -177,7 +177,7 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
     """
     check(cfg)
     data = open_digits(cfg.data)
-    epochs = cfg.epochs or (15 if cfg.data is None else 4)
+    epochs = cfg.epochs or (15 if cfg.data is None else 2)
     if len(data.train.images) < cfg.batch_size:
         count = len(data.train.images)
         raise InputError(f"--batch-size {cfg.batch_size}: there are {count} pictures to train on")

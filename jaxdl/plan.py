@@ -162,15 +162,16 @@ def word2vec(step: Step, devices: int) -> Work:
     traced = step.call.trace(*step.args).jaxpr
     found = footprint(traced)
     blocks = prepared.blocks.tokens.shape[0]
+    used = prepared.blocks.pairs, prepared.blocks.weights  # of the others the shapes alone
     width = tables.inputs.shape[1]
-    rows = prepared.soft_inputs.size + prepared.soft_outputs.size
+    rows = sum(soft.size for soft in prepared.soft)
     changes = 4 * width * rows // blocks
     memory = Memory(
         parameters=size_of(tables) // devices,
         optimizer=0,
         gradients=changes,
         activations=max(found.live - changes, 0),
-        inputs=size_of(prepared),
+        inputs=size_of((used, prepared.read, prepared.soft)),
     )
     return Work(
         *(step.items, step.unit, memory, count_flops(traced), found.bytes, found.kernels),
