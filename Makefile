@@ -14,7 +14,7 @@ TORCH = 2.13.0
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run test lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run test soak lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, w
 
 test: $(VENV)/.dev ## the whole test suite
 	$(PY) -m pytest -n 2 --dist loadgroup
+
+soak: $(VENV)/.dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
+	$(PY) -m tests.soak $(ARGS)
 
 lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
 	$(VENV)/bin/ruff check .

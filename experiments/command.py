@@ -1,6 +1,7 @@
 """What the experiments' command lines share: progress, run folders, messages in one line."""
 
 import dataclasses
+import functools
 import shutil
 import sys
 import time
@@ -9,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jaxdl import report
-from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError
+from jaxdl.data import locks
+from jaxdl.errors import EXIT_STATUS, FULL, InputError, Stopped, TrainingError, writing
 
 
 class Bar:
@@ -89,24 +92,46 @@ def parse(config_type: type, presets: dict[str, Any], argv: Sequence[str], prog:
     )
 
 
+def one_run(run: Callable[[Any, Bar], dict]) -> Callable[[Any, Bar], dict]:
+    """A command's ``run(cfg, bar)`` that holds the lock of ``cfg.out``: the second is refused.
+
+    Of the processes of one distributed run, which share the folder, the first holds it.
+    """
+
+    @functools.wraps(run)
+    def locked(cfg: Any, bar: Bar) -> dict:
+        if cfg.out.exists() and not cfg.out.is_dir():
+            raise InputError(f"{cfg.out}: is not a folder; name another with --out")
+        if jax.distributed.is_initialized() and jax.process_index():
+            return run(cfg, bar)
+        with locks.alone(cfg.out):
+            return run(cfg, bar)
+
+    return locked
+
+
 def open_run(
     out: Path, config: dict[str, Any], *, free: Sequence[str], resume: bool, overwrite: bool
 ) -> dict[str, Any] | None:
     """The record of the run in `out` if there is one to go on with, after `overwrite`.
+
+    What a killed process left there under temporary names is removed: hold the lock (`one_run`).
 
     Raises:
         InputError: the folder holds a run of another configuration (the message is the
             difference), a run that may not be resumed, or files that are not a run.
     """
     path = out / "run.json"
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is not a folder; name another with --out")
-    if overwrite and out.is_dir() and any(out.iterdir()):
-        if not path.is_file():
+    if overwrite and out.is_dir():
+        old = [p for p in out.iterdir() if p.name != locks.LOCK]
+        if old and not path.is_file():
             raise InputError(f"{out}: holds no run.json, so --overwrite will not delete it")
-        shutil.rmtree(out)
+        # A killed deletion leaves a run that is not finished, and still may be overwritten.
+        for p in sorted(old, key=lambda p: (p == path, p.name != "summary.json")):
+            shutil.rmtree(p) if p.is_dir() and not p.is_symlink() else p.unlink()
     if not path.is_file():
         return None
+    locks.sweep(out, "**/.*.[0-9]*.tmp")
     if not resume:
         raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
     record = report.read_json(path)
@@ -135,7 +160,13 @@ def as_dict(config: Any) -> dict[str, Any]:
 def main(call: Callable[[], object]) -> None:
     """Run a command; what the user should read becomes one line and an exit status."""
     try:
-        call()
+        try:
+            call()
+        except OSError as error:  # a full disk, wherever it is noticed
+            if error.errno not in FULL:
+                raise
+            with writing(Path(error.filename or "the disk")):
+                raise
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
         sys.exit(EXIT_STATUS[type(message)])

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.command import Bar, as_dict, check_least, main, open_run
+from experiments.command import Bar, as_dict, check_least, main, one_run, open_run
 from jaxdl import checkpoint, classification, report, train
 from jaxdl.data.digits import DigitData, open_digits
 from jaxdl.digitfigures import digits_section
@@ -169,6 +169,7 @@ def write_samples(cfg: Config, data: DigitData, params: Any) -> None:
     report.write_json(cfg.out / "samples.json", samples)
 
 
+@one_run
 def run(cfg: Config, bar: Bar) -> dict[str, Any]:
     """Train (or go on), write the page; returns the summary.
 

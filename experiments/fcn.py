@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments import fcn_predict, fcn_stages, plan
-from experiments.command import Bar, as_dict, check_least, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
 from jaxdl import report, train
 from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
@@ -165,6 +165,7 @@ def check(cfg: Config) -> None:
         )
 
 
+@one_run
 def run(cfg: Config, bar: Bar) -> dict:
     """Train the stages (or go on with them); returns and writes the summary."""
     check(cfg)

@@ -17,6 +17,7 @@ from jaxdl.figures import fcn_section
 from jaxdl.metrics import Totals, summarise, zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_loss
+from jaxdl.transplant import by_name, transplant
 
 if TYPE_CHECKING:
     from experiments.command import Bar
@@ -55,9 +56,9 @@ def start_params(
     elif trunk is not None:
         params, origin = {"trunk": trunk}, str(cfg.weights)
     else:
-        names = list(checkpoint.by_name(fresh))
+        names = list(by_name(fresh))
         return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
-    moved = checkpoint.transplant(params, fresh)
+    moved = transplant(params, fresh)
     bar.line(
         f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
         f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"

@@ -119,4 +119,6 @@ def draw(
         label = name.encode("ascii", "replace").decode()
         axes.set_ylabel(label, color=INK, parse_math=False)
     panels[-1].set_xlabel("step (dashed: predicted)", color=INK)
-    figure.savefig(path, dpi=120)
+    file = io.BytesIO()
+    figure.savefig(file, dpi=120)
+    report.write_bytes(path, file.getvalue())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments import lstm_predict, lstm_train, plan
-from experiments.command import Bar, as_dict, check_least, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
 from jaxdl import report
 from jaxdl.errors import InputError
 
@@ -114,6 +114,7 @@ def check(cfg: Config) -> None:
         check_least(cfg, max(cfg.length), ("tail",))
 
 
+@one_run
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the sweep; returns and writes the summary."""
     check(cfg)

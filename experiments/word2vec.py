@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments import plan, word2vec_query, word2vec_train
-from experiments.command import Bar, as_dict, check_least, main, open_run, parse
+from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
 from jaxdl import report
 from jaxdl.data.tokens import Tokens
 from jaxdl.errors import InputError
@@ -176,6 +176,7 @@ def check(cfg: Config) -> None:
             raise InputError(f"{path}: there is no such file")
 
 
+@one_run
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary."""
     check(cfg)

@@ -1,45 +1,186 @@
-"""Checkpoints by Orbax, and the passing of weights from one network to the next.
+"""Checkpoints by Orbax, sealed by checksums.
 
 A checkpoint folder holds numbered steps, the latest and the best. Each step has the items
 ``state`` (step, params, opt_state and the running totals: what training continues from) and
-``meta`` (JSON: what prediction needs). Orbax writes a step under a temporary name and renames it,
-so that a killed save leaves no step behind.
+``meta`` (JSON: what prediction needs). A step is written under a temporary name, gets the checksums
+of its files (`jaxdl.checksums`) and is renamed, so that a killed save leaves no step behind, and no
+step is read that is not, byte for byte, what was saved.
 """
 
+import contextlib
 import json
-from collections.abc import Callable
+import logging
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from jaxdl.errors import InputError
+from jaxdl import checksums
+from jaxdl.errors import FULL, InputError, TrainingError
+
+KEPT = 2  # latest steps: if one is damaged, there is another to go on from
+DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
+_TEMPORARY = "*.orbax-checkpoint-tmp*"
+
+Say = Callable[[str], object]
 
 
-def open_manager(folder: Path, best: Callable[[Any], float]) -> ocp.CheckpointManager:
-    """A manager of `folder` that keeps the latest step and that of the largest ``best(metrics)``.
+class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
+    """A step's folder until it is whole: it appears with its checksums, in one rename."""
 
-    Use it in a ``with`` statement: closing it waits for the last save.
+    async def create(self) -> epath.Path:
+        shutil.rmtree(self.get_final().parent / DELETED, ignore_errors=True)
+        return await super().create()
+
+    async def finalize(self) -> None:
+        """In place of Orbax's, which adds the time of the commit to the files, and renames."""
+        if self._checkpoint_metadata_store is not None:
+            self._checkpoint_metadata_store.wait_until_finished()
+        folder, final = Path(self.get()), Path(self.get_final())
+        checksums.seal(folder)
+        os.rename(folder, final)
+        checksums.sync_folder(final.parent)
+
+
+@contextlib.contextmanager
+def open_manager(
+    folder: Path, best: Callable[[Any], float], say: Say = print
+) -> Generator[ocp.CheckpointManager]:
+    """A manager of `folder` that keeps the latest steps and that of the largest ``best(metrics)``.
+
+    Damaged steps are set aside as ``damaged-STEP`` first, and told with `say`. Leaving the ``with``
+    statement waits for the last save.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+        TrainingError: on leaving: the last save failed, say by a full disk.
     """
+    folder = folder.resolve()
+    _mend(folder, say)
     # Orbax's own best_fn deletes the newest step; this policy keeps both.
     best_metric = BestN(get_metric_fn=best, n=1, keep_checkpoints_without_metrics=False)
-    keep = AnyPreservationPolicy([LatestN(1), best_metric])
+    keep = AnyPreservationPolicy([LatestN(KEPT), best_metric])
     # best_fn makes Orbax store the metrics; the policy alone decides what is kept.
-    options = ocp.CheckpointManagerOptions(preservation_policy=keep, best_fn=best)
-    return ocp.CheckpointManager(folder.resolve(), options=options)
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep,
+        best_fn=best,
+        todelete_subdir=DELETED,
+        temporary_path_class=_Sealed,
+    )
+    with _quiet():
+        with _saving(folder):
+            manager = ocp.CheckpointManager(folder, options=options)
+        try:
+            yield manager
+        finally:
+            with _saving(folder):
+                manager.close()
+            if jax.process_index() == 0:
+                shutil.rmtree(folder / DELETED, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Of a save that fails, only what is raised is told.
+
+    Orbax logs it as well, with its traceback, and TensorStore says of every array that was still
+    on its way that the event loop is closed, or that nobody awaits its coroutine.
+    """
+
+    def without_traceback(record: logging.LogRecord) -> bool:
+        return not record.exc_info
+
+    def without_loops(hook: Any) -> None:
+        if "Event loop is closed" not in str(hook.exc_value):
+            before(hook)
+
+    log, before = logging.getLogger("absl"), sys.unraisablehook
+    log.addFilter(without_traceback)
+    sys.unraisablehook = without_loops
+    try:
+        yield
+    except TrainingError:  # arrays may still be on their way: what is quiet stays so
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        raise
+    except BaseException:
+        sys.unraisablehook = before
+        raise
+    else:
+        sys.unraisablehook = before
+    finally:
+        log.removeFilter(without_traceback)
+
+
+def _mend(folder: Path, say: Say) -> None:
+    """Remove what a killed process left, and set damaged steps aside; see `open_manager`."""
+    _, damaged = _look(folder)
+    _all_processes("jaxdl: checkpoints looked at")
+    if jax.process_index() == 0:
+        for left in (*folder.glob(_TEMPORARY), folder / DELETED):
+            shutil.rmtree(left, ignore_errors=True)
+        for step, why in damaged.items():
+            aside = folder / f"damaged-{step}"
+            say(f"{why}, and set aside as {aside.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            (folder / str(step)).rename(aside)
+    _all_processes("jaxdl: checkpoints mended")
+
+
+def _all_processes(name: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def _saving(folder: Path) -> Generator[None]:
+    """Make one line of what Orbax raises when a file cannot be written."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        # TensorStore knows the system's error by number, in its text alone.
+        told = re.search(r"os_error_code='(\d+)'", str(error))
+        number = int(told[1]) if told else getattr(error, "errno", None)
+        if number is None:
+            raise
+        # What was written of the step takes up the room that is missing.
+        for left in folder.glob(_TEMPORARY):
+            shutil.rmtree(left, ignore_errors=True)
+        kept = steps(folder)
+        state = (
+            f"step {kept[-1]}, the last that was saved, is whole"
+            if kept
+            else "there is no earlier one"
+        )
+        advice = "free some space" if number in FULL else "make the folder writable"
+        raise TrainingError(
+            f"{folder}: a checkpoint cannot be saved ({os.strerror(number)}); {state}; "
+            f"{advice} and run the same command to go on"
+        ) from error
 
 
 def save(manager: ocp.CheckpointManager, step: int, state: Any, meta: dict, metrics: Any) -> None:
-    """Save in the background; `metrics` (JSON) ranks the step, None for one saved in mid-epoch."""
+    """Save in the background; `metrics` (JSON) ranks the step, None for one saved in mid-epoch.
+
+    Raises:
+        TrainingError: this save failed, or the one before it, in the background.
+    """
     if step in manager.all_steps():  # saved already, with its metrics: at a stop after an epoch
         return
     args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
-    if not manager.save(step, args=args, metrics=metrics):
-        raise RuntimeError(f"{manager.directory}: Orbax did not save step {step}")
+    with _saving(Path(manager.directory)):
+        if not manager.save(step, args=args, metrics=metrics):
+            raise RuntimeError(f"{manager.directory}: Orbax did not save step {step}")
 
 
 def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
@@ -53,17 +194,51 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of a checkpoint folder, without opening a manager (which might clean it up)."""
+    """The steps of a checkpoint folder, sound or not, without a manager (which may clean it up)."""
     if not folder.is_dir():
         return []
-    names = (p.name for p in folder.iterdir() if p.name.isdigit() and (p / "state").is_dir())
+    names = (p.name for p in folder.iterdir() if re.fullmatch("[0-9]+", p.name) and p.is_dir())
     return sorted(int(name) for name in names)
 
 
-def best_step(folder: Path) -> int:
-    """The step of the largest ``mean_iu`` among those kept with metrics."""
+def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
+    """The steps whose files are what was saved, and what to say of each of the others.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+    """
+    found = {step: checksums.damage(folder / str(step)) for step in steps(folder)}
+    # Another process may have deleted a step while we read it.
+    found = {step: why for step, why in found.items() if (folder / str(step)).is_dir()}
+    sound = [step for step, why in found.items() if why is None]
+    damaged = {step: why for step, why in found.items() if why is not None}
+    if damaged and not sound:
+        raise InputError(
+            f"{damaged[max(damaged)]}; no step of {folder} is sound (there: {list(found)}); "
+            "restore the folder from a copy, or train again with --overwrite"
+        )
+    return sound, {
+        step: f"{why}: step {step} is not used, the newest sound one is {sound[-1]}"
+        for step, why in damaged.items()
+    }
+
+
+def sound_steps(folder: Path, say: Say = print) -> list[int]:
+    """The steps whose files are what was saved; the others are told with `say`.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+    """
+    sound, damaged = _look(folder)
+    for line in damaged.values():
+        say(line)
+    return sound
+
+
+def best_step(folder: Path, say: Say = print) -> int:
+    """The sound step of the largest ``mean_iu`` among those kept with metrics."""
     scores = {}
-    for step in steps(folder):
+    for step in sound_steps(folder, say):
         file = folder / str(step) / "metrics" / "metrics"
         if file.is_file():
             scores[step] = json.loads(file.read_text())["mean_iu"] or 0.0
@@ -85,22 +260,27 @@ def find(path: Path) -> Path:
     raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo/fcn")
 
 
-def load_params(folder: Path, step: int | None = None) -> tuple[Any, dict, int]:
+def load_params(folder: Path, step: int | None = None, say: Say = print) -> tuple[Any, dict, int]:
     """Parameters (float32 NumPy arrays), meta and step number of a checkpoint folder.
 
     Args:
         folder: holds numbered steps.
-        step: None takes the latest.
+        step: None takes the latest that is sound.
+        say: is told of steps that are damaged.
 
     Raises:
-        InputError: no checkpoint there, or not that step.
+        InputError: no checkpoint there, or not that step, or it is damaged.
     """
     there = steps(folder)
     if not there or (step is not None and step not in there):
         found = f"its steps are {there}" if there else "it holds no checkpoint"
         wanted = "" if step is None else f" of step {step}"
         raise InputError(f"{folder}: no checkpoint{wanted}: {found}; name a run that has trained")
-    path = folder.resolve() / str(there[-1] if step is None else step)
+    if step is None:
+        step = sound_steps(folder, say)[-1]
+    elif why := checksums.damage(folder / str(step)):
+        raise InputError(f"{why}; choose another of the steps {there}")
+    path = folder.resolve() / str(step)
     handler = ocp.PyTreeCheckpointHandler()
     saved: Any = handler.metadata(epath.Path(path / "state"))
     with ocp.Checkpointer(handler) as reader:
@@ -111,50 +291,4 @@ def load_params(folder: Path, step: int | None = None) -> tuple[Any, dict, int]:
         params = reader.restore(path / "state", args=args)["params"]
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(path / "meta")
-    return params, meta, int(path.name)
-
-
-class Transplant(NamedTuple):
-    """Parameters after carrying, and the names (``trunk/conv1_1/kernel``) of what went where."""
-
-    params: Any
-    carried: list[str]  # taken from the source
-    fresh: list[str]  # kept from the target: the source has none of that name and shape
-    unused: list[str]  # in the source, but not carried
-
-
-def by_name(params: Any) -> dict[str, Any]:
-    """Each array under its path's name, such as ``trunk/conv1_1/kernel``."""
-    leaves = jax.tree.leaves_with_path(params)
-    return {"/".join(str(k.key) for k in path): leaf for path, leaf in leaves}
-
-
-def transplant(source: Any, target: Any) -> Transplant:
-    """The target's parameters with those of the source where name and shape agree.
-
-    Source: the seed's ``copy_model``, which skips the rest with a print; here nothing is skipped
-    without being named in the result.
-
-    Raises:
-        InputError: nothing at all could be carried.
-    """
-    old, new = by_name(source), by_name(target)
-    carried = [n for n in new if n in old and np.shape(old[n]) == np.shape(new[n])]
-    if not carried:
-        raise InputError(
-            f"no parameter could be carried: the source has {sorted(old)[:3]}..., "
-            f"the network {sorted(new)[:3]}...; is it a checkpoint of another kind or width?"
-        )
-    taken = set(carried)
-
-    def pick(path, leaf):
-        name = "/".join(str(k.key) for k in path)
-        return np.asarray(old[name], leaf.dtype) if name in taken else leaf
-
-    params = jax.tree.map_with_path(pick, target)
-    return Transplant(
-        jax.tree.map(jax.numpy.asarray, params),
-        carried,
-        [n for n in new if n not in taken],
-        [n for n in old if n not in taken],
-    )
+    return params, meta, step

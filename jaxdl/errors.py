@@ -3,7 +3,11 @@
 Command lines print the message alone, without a traceback, and exit with `EXIT_STATUS`.
 """
 
+import contextlib
+import errno
 import signal
+from collections.abc import Generator
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -11,7 +15,7 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on, for example a loss that is not finite. Exit status 3."""
+    """Training cannot go on: a loss that is not finite, or a full disk. Exit status 3."""
 
 
 class Stopped(Exception):
@@ -19,3 +23,27 @@ class Stopped(Exception):
 
 
 EXIT_STATUS = {InputError: 2, TrainingError: 3, Stopped: 128 + signal.SIGTERM}
+
+# Of a full disk, a full quota, and a limit on the size of files.
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn what the system says of a file or folder that cannot be written into one line.
+
+    Raises:
+        TrainingError: the disk is full; it may have room later, so the work is only stopped.
+        InputError: any other reason; the folder is a bad choice.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            advice = "free some space and run the same command to go on"
+            raise TrainingError(
+                f"{path}: cannot be written ({error.strerror}); {advice}"
+            ) from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from error

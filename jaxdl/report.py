@@ -3,6 +3,7 @@
 All files but the growing metrics are written whole: under a temporary name, then renamed.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -10,7 +11,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -23,9 +23,9 @@ import numpy as np
 from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from tensorboardX import SummaryWriter
 
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError, writing
+from jaxdl.tensorboard import Board
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets")
 
@@ -49,17 +49,23 @@ def plain(value: Any) -> Any:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole: a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole: a reader sees the old content or the new, never a part.
+
+    Raises:
+        TrainingError: the disk is full.
+        InputError: the file cannot be written for another reason.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, obj: Any) -> None:
@@ -187,18 +193,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [row for _, row in _lines(path)]
 
 
-def _numbers(tree: Any, tag: str) -> Iterator[tuple[str, float]]:
-    """Every number of a tree of dicts and lists (as `plain` makes it), with its "a/b/0" name."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _numbers(value, f"{tag}/{key}" if tag else key)
-    elif isinstance(tree, list):
-        for number, value in enumerate(tree):
-            yield from _numbers(value, f"{tag}/{number:02d}")
-    elif isinstance(tree, (int, float)) and not isinstance(tree, bool):
-        yield tag, float(tree)
-
-
 class Recorder:
     """The metrics of one stage: ``metrics.jsonl``, and the same in ``tensorboard/``.
 
@@ -213,18 +207,13 @@ class Recorder:
         Raises:
             InputError: the metrics.jsonl found there is not one.
         """
-        path = folder / "metrics.jsonl"
-        kept = [(line, row) for line, row in _lines(path) if row["step"] <= start_step]
-        write_bytes(path, "".join(line for line, _ in kept).encode())
+        self._path = folder / "metrics.jsonl"
+        kept = [(line, row) for line, row in _lines(self._path) if row["step"] <= start_step]
+        write_bytes(self._path, "".join(line for line, _ in kept).encode())
         self._last = kept[-1][1]["step"] if kept else None
-        self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(
-            str(folder / "tensorboard"),
-            purge_step=start_step + 1,
-            flush_secs=5,
-            # The writer names its file after the second alone: a quick resume would overwrite it.
-            filename_suffix=f".{time.time_ns()}",
-        )
+        with writing(self._path):
+            self._file = self._path.open("a", encoding="utf-8")
+            self._board = Board(folder / "tensorboard", start_step + 1)
 
     def row(self, step: int, values: dict[str, Any]) -> None:
         """Append one row, safe on disk on return; its numbers go to TensorBoard as "train/loss".
@@ -232,32 +221,39 @@ class Recorder:
         Args:
             step: above that of the row before, or ValueError.
             values: nested dicts and lists of what `plain` takes; NaN is stored as null.
+
+        Raises:
+            TrainingError: the disk is full; a part of a line may be left, which no reader takes.
         """
         if self._last is not None and step <= self._last:
             raise ValueError(f"row of step {step} after that of step {self._last}")
         numbers = {key: value for key, value in plain(values).items() if key != "step"}
         row = {"step": step, **numbers}
-        self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._last = step
-        for tag, number in _numbers(numbers, ""):
-            self._board.add_scalar(tag, number, step)
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        with writing(self._path):
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._last = step
+            self._board.scalars(step, numbers)
 
     def image(self, step: int, tag: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Send one uint8 RGB picture (height, width, 3) to TensorBoard."""
-        self._board.add_image(tag, picture, step, dataformats="HWC")
+        with writing(self._path):
+            self._board.image(step, tag, picture)
 
     def close(self) -> None:
-        """Write out what is pending; harmless if called twice."""
-        self._file.close()
-        self._board.close()
+        """Write out what is pending; raises as `row` does."""
+        with contextlib.closing(self._file), writing(self._path):
+            self._board.close()
 
     def __enter__(self) -> "Recorder":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        # An error that is on its way says more than that the rest could not be written either.
+        with contextlib.suppress(*(() if kind is None else (InputError, TrainingError, OSError))):
+            self.close()
 
 
 @cache

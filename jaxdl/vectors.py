@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdl import vectorfiles
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, writing
 from jaxdl.vectorfiles import LONGEST_WORD, Table, not_finite, show
 
 Neighbours = list[tuple[str, float]]
@@ -137,20 +137,21 @@ def load(path: Path) -> Vectors:
 @contextmanager
 def _writing(path: Path) -> Generator[BufferedIOBase]:
     """A file that appears whole or not at all; packed if it is named .gz."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if path.suffix.lower() == ".gz":
-                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    yield packed
-            else:
-                yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                if path.suffix.lower() == ".gz":
+                    with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                        yield packed
+                else:
+                    yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:

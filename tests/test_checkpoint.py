@@ -1,5 +1,9 @@
-"""Checkpoints: what is kept, exact restore, parameters alone, and what transplant reports."""
+"""Checkpoints: what is kept, exact restore, damage, a failed save, what transplant reports."""
 
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import checkpoint
+from jaxdl import checkpoint, checksums
 from jaxdl.errors import InputError
 from jaxdl.metrics import zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.train import TrainState, momentum_sgd, start_state
+from jaxdl.transplant import transplant
 
 
 def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
@@ -34,8 +39,10 @@ def test_latest_and_best_are_kept(tmp_path: Path):
         for step, score in ((10, 0.3), (20, 0.9), (30, 0.5), (40, 0.4)):
             checkpoint.save(manager, step, {"step": jnp.asarray(step)}, {}, {"mean_iu": score})
         checkpoint.save(manager, 45, {"step": jnp.asarray(45)}, {}, None)
-    assert checkpoint.steps(tmp_path) == [20, 45]
+    # The last two: if one is damaged, there is another.
+    assert checkpoint.steps(tmp_path) == [20, 40, 45]
     assert checkpoint.best_step(tmp_path) == 20
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "40", "45"]
 
 
 def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
@@ -73,14 +80,164 @@ def test_a_folder_without_checkpoints_is_refused(tmp_path: Path):
         checkpoint.find(tmp_path)
     # What a killed save leaves is not taken for a step.
     (tmp_path / "5.orbax-checkpoint-tmp").mkdir()
-    (tmp_path / "9").mkdir()
     with pytest.raises(InputError, match="holds no checkpoint"):
         checkpoint.load_params(tmp_path)
+    (tmp_path / "9").mkdir()
+    with pytest.raises(InputError, match=r"9/SHA256SUMS: is missing.*no step of .* is sound"):
+        checkpoint.load_params(tmp_path)
+
+
+def state_of(step: int) -> dict[str, Any]:
+    array = jax.random.normal(jax.random.key(step), (4000,))
+    return {"step": jnp.asarray(step), "params": {"layer": {"kernel": array}}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Steps 10 and 20; 20 has no metrics."""
+    folder = tmp_path_factory.mktemp("written")
+    with checkpoint.open_manager(folder, best) as manager:
+        checkpoint.save(manager, 10, state_of(10), {"a": 1}, {"mean_iu": 0.5})
+        checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)
+    return folder
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def data_file(step: Path) -> Path:
+    """The largest file: the arrays."""
+    return max((p for p in step.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def empty(step: Path) -> Path:
+    shutil.rmtree(step)
+    step.mkdir()
+    return step / "SHA256SUMS"
+
+
+def damaged(how: Callable[..., object], path: Path, *arguments: object) -> Path:
+    how(path, *arguments)
+    return path
+
+
+# Each damages step 20 and returns the file that has to be named.
+DAMAGE: dict[str, Callable[[Path], Path]] = {
+    "a flipped bit of an array": lambda step: damaged(flip, data_file(step), 5000),
+    "an array cut short": lambda step: damaged(cut, data_file(step), 5000),
+    "no array": lambda step: damaged(Path.unlink, data_file(step)),
+    "a flipped bit of the description": lambda step: damaged(flip, step / "meta/metadata", 2),
+    "an empty description": lambda step: damaged(cut, step / "meta/metadata", 0),
+    "no sums": lambda step: damaged(Path.unlink, step / "SHA256SUMS"),
+    "empty sums": lambda step: damaged(cut, step / "SHA256SUMS", 0),
+    "a file that is not listed": lambda step: damaged(Path.write_text, step / "state/more", "x"),
+    "an empty folder": empty,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_step_is_named_and_the_one_before_it_used(
+    damage: Callable[[Path], Path], folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, said = damage(folder / "20"), []
+    params, meta, step = checkpoint.load_params(folder)
+    assert (step, meta) == (10, {"a": 1})
+    same(params, state_of(10)["params"])
+    told = capsys.readouterr().out
+    assert told.startswith(f"{file}: ")
+    assert "step 20 is not used, the newest sound one is 10" in told
+    with pytest.raises(InputError, match=re.escape(str(file))):
+        checkpoint.load_params(folder, 20)
+    # What trains on sets it aside, goes on from the other, and may save the step anew.
+    with checkpoint.open_manager(folder, best, said.append) as manager:
+        same(checkpoint.restore(manager, state_of(0)), state_of(10))
+        checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)
+    (line,) = said
+    assert line.startswith(f"{file}: ")
+    assert line.endswith("set aside as damaged-20")
+    assert checkpoint.sound_steps(folder) == [10, 20]
+
+
+def test_every_flipped_bit_is_seen(folder: Path):
+    """Of every file, the sums too, at places all over it."""
+    step = folder / "20"
+    assert checksums.damage(step) is None
+    files = [path for path in step.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        whole = path.read_bytes()
+        for at in np.unique(np.linspace(0, len(whole) - 1, 40).astype(int)):
+            flip(path, at)
+            assert checksums.damage(step) is not None, (path, at)
+            path.write_bytes(whole)
+    assert checksums.damage(step) is None
+
+
+def test_every_line_that_the_sums_lack_is_seen(folder: Path):
+    sums = folder / "20" / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    for n in range(len(lines)):
+        sums.write_text("".join(lines[:n]))
+        assert checksums.damage(folder / "20") is not None
+        sums.write_text("".join(lines[:n] + lines[n + 1 :]))
+        assert checksums.damage(folder / "20") is not None
+
+
+def test_sha256sum_agrees(folder: Path):
+    command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(command, cwd=folder / "20", check=False).returncode == 0
+    listed = (folder / "20" / "SHA256SUMS").read_text().splitlines()
+    assert len(listed) + 1 == len([p for p in (folder / "20").rglob("*") if p.is_file()])
+
+
+def test_without_a_sound_step_nothing_is_touched(folder: Path):
+    for step in ("10", "20"):
+        flip(data_file(folder / step), 100)
+    before = sorted(folder.rglob("*"))
+    message = f"^{re.escape(str(data_file(folder / '20')))}: is damaged .* no step of .*10, 20"
+    with (
+        pytest.raises(InputError, match=message),
+        checkpoint.open_manager(folder, best),
+    ):
+        pass
+    for read in (checkpoint.load_params, checkpoint.best_step):
+        with pytest.raises(InputError, match=message):
+            read(folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_best_step_is_a_sound_one(folder: Path, capsys: pytest.CaptureFixture[str]):
+    flip(folder / "10" / "metrics" / "metrics", 3)
+    with pytest.raises(InputError, match="no checkpoint was saved with metrics"):
+        checkpoint.best_step(folder)
+    assert "metrics/metrics: is damaged" in capsys.readouterr().out
+
+
+def test_what_killed_saves_and_deletions_left_is_removed(folder: Path):
+    shutil.copytree(folder / "10", folder / "30.orbax-checkpoint-tmp")
+    (folder / "30.orbax-checkpoint-tmp" / "SHA256SUMS").unlink()
+    shutil.copytree(folder / "10" / "state", folder / checkpoint.DELETED / "5" / "state")
+    with checkpoint.open_manager(folder, best) as manager:
+        assert sorted(p.name for p in folder.iterdir()) == ["10", "20"]
+        checkpoint.save(manager, 30, state_of(30), {}, None)
+    assert checkpoint.sound_steps(folder) == [10, 20, 30]
 
 
 def test_transplant_carries_32s_into_16s_and_names_the_rest():
     source, target = params_of(32), params_of(16)
-    moved = checkpoint.transplant(source, target)
+    moved = transplant(source, target)
     same(moved.params["trunk"], source["trunk"])
     same(moved.params["score_pool5"], source["score_pool5"])
     same(moved.params["score_pool4"], target["score_pool4"])
@@ -88,12 +245,12 @@ def test_transplant_carries_32s_into_16s_and_names_the_rest():
     assert sorted(moved.fresh) == ["score_pool4/bias", "score_pool4/kernel"]
     assert moved.unused == []
     # The other way round the skip is unused.
-    back = checkpoint.transplant(target, source)
+    back = transplant(target, source)
     assert sorted(back.unused) == ["score_pool4/bias", "score_pool4/kernel"]
 
 
 def test_transplant_to_other_classes_keeps_the_trunk_alone():
-    moved = checkpoint.transplant(params_of(32, num_classes=21), params_of(32, num_classes=3))
+    moved = transplant(params_of(32, num_classes=21), params_of(32, num_classes=3))
     scores = ["score_pool5/bias", "score_pool5/kernel"]
     assert sorted(moved.fresh) == sorted(moved.unused) == scores
     assert len(moved.carried) == 26
@@ -101,4 +258,4 @@ def test_transplant_to_other_classes_keeps_the_trunk_alone():
 
 def test_transplant_of_nothing_is_refused():
     with pytest.raises(InputError, match="no parameter could be carried"):
-        checkpoint.transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))
+        transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))

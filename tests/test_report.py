@@ -4,7 +4,10 @@ import base64
 import io
 import json
 import re
+import resource
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.figures import STAGES, fcn_section, jpeg_uri, learning_curves, overlay
 from jaxdl.report import (
     Recorder,
@@ -65,7 +68,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         write_json(path, {"a": object()})
     # A folder of that name cannot be replaced by a file: the rename itself fails.
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
+    with pytest.raises(InputError, match=r"folder: cannot be written .*; choose another folder"):
         write_bytes(tmp_path / "folder", b"text")
     assert read_json(path) == {"a": 1}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "x.json"]
@@ -202,6 +205,65 @@ def test_pictures_reach_tensorboard_unchanged(tmp_path: Path) -> None:
     path.write_bytes(event.summary.value[0].image.encoded_image_string)
     assert (event.step, event.summary.value[0].tag) == (3, "test/a")
     np.testing.assert_array_equal(np.array(Image.open(path)), picture)
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Files end at `size`: the system refuses what comes after, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+FULL = r"cannot be written \(File too large\); free some space and run the same command"
+
+
+def test_a_full_disk_stops_the_metrics_and_loses_no_row(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 0)
+    for step in range(1, 9):
+        recorder.row(step, {"loss": 0.5})
+    size = (tmp_path / "metrics.jsonl").stat().st_size
+    with full_after(size + 5), pytest.raises(TrainingError, match=rf"metrics\.jsonl: {FULL}"):
+        recorder.row(9, {"loss": 0.5})
+    with full_after(0), pytest.raises(TrainingError, match=FULL), recorder:
+        recorder.row(10, {"loss": 0.5})
+    assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == list(range(1, 9))
+    with Recorder(tmp_path, 8) as recorder:
+        recorder.row(9, {"loss": 0.5})
+    assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == list(range(1, 10))
+
+
+def test_a_full_disk_is_no_endless_wait_for_tensorboard(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    recorder = Recorder(tmp_path, 0)
+
+    def show() -> None:
+        for step in range(30):  # more than tensorboardX's queue takes
+            recorder.image(step, "test/a", picture)
+        recorder.close()
+
+    with full_after(1000), pytest.raises(TrainingError, match=FULL):
+        show()
+    with full_after(1000), pytest.raises(TrainingError, match=FULL), recorder:
+        show()
+
+
+def test_a_full_disk_leaves_the_old_summary_and_page(tmp_path: Path) -> None:
+    path, page = tmp_path / "summary.json", tmp_path / "report.html"
+    write_json(path, {"a": 1})
+    write_page(page, "jaxdl", [], {})
+    before = page.read_bytes()
+    with full_after(100):
+        with pytest.raises(TrainingError, match=rf"summary\.json: {FULL}"):
+            write_json(path, {"a": "x" * 1000})
+        with pytest.raises(TrainingError, match=rf"report\.html: {FULL}"):
+            write_page(page, "jaxdl", [("More", "")], {})
+    assert read_json(path) == {"a": 1}
+    assert page.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "summary.json"]
 
 
 # --- figures

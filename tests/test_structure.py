@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import from the lines above its own, and a package from itself.
 ORDER = (
     ("errors",),
-    ("vectorfiles",),
+    ("checksums", "tensorboard", "vectorfiles"),
     ("data",),
     ("models",),
     ("sampling",),
@@ -20,7 +20,7 @@ ORDER = (
     ("train",),
     ("classification", "embedding", "forecast", "segmentation"),
     ("sharding",),
-    ("checkpoint", "vectors", "weights"),
+    ("checkpoint", "transplant", "vectors", "weights"),
     ("evaluation",),
     ("report",),
     ("notes", "sineresults"),

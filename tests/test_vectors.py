@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxdl import evaluation
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.evaluation import Rules, Section, evaluate_analogies, evaluate_word_pairs
 from jaxdl.vectors import Vectors, load, save_binary, save_npz, save_text
 
@@ -170,7 +170,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, suffix: str):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(TrainingError, match=r"File too large.*; free some space"):
             SAVERS[suffix](path, random(0, 50))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -7,16 +7,15 @@ import contextlib
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import tarfile
-import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from jaxdl.data.locks import one_at_a_time
 from jaxdl.errors import InputError
 
 RESTORE = "restore the file from the original archive"
@@ -168,9 +167,8 @@ def _remembered(memory: Path) -> dict[str, Any]:
 
 def _remember(memory: Path, key: str, entry: list[int | str]) -> None:
     """Add to `memory` by renaming a finished file; do nothing if the folder cannot be written."""
-    part = memory.with_suffix(f".{uuid.uuid4().hex}.part")
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
+    part = memory.with_suffix(".part")
+    with contextlib.suppress(OSError, InputError), one_at_a_time(memory.parent):
         try:
             part.write_text(json.dumps(_remembered(memory) | {key: entry}, indent=1) + "\n")
             part.replace(memory)
@@ -186,17 +184,20 @@ def _uncompressed(path: Path, cache_dir: Path, stamp: str) -> Path:
     plain = cache_dir / f"{path.name}.{stamp}.tar"
     if plain.is_file():
         return plain
-    part = plain.with_suffix(f".{os.getpid()}.part")
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with gzip.open(path) as packed, part.open("wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
-        part.replace(plain)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path}: cannot be unpacked to {plain} ({error}); download it again, or choose "
-            "another cache_dir"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    # One name for all calls, so that what a killed one left is written over.
+    part = plain.with_suffix(".part")
+    with one_at_a_time(cache_dir):
+        if plain.is_file():  # another process may have unpacked it while we waited
+            return plain
+        try:
+            with gzip.open(path) as packed, part.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+            part.replace(plain)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(
+                f"{path}: cannot be unpacked to {plain} ({error}); download it again, or choose "
+                "another cache_dir"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
     return plain

@@ -14,11 +14,11 @@ import os
 import platform
 import re
 import sysconfig
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxdl.data.locks import one_at_a_time
 from jaxdl.errors import InputError
 
 # Import name -> distribution, of jaxdl's dependencies that have much to say.
@@ -76,21 +76,22 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
     key = json.dumps([_FORMAT, platform.python_version(), _versions()])
     if _is_done(path, note, key):
         return path
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        note.unlink(missing_ok=True)  # before the new text: the old note says nothing about it
-        counts = _write(part, progress)
-        size = part.stat().st_size
-        part.replace(path)
-        part.write_text(json.dumps({"key": key, "bytes": size, **counts}, indent=1) + "\n")
-        part.replace(note)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another path"
-        ) from error
-    finally:
-        if path.parent.is_dir():
+    with one_at_a_time(path.parent):
+        if _is_done(path, note, key):  # another process may have written it while we waited
+            return path
+        # One name for all calls, so that what a killed one left is written over.
+        part = path.with_name(f".{path.name}.part")
+        try:
+            note.unlink(missing_ok=True)  # before the new text: the old note says nothing about it
+            counts = _write(part, progress)
+            size = part.stat().st_size
+            part.replace(path)
+            part.write_text(json.dumps({"key": key, "bytes": size, **counts}, indent=1) + "\n")
+            part.replace(note)
+        except OSError as error:
+            advice = "free some space or choose another path"
+            raise InputError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
+        finally:
             part.unlink(missing_ok=True)
     return path
 

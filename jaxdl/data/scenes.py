@@ -8,7 +8,6 @@ outlines finer than one score of a stride-32 map.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.voc import VOID, palette
 from jaxdl.errors import InputError
 
@@ -173,19 +173,31 @@ def write_scenes(
     """
     wanted = json.dumps({"format": FORMAT, "train": train, "val": val, "seed": seed})
     devkit, mark = root / "VOCdevkit", root / "scenes.json"
-    if devkit.is_dir() and mark.is_file() and mark.read_text() == wanted:
+
+    def done() -> bool:
+        return devkit.is_dir() and mark.is_file() and mark.read_text() == wanted
+
+    if done():
         return devkit
     if root.exists() and not mark.is_file() and (root.is_file() or any(root.iterdir())):
         raise InputError(f"{root}: not a folder of scenes; move it away or choose another folder")
-    partial, old = (root.with_name(f".{root.name}.{os.getpid()}.{s}") for s in ("partial", "old"))
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write_tree(partial / devkit.name / "VOC2012", train, val, seed, progress)
-        (partial / mark.name).write_text(wanted)
-        if root.exists():
-            root.rename(old)
-        partial.rename(root)
-    finally:
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)
+    # One name for all calls, so that what a killed one left is removed.
+    partial, old = (root.with_name(f".{root.name}.{suffix}") for suffix in ("partial", "old"))
+    with one_at_a_time(root.parent):
+        if done():  # another process may have written them while we waited
+            return devkit
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        try:
+            _write_tree(partial / devkit.name / "VOC2012", train, val, seed, progress)
+            (partial / mark.name).write_text(wanted)
+            if root.exists():
+                root.rename(old)
+            partial.rename(root)
+        except OSError as error:
+            advice = "free some space or choose another folder"
+            raise InputError(f"{root}: cannot be written ({error.strerror}); {advice}") from error
+        finally:
+            for left in (partial, old):
+                shutil.rmtree(left, ignore_errors=True)
     return devkit
