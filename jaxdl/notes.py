@@ -20,6 +20,8 @@ class Notes(list[str]):
         """``read(run / name)``, or a note and something else instead."""
         path = self.run / name
         try:
+            if ".." in path.relative_to(self.run).parts:  # a name from a file may lead elsewhere
+                raise InputError(f"{name} leaves the run")
             if not path.exists():
                 raise InputError(f"{name} is missing")
             return read(path)

@@ -78,7 +78,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error})") from error
 
 
@@ -169,7 +169,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise ValueError("no end of line")
             if not isinstance(row, dict) or not isinstance(row.get("step"), int):
                 raise ValueError("no step")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # cut off when the process or the machine died
                 return
             raise InputError(f"{path}, line {number}: is not a row of metrics ({error})") from error
