@@ -10,6 +10,7 @@ from jaxdl.errors import InputError
 FREE = 1 << 28  # bytes that any packed file may become
 TIMES = 100  # a larger one may grow so many times: text 3 to 20, deflate's highest is 1,032
 _SHOWN = 40  # characters of a word in a message
+_SHAPELESS = "\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # joiners are part of some words
 
 
 def check_unpacked(path: Path, packed: int, unpacked: int) -> None:
@@ -36,8 +37,13 @@ def show(word: str | bytes) -> str:
     return repr(word) if len(word) <= _SHOWN else f"{word[:_SHOWN]!r}..."
 
 
+def visible(text: str) -> str:
+    """Text with what has no shape, turns the text around or moves a terminal made visible."""
+    return "".join(c if c.isprintable() or c in _SHAPELESS else "\ufffd" for c in text)
+
+
 def reason(error: BaseException) -> str:
     """What a library says of a file, for a message: one line, without odd characters, not long."""
     text = " ".join(f"{getattr(error, 'strerror', None) or error}".split())
     text = text if len(text) <= 200 else f"{text[:199]}\N{HORIZONTAL ELLIPSIS}"
-    return "".join(c if c.isprintable() else "\ufffd" for c in text) or type(error).__name__
+    return visible(text) or type(error).__name__

@@ -160,7 +160,7 @@ def _settle(path: Path, format: str, first: Mapping[str, np.ndarray]) -> str:
     return format
 
 
-def _mean(path: Path, mean: Sequence[float] | None) -> Mean:
+def _mean(path: Path, mean: Any) -> Mean:
     try:
         values = np.asarray(() if mean is None else mean, np.float64)
     except (TypeError, ValueError):  # what a file may hold instead

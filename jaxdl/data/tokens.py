@@ -99,6 +99,7 @@ def read_pieces(
 def _cut(data: bytes, tokens: Tokens) -> int:
     """A number of bytes after which no token is open; 0: `data` is one token (or begins one)."""
     cut = 1 + max(data.rfind(b"\n"), data.rfind(b" "))
+    cut = cut or 1 + data.translate(_TABLES[tokens]).rfind(b" ")  # the other ASCII separators
     if cut:
         return cut
     try:
