@@ -4,6 +4,7 @@ import contextlib
 import resource
 import signal
 import struct
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,11 +26,15 @@ def _hangs(*_: Any) -> None:
     raise AssertionError(f"no answer in {PATIENCE} s")
 
 
+def forget_peak() -> None:
+    """What the process has taken so far no longer hides what a reader takes."""
+    with contextlib.suppress(OSError):  # not every kernel lets it
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
     """No more address space than ROOM, no growth above GROWTH, an end within PATIENCE."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     peak = _status("VmHWM")
     limits = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGALRM, _hangs)
@@ -61,6 +66,7 @@ def read(reader: Callable[[], T], name: Path | str) -> T | None:
 
 def refusal(reader: Callable[[], Any], name: Path | str) -> str:
     """The line with which the reader refuses."""
+    forget_peak()
     with bounded():
         try:
             found = reader()
@@ -95,3 +101,15 @@ def mat_matrix(kind: int, shape: tuple[int, ...], name: bytes, rest: bytes) -> b
 
 
 MAT_HEAD = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+
+
+def tar_header(name: str, size: int, kind: bytes = b"0") -> bytes:
+    """A tar header that claims any size, a negative one too."""
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    block = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = (size % (1 << 88)).to_bytes(12, "big")
+    block[124] = 0xFF if size < 0 else 0x80
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)

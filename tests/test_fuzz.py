@@ -26,7 +26,7 @@ from experiments.word2vec_data import read_vocabulary
 from jaxdl import evaluation, report, vectors, weightfiles
 from jaxdl.data import corpus, digits, pictures, sine, splits, voc
 from jaxdl.vectors import Vectors
-from tests.bounds import MAT_HEAD, npy, read
+from tests.bounds import MAT_HEAD, forget_peak, npy, read, tar_header
 from tests.voc_tree import jpeg, label_values, mat, png, write_voc
 
 CASES = 200  # of a round of each test
@@ -43,19 +43,20 @@ EDGES = (0, 1, 127, 128, 255, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, 1 << 31, (1
 @st.composite
 def damaged(draw: st.DrawFn, seeds: list[bytes], words: tuple[bytes, ...] = ()) -> bytes:
     """A small file that is good, after a few changes; or any bytes at all."""
-    content = bytearray(draw(st.sampled_from(seeds) | st.binary(max_size=200)))
-    for _ in range(draw(st.integers(0, 5))):
-        at = draw(st.integers(0, max(0, len(content) - 1)))
+    if draw(st.integers(0, 9)) == 9:
+        return draw(st.binary(max_size=200))
+    content = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(0, 4))):
+        # Half of the changes near the beginning, where heads are.
+        last = max(0, len(content) - 1)
+        at = draw(st.integers(0, min(40, last)) | st.integers(0, last))
         match draw(st.sampled_from(("byte", "number", "cut", "drop", "insert", "repeat", "swap"))):
             case "byte":
                 content[at : at + 1] = bytes([draw(st.integers(0, 255))])
             case "number":
-                order, size = (
-                    draw(st.sampled_from(("big", "little"))),
-                    draw(st.sampled_from((2, 4))),
-                )
-                number = draw(st.sampled_from(EDGES)) % (1 << 8 * size)
-                content[at : at + size] = number.to_bytes(size, order)
+                size = draw(st.sampled_from((2, 4)))
+                number = (draw(st.sampled_from(EDGES)) % (1 << 8 * size)).to_bytes(size, "big")
+                content[at : at + size] = number if draw(st.booleans()) else number[::-1]
             case "cut":
                 del content[at:]
             case "drop":
@@ -70,6 +71,26 @@ def damaged(draw: st.DrawFn, seeds: list[bytes], words: tuple[bytes, ...] = ()) 
                 other = draw(st.sampled_from(seeds))
                 content[at:] = other[draw(st.integers(0, len(other))) :]
     return bytes(content)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_peak() -> None:
+    forget_peak()
+
+
+def lines(words: tuple[bytes, ...], between: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
+    """Lines of words, as a file that is almost right has them."""
+    word = st.sampled_from(words) | st.text(max_size=6).map(lambda t: t.encode("utf-8", "replace"))
+    line = st.builds(
+        lambda sep, found, end: sep.join(found) + end,
+        st.sampled_from(between),
+        st.lists(word, min_size=1, max_size=5),
+        st.sampled_from((b"\n", b"\r\n", b"")),
+    )
+    return st.lists(line, max_size=6).map(b"".join)
+
+
+NUMBER = st.sampled_from(EDGES) | st.integers(0, 5)
 
 
 def attempt(path: Path, content: bytes, reader: Callable[[Path], Any]) -> Any:
@@ -160,6 +181,11 @@ def every_array(path: Path) -> dict[str, np.ndarray]:
 @given(data=st.data(), suffix=st.sampled_from([*WEIGHTS]))
 def test_weights(tmp_path: Path, data: st.DataObject, suffix: str):
     content = data.draw(damaged(WEIGHTS[suffix], SHAPES))
+    if suffix == ".npz" and data.draw(st.booleans()):
+        shape = data.draw(st.lists(NUMBER, max_size=5) | st.sampled_from(SHAPES))
+        text = f"({','.join(map(str, shape))},)" if isinstance(shape, list) else shape.decode()
+        descr = data.draw(st.sampled_from(("<f4", "|O", "<U9999999", ">f8", "|V0", "|u1", "x")))
+        content = npz(a=npy(descr, text, data.draw(st.binary(max_size=40))))
     found = attempt(tmp_path / f"w{suffix}", content, every_array)
     for array in (found or {}).values():
         assert array.dtype != object
@@ -253,6 +279,22 @@ def tar_files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return tars(tmp_path_factory.mktemp("seeds"))
 
 
+@st.composite
+def members(draw: st.DrawFn) -> bytes:
+    """Headers that claim any type and size, before something of their data."""
+    made = b""
+    for _ in range(draw(st.integers(1, 4))):
+        name = draw(st.sampled_from(("VOC/ImageSets/Segmentation/train.txt", "../x", "/x", "x")))
+        kind = draw(st.sampled_from((b"0", b"x", b"x", b"g", b"L", b"S", b"2")))
+        text = draw(st.sampled_from(PAX) if kind in b"xg" else st.binary(max_size=30))
+        size = len(text)
+        if draw(st.integers(0, 4)) == 4:
+            size = draw(NUMBER | st.integers(-600, 600) | st.sampled_from((1 << 40, -(1 << 70))))
+        made += tar_header(name, size, kind) + text + bytes(-len(text) % 512)
+    return made + draw(st.sampled_from((bytes(1024), b"", b"\xff" * 512)))
+
+
+PAX = (b"25 GNU.sparse.size=abcde\n", b"11 size=-5\n", b"19 path=../../etc/x\n", b"a\n", b"")
 HEADERS = (
     b"../",
     b"/",
@@ -269,7 +311,7 @@ HEADERS = (
 @fuzzed
 @given(data=st.data())
 def test_tars(tmp_path: Path, tar_files: list[bytes], data: st.DataObject):
-    content = data.draw(damaged(tar_files, HEADERS))
+    content = data.draw(damaged(tar_files, HEADERS) | members())
 
     def lists(path: Path) -> list[tuple[str, ...]]:
         source = voc.open_voc(path, md5=None, cache_dir=tmp_path / "cache")
@@ -287,7 +329,7 @@ NAMES = (b"..", b"/", b"../", b"\0", b"\x1b[2J", b"\n", b"#", "\u202e".encode(),
 
 
 @fuzzed
-@given(content=damaged(LINES, NAMES))
+@given(content=damaged(LINES, NAMES) | lines((*NAMES, b"a", b"b/c", b" "), (b"", b"/")))
 def test_lists(tmp_path: Path, content: bytes):
     found = attempt(tmp_path / "x.txt", content, splits.read_ids)
     for id in found or ():
@@ -323,7 +365,8 @@ CELLS = (
 
 
 @fuzzed
-@given(content=damaged(SERIES, CELLS))
+@given(content=damaged(SERIES, CELLS) | lines((*CELLS, b"1", b"-2.5", b"x"), (b",",)))
+@example(content=b"a\n1\n1e308\n")
 @example(content=b'a\n"\n')
 @example(content=b"\n\n,\n")
 def test_series(tmp_path: Path, content: bytes):
@@ -354,10 +397,20 @@ def test_series_come_back(tmp_path: Path, values: np.ndarray, name: str):
 
 IDX = [bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (2, 3, 4)) + bytes(24)]
 IDX += [bytes([0, 0, 8, 1]) + (5).to_bytes(4, "big") + b"\1\2\3\4\5"]
+ZIPPED = [gzip.compress(one, mtime=0) for one in IDX]
+HEADS = st.builds(
+    lambda shape, more, rest: (
+        bytes([0, 0, 8, len(shape) + more]) + b"".join(n.to_bytes(4, "big") for n in shape) + rest
+    ),
+    st.lists(NUMBER, max_size=5)
+    | st.sampled_from((0, 4, 5, 32, 64, 65, 251)).map(lambda n: [1] * n),
+    st.sampled_from((0, 0, 0, 1)),
+    st.sampled_from((b"x", b"", b"xy")) | st.binary(max_size=9),
+)
 
 
 @fuzzed
-@given(content=damaged([*IDX, *(gzip.compress(one, mtime=0) for one in IDX)]), packed=st.booleans())
+@given(content=damaged([*IDX, *ZIPPED]) | HEADS, packed=st.booleans())
 def test_idx(tmp_path: Path, content: bytes, packed: bool):
     found = attempt(tmp_path / f"x{'.gz' if packed else ''}", content, digits.read_idx)
     assert found is None or (found.size > 0 and found.dtype == np.uint8)
@@ -370,14 +423,14 @@ WORDS = Vectors(("a", "b", "c", "d"), np.eye(4, 3, dtype=np.float32) + np.float3
 
 
 @fuzzed
-@given(content=damaged([*PAIRS, *(gzip.compress(one, mtime=0) for one in PAIRS)], JUDGED))
+@given(content=damaged(PAIRS, JUDGED) | lines((*JUDGED, b"a", b"d", b"x", b"1"), (b"\t",)))
 def test_word_pairs(tmp_path: Path, content: bytes):
     found = attempt(tmp_path / "x", content, lambda p: evaluation.evaluate_word_pairs(WORDS, p))
     assert found is None or (found.pairs >= 2 and 0 <= found.oov <= 100)
 
 
 @fuzzed
-@given(content=damaged(QUESTIONS, JUDGED))
+@given(content=damaged(QUESTIONS, JUDGED) | lines((*JUDGED, b"a", b"d", b"x", b":"), (b" ",)))
 def test_analogies(tmp_path: Path, content: bytes):
     found = attempt(tmp_path / "x", content, lambda p: evaluation.evaluate_analogies(WORDS, p))
     assert found is None or 0 <= found.total.correct <= found.total.asked

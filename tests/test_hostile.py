@@ -9,7 +9,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import tarfile
 import zipfile
 import zlib
 from functools import partial
@@ -29,7 +28,16 @@ from jaxdl.data import archives, corpus, digits, pictures, prepared, sine, split
 from jaxdl.errors import InputError
 from jaxdl.evaluation import evaluate_word_pairs
 from jaxdl.vectors import Vectors
-from tests.bounds import MAT_HEAD, mat_element, mat_matrix, npy, read, refusal
+from tests.bounds import (
+    MAT_HEAD,
+    forget_peak,
+    mat_element,
+    mat_matrix,
+    npy,
+    read,
+    refusal,
+    tar_header,
+)
 from tests.voc_tree import jpeg, label_values, make_tar, mat, png, refused, write, write_voc
 
 ROOT = Path(__file__).parent.parent
@@ -130,38 +138,35 @@ def test_a_pytorch_that_can_be_led_astray_is_not_used(tmp_path, monkeypatch, ver
 # --- archives
 
 
-def header(name: str, size: int, kind: bytes = b"0") -> bytes:
-    """A tar header that claims any size, a negative one too."""
-    member = tarfile.TarInfo(name)
-    member.type = kind
-    block = bytearray(member.tobuf(tarfile.GNU_FORMAT))
-    block[124:136] = (size % (1 << 88)).to_bytes(12, "big")
-    block[124] = 0xFF if size < 0 else 0x80
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
-
-
 def pax(text: bytes, name: str = "a/x") -> bytes:
-    return header(name, len(text), b"x") + text + bytes(-len(text) % 512)
+    return tar_header(name, len(text), b"x") + text + bytes(-len(text) % 512)
 
 
 END = bytes(1024)
 TARS = {
-    "negative": (header("a/x", -512) + END, "negative size"),
-    "negative, whole file": (header("a/x", -(1 << 60)) + END, "negative size"),
-    "negative name": (header("a/x", -512, b"L") + END, "a header of -"),
-    "pax of a terabyte": (header("a/x", 1 << 40, b"x") + END, "a header of 1099511627776 bytes"),
-    "name of six gigabytes": (header("a/x", 6 << 30, b"L") + END, "a header of 6442450944 bytes"),
+    "negative": (tar_header("a/x", -512) + END, "negative size"),
+    "negative, whole file": (tar_header("a/x", -(1 << 60)) + END, "negative size"),
+    "negative name": (tar_header("a/x", -512, b"L") + END, "a header of -"),
+    "pax of a terabyte": (
+        tar_header("a/x", 1 << 40, b"x") + END,
+        "a header of 1099511627776 bytes",
+    ),
+    "name of six gigabytes": (
+        tar_header("a/x", 6 << 30, b"L") + END,
+        "a header of 6442450944 bytes",
+    ),
     "pax of digits": (pax(b"1" * 60_000) + END, "a header of 60416 bytes"),  # minutes of regexes
-    "pax without numbers": (pax(b"25 GNU.sparse.size=abcde\n") + header("b", 0) + END, "abcde"),
-    "names without end": (header("a/x", 0, b"L") * 5000 + END, "recursion"),
-    "absolute": (header("/etc/passwd", 0) + END, "member '/etc/passwd' leads out of it"),
-    "dots": (header("a/../../x", 0) + END, "member 'a/../../x' leads out of it"),
-    "dots, hidden": (header("./../x", 0) + END, "leads out of it"),
-    "cut within": (header("a/x", 4096) + bytes(512), "unexpected end of data"),
-    "cut between": (header("a/x", 512) + bytes(512), "no header and no end at byte 1024"),
-    "damaged header": (header("a", 0) + b"\xff" * 512 + END, "no header and no end at byte 512"),
+    "pax without numbers": (pax(b"25 GNU.sparse.size=abcde\n") + tar_header("b", 0) + END, "abcde"),
+    "names without end": (tar_header("a/x", 0, b"L") * 5000 + END, "recursion"),
+    "absolute": (tar_header("/etc/passwd", 0) + END, "member '/etc/passwd' leads out of it"),
+    "dots": (tar_header("a/../../x", 0) + END, "member 'a/../../x' leads out of it"),
+    "dots, hidden": (tar_header("./../x", 0) + END, "leads out of it"),
+    "cut within": (tar_header("a/x", 4096) + bytes(512), "unexpected end of data"),
+    "cut between": (tar_header("a/x", 512) + bytes(512), "no header and no end at byte 1024"),
+    "damaged header": (
+        tar_header("a", 0) + b"\xff" * 512 + END,
+        "no header and no end at byte 512",
+    ),
     "zeros": (bytes(10240), "no data set here"),
     "nothing": (b"", "not a readable tar"),
 }
@@ -175,7 +180,7 @@ def test_hostile_tars(tmp_path: Path, content: bytes, said: str):
 
 def test_a_tar_of_endless_members_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(archives, "_LISTED", 1 << 20)
-    path = write(tmp_path / "x.tar", header("a", 0) * 5000 + END)
+    path = write(tmp_path / "x.tar", tar_header("a", 0) * 5000 + END)
     assert "too many members" in refusal(lambda: voc.open_voc(path, md5=None), path)
 
 
@@ -213,7 +218,9 @@ def test_files_that_claim_to_be_huge(tmp_path: Path):
     name = year / "JPEGImages/x_4.jpg"
     sparse(name, b"\xff\xd8\xff", 1 << 40)
     assert "more than 256 MiB" in refusal(lambda: source.image("x_4"), name)
-    path = sparse(tmp_path / "x.tar", header("VOC/ImageSets/Segmentation/a.txt", 8 << 30), 9 << 30)
+    path = sparse(
+        tmp_path / "x.tar", tar_header("VOC/ImageSets/Segmentation/a.txt", 8 << 30), 9 << 30
+    )
     tar = voc.open_voc(path, md5=None)
     assert "more than 256 MiB" in refusal(lambda: tar.ids("a"), path)
 
@@ -624,5 +631,6 @@ def test_the_bounds_are_held():
     """What the tests above stand on does fail."""
     with pytest.raises(MemoryError):
         read(lambda: bytearray(3 << 30), "x")
+    forget_peak()
     with pytest.raises(AssertionError, match="grew by"):
         read(lambda: np.ones(400 << 17).sum(), "x")
