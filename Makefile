@@ -10,11 +10,14 @@ GENSIM = 4.4.0
 TORCH_VENV = .venv-torch
 TORCH = 2.13.0
 
+# How long damaged files are made up for.
+FUZZ_SECONDS ?= 3600
+
 # XLA's CUDA compiler; beside the CPU's in one environment, every command would look for a GPU.
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run test soak lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +34,8 @@ test: $(VENV)/.dev ## the whole test suite
 
 soak: $(VENV)/.dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
 	$(PY) -m tests.soak $(ARGS)
+fuzz: $(VENV)/.dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
+	$(PY) -m pytest tests/test_fuzz.py -n 2 --fuzz-seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
 	$(VENV)/bin/ruff check .

@@ -4,18 +4,23 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from experiments.command import Bar
 from jaxdl import checkpoint, report
+from jaxdl.data import voc
+from jaxdl.data.pictures import read_photo
 from jaxdl.errors import InputError
 from jaxdl.figures import overlay
+from jaxdl.limits import reason
 from jaxdl.models.fcn import FCN
+from jaxdl.notes import clip
 from jaxdl.segmentation import make_predict
 
 
@@ -24,7 +29,7 @@ class Predict:
     """Write a palette PNG of the classes and an overlay for each image, of any size."""
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures that Pillow reads."""
+    """Pictures: JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, told by content."""
     checkpoint: Path = Path("runs/demo/fcn")
     """Run folder (its last stage) or stage folder."""
     which: Literal["latest", "best"] = "latest"
@@ -33,16 +38,19 @@ class Predict:
     """Where NAME_classes.png and NAME_overlay.png go."""
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """uint8 RGB (h, w, 3), turned upright as its camera recorded."""
+def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list[str]]:
+    """Network, mean colour, colours (256, 3) and class names, as a checkpoint may claim them."""
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+        model, mean = FCN(**meta["model"]), jnp.asarray(meta["mean"], jnp.float32)
+        names = [clip(str(name), 100) for name in meta["classes"]]
+        colours = np.full((256, 3), 255, np.uint8)
+        colours[: len(meta["palette"])] = meta["palette"]
+        if mean.shape != (3,) or model.num_classes != len(names) or len(names) > voc.VOID:
+            raise ValueError(f"{model.num_classes} classes, {len(names)} names, mean {mean}")
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        text = f"its meta is not that of an FCN ({reason(error)}); name another checkpoint"
+        raise InputError(f"{folder}: {text}") from error
+    return model, mean, colours, names
 
 
 def predict(argv: Sequence[str]) -> None:
@@ -59,10 +67,8 @@ def predict(argv: Sequence[str]) -> None:
     folder = checkpoint.find(options.checkpoint)
     step = checkpoint.best_step(folder) if options.which == "best" else None
     params, meta, step = checkpoint.load_params(folder, step)
-    model = FCN(**meta["model"])
-    colours = np.full((256, 3), 255, np.uint8)
-    colours[: len(meta["palette"])] = meta["palette"]
-    run = make_predict(model, jnp.asarray(meta["mean"], jnp.float32))
+    model, mean, colours, names = read_meta(meta, folder)
+    run = make_predict(model, mean)
     bar.line(f"{folder} step {step}: FCN-{model.stride}s, {model.num_classes} classes")
     for path, photo in zip(options.images, photos, strict=True):
         classes = run(params, photo)
@@ -77,8 +83,6 @@ def predict(argv: Sequence[str]) -> None:
             picture.save(file, "PNG")
             report.write_bytes(options.out / f"{path.stem}_{kind}.png", file.getvalue())
         shares = np.bincount(classes.ravel(), minlength=model.num_classes) / classes.size
-        found = [
-            f"{meta['classes'][c]} {shares[c]:.1%}" for c in np.argsort(-shares) if shares[c] > 0
-        ]
+        found = [f"{names[c]} {shares[c]:.1%}" for c in np.argsort(-shares) if shares[c] > 0]
         size = f"{photo.shape[1]}x{photo.shape[0]}"
         bar.line(f"{path} ({size}): {', '.join(found)} -> {options.out}/{path.stem}_overlay.png")

@@ -18,6 +18,8 @@ from jaxdl import checkpoint, forecast, report
 from jaxdl.data import sine
 from jaxdl.errors import InputError
 from jaxdl.figures import INK, TEST, style_axes
+from jaxdl.limits import reason
+from jaxdl.notes import clip, part
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +63,27 @@ def predict(argv: Sequence[str]) -> None:
     if not (cfg.checkpoint / "summary.json").is_file():
         raise InputError(f"{cfg.checkpoint}: holds no finished run; name one, or finish it first")
     summary = report.read_json(cfg.checkpoint / "summary.json")
-    if "lstm_sine" not in summary:
+    losses = part(part(summary if isinstance(summary, dict) else {}, "lstm_sine"), "loss")
+    if not losses:
         raise InputError(f"{cfg.checkpoint}: is a run of another experiment; name an LSTM's")
-    size, seed = choose(summary["lstm_sine"]["loss"], cfg.hidden, cfg.checkpoint)
     params, meta, _ = checkpoint.load_params(cfg.checkpoint / "checkpoints")
-    given = meta["window"] if cfg.given is None else cfg.given
+    try:
+        size, seed = choose(losses, cfg.hidden, cfg.checkpoint)
+        given = int(meta["window"]) if cfg.given is None else cfg.given
+        scaling = sine.Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
+        members = forecast.members_of(meta["hidden"], range(meta["seeds"]))
+        (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
+        raise InputError(f"{cfg.checkpoint}: {text}") from error
     names, series = read_columns(cfg.input, meta["columns"])
     if not 1 <= given <= len(series):
         raise InputError(
             f"{cfg.input}: {len(series)} steps, and {given} are to be given to the network; "
             f"give --given 1 to {len(series)}, or a longer series"
         )
-    members = forecast.members_of(meta["hidden"], range(meta["seeds"]))
-    (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
-    scaling = sine.Scaling(np.array(meta["mean"]), np.array(meta["deviation"]))
     window = jnp.asarray(sine.to_float32(scaling.apply(series[-given:])))[:, None]
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
     found = forecast.predict(own, window, length=cfg.length, way=cfg.way)
@@ -116,7 +125,7 @@ def draw(
         joined = np.concatenate([given[-1:], predicted])
         axes.plot(steps + np.arange(len(joined)), joined, "--", color=TEST, lw=1.8)
         style_axes(axes)
-        label = name.encode("ascii", "replace").decode()
+        label = clip(name).encode("ascii", "replace").decode()
         axes.set_ylabel(label, color=INK, parse_math=False)
     panels[-1].set_xlabel("step (dashed: predicted)", color=INK)
     file = io.BytesIO()

@@ -85,8 +85,11 @@ def read_vocabulary(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         words, counts = zip(*(line.rsplit("\t", 1) for line in lines), strict=True)
-        return words, np.array([int(count) for count in counts])
-    except (OSError, ValueError) as error:
+        found = np.array([int(count) for count in counts], np.int64)
+        if found.min() < 1 or len(set(words)) != len(words):
+            raise ValueError("a word twice, or a count below 1")
+        return words, found
+    except (OSError, OverflowError, ValueError) as error:
         raise InputError(f"{path}: no vocabulary of a finished run ({error})") from error
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
 from experiments.command import Bar
 from jaxdl import vectors
 from jaxdl.errors import InputError
+from jaxdl.notes import clip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,5 +77,5 @@ def query(argv: Sequence[str]) -> None:
         table.add_column("word", overflow="fold")
         table.add_column("cosine", justify="right")
         for word, cosine in found.most_similar(plus, minus, options.topn):
-            table.add_row(word, f"{cosine:.3f}")
+            table.add_row(Text(clip(word, 100)), f"{cosine:.3f}")
         bar.console.print(table)

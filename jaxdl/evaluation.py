@@ -17,6 +17,7 @@ from jaxdl.errors import InputError
 from jaxdl.vectorfiles import read_text_file
 from jaxdl.vectors import Vectors, unit
 
+LARGEST = 1e100  # of a judgement: the square of a larger one may be infinite
 _SCORES = 1 << 24  # scores in one product: 64 MiB
 
 
@@ -108,7 +109,7 @@ def evaluate_word_pairs(
             model.append(0.0)
         gold.extend([judged] * (len(model) - len(gold)))
     x, y = np.array(gold), np.array(model)
-    if len(x) < 2 or not np.isfinite(x).all():
+    if len(x) < 2 or not (np.abs(x) < LARGEST).all():
         text = f"{len(x)} usable pairs, {oov} with unknown words"
         raise InputError(
             f"{path}: {text}; give two or more, finite: word, word, number by {delimiter!r}"

@@ -15,15 +15,18 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Integer, UInt8
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 from PIL import Image
 
+from jaxdl.data.archives import MOST
+from jaxdl.data.pictures import decode
 from jaxdl.errors import InputError
-from jaxdl.notes import Notes
+from jaxdl.limits import read_bytes
+from jaxdl.notes import Notes, clip
 from jaxdl.report import flatten, read_json, read_rows, render
 
 Row = dict[str, Any]
@@ -149,21 +152,19 @@ def svg_element(figure: Figure, label: str) -> str:
     svg = "<svg" + buffer.getvalue().split("<svg", 1)[1].strip()
     for colour, name in _CSS_NAMES.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
 def _photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+    return np.array(decode(read_bytes(path, MOST), str(path), ("JPEG",)).convert("RGB"))
 
 
 def _labels(path: Path) -> Image.Image:
     """A label picture whose pixels are class numbers; InputError if it is a colour picture."""
-    with Image.open(path) as picture:
-        picture.load()
-        if picture.mode not in ("P", "L"):
-            raise InputError(f"{path}: is {picture.mode}, not a palette picture")
-        return picture
+    picture = decode(read_bytes(path, MOST), str(path), ("PNG",))
+    if picture.mode not in ("P", "L"):
+        raise InputError(f"{path}: is {picture.mode}, not a palette picture")
+    return picture
 
 
 def _colours(picture: Image.Image | None) -> UInt8[np.ndarray, "256 3"]:
@@ -224,7 +225,8 @@ def _pictures(stages: Sequence[str], notes: Notes) -> tuple[list[list[dict[str, 
         known = {s: score[name] for s, score in scores.items() if score.get(name) is not None}
         best = max(known.values(), default=0.0) if len(known) > 1 else None
         uri = None if photo is None else jpeg_uri(photo)
-        cells: list[dict[str, Any]] = [{"uri": uri, "alt": f"Photo {name}", "text": name}]
+        shown = clip(name, 60)
+        cells: list[dict[str, Any]] = [{"uri": uri, "alt": f"Photo {shown}", "text": shown}]
         for stage, layer in [*layers.items(), ("truth", truth)]:
             title = STAGES.get(stage, "Ground truth")
             uri = None
@@ -234,7 +236,7 @@ def _pictures(stages: Sequence[str], notes: Notes) -> tuple[list[list[dict[str, 
                 else:
                     notes.append(f"{title} of {name}: its size is not that of the photo")
             text = "" if stage == "truth" else f"{decimal(known.get(stage), 100)} %"
-            cells.append({"uri": uri, "alt": f"{title}, {name}", "text": text})
+            cells.append({"uri": uri, "alt": f"{title}, {shown}", "text": text})
             cells[-1]["best"] = best is not None and known.get(stage) == best
         rows.append(cells)
     return rows, palettes[0] if palettes else _colours(None)
@@ -262,7 +264,7 @@ def fcn_section(run: Path) -> tuple[str, str]:
     notes += [f"{STAGES[stage]} has no finished epoch yet" for stage in found if not rows[stage]]
     results = _results(run, stages, notes)
     pictures, colours = _pictures(list(stages), notes)
-    names = record.get("classes") or []
+    names = [clip(str(name), 60) for name in record.get("classes") or []]
     classes = _class_table(stages, names)
     legend = names or [line["name"] for line in classes]
     carried = {s: notes.read(read_json, f"{s}/transplant.json", {}) for s in stages}

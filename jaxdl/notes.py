@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxdl.errors import InputError
+from jaxdl.limits import visible
 from jaxdl.report import read_json
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class Notes(list[str]):
         """``read(run / name)``, or a note and something else instead."""
         path = self.run / name
         try:
+            if ".." in path.relative_to(self.run).parts:  # a name from a file may lead elsewhere
+                raise InputError(f"{name} leaves the run")
             if not path.exists():
                 raise InputError(f"{name} is missing")
             return read(path)
@@ -51,5 +54,4 @@ def part(tree: dict[str, Any], name: str) -> dict[str, Any]:
 def clip(word: str, longest: int = 32) -> str:
     """A word fit to be shown: cut, and what has no shape or turns the text around made visible."""
     cut = word if len(word) <= longest else f"{word[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
-    joiners = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # part of some words
-    return "".join(c if c.isprintable() or c in joiners else "\ufffd" for c in cut)
+    return visible(cut).replace("\n", " ")

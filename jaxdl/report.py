@@ -25,6 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from jaxdl.errors import InputError, TrainingError, writing
+from jaxdl.limits import visible
 from jaxdl.tensorboard import Board
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets")
@@ -75,16 +76,12 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        InputError: there is no such file, or it is not JSON.
-    """
+    """The content of a JSON file; InputError if there is none, or if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error})") from error
 
 
@@ -175,7 +172,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise ValueError("no end of line")
             if not isinstance(row, dict) or not isinstance(row.get("step"), int):
                 raise ValueError("no step")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # cut off when the process or the machine died
                 return
             raise InputError(f"{path}, line {number}: is not a row of metrics ({error})") from error
@@ -262,6 +259,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not Markup
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -23,20 +23,16 @@ import numpy as np
 from jaxtyping import Float32
 
 from jaxdl.errors import InputError
+from jaxdl.limits import check_unpacked, reason, show
 
 Table = Float32[np.ndarray, "V D"]
 LONGEST_WORD = 1 << 20  # bytes of a word
-_TIGHTEST = 1032  # deflate's highest ratio
+WIDEST = 1 << 16  # numbers a word
 _NPY = rb"\{'descr': '%b', 'fortran_order': False, 'shape': \(([\d, ]{1,50})\), \}\s*"
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?([nN][aA][nN]|[iI][nN][fF])")
 
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, OverflowError)
-_DAMAGE += (struct.error, zlib.error, zipfile.BadZipFile)
-
-
-def show(word: str | bytes) -> str:
-    """A word for a message: quoted, without odd characters, cut at 40."""
-    return repr(word) if len(word) <= 40 else f"{word[:40]!r}..."
+_DAMAGE += (struct.error, zlib.error, zipfile.BadZipFile, MemoryError)
 
 
 def not_finite(table: Table) -> int:
@@ -62,17 +58,17 @@ def _reading(path: Path) -> Generator[tuple[BufferedIOBase, int]]:
                 yield file, os.fstat(file.fileno()).st_size
                 return
             with gzip.open(file) as stream:
-                size = 0
+                size, whole = 0, os.fstat(file.fileno()).st_size
                 while block := stream.read(1 << 20):
                     size += len(block)
+                    check_unpacked(path, whole, size)
                 stream.seek(0)
                 yield stream, size
     except InputError:
         raise
     except _DAMAGE as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        reason = " ".join(reason.split())
-        text = f"cannot be read ({reason}); check the path, or fetch the file again"
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        text = f"cannot be read ({kind}{reason(error)}); check the path, or fetch the file again"
         raise InputError(f"{path}: {text}") from error
 
 
@@ -123,8 +119,9 @@ def read(path: Path) -> tuple[tuple[str, ...], Table]:
                 text = "this is a pickle, which can run code; let gensim save_word2vec_format it"
             raise InputError(f"{path}, line 1: {show(header)} is not a header; {text}")
         count, width = int(match[1]), int(match[2])
-        if count < 1 or width < 1:
-            raise InputError(f"{path}, line 1: {count} words of {width} numbers; give 1 or more")
+        if count < 1 or not 1 <= width <= WIDEST:
+            text = f"{count} words of {width} numbers; give 1 or more, of at most {WIDEST}"
+            raise InputError(f"{path}, line 1: {text}")
         _fits(path, count, width, count * (2 * width + 2), size - len(header))
         peek = [stream.readline(LONGEST_WORD + 64 * width) for _ in range(min(3, count))]
         stream.seek(len(header))
@@ -232,8 +229,11 @@ def _read_npz(path: Path, stream: BufferedIOBase, size: int) -> tuple[list[str],
     with zipfile.ZipFile(stream) as archive:
         raw = _member(path, archive, "words", np.dtype("u1"), 1, size)
         table = _member(path, archive, "vectors", np.dtype("<f4"), 2, size)
+    if (count := 1 + np.count_nonzero(raw == ord("\n"))) != len(table):
+        text = f"{count} words, for vectors {table.shape}"
+        raise InputError(f"{path}: {text}; write it with save_npz")
     words = raw.tobytes().decode("utf-8", "surrogateescape").split("\n")
-    if not table.size or len(words) != len(table) or not all(words):
+    if not all(words):
         text = f"{len(words)} words, {words.count('')} of them empty, for vectors {table.shape}"
         raise InputError(f"{path}: {text}; write it with save_npz")
     return words, table.astype(np.float32, copy=False)
@@ -257,7 +257,8 @@ def _member(
             raise InputError(f"{path}: {text}; write it with save_npz")
         least, there = math.prod(shape) * dtype.itemsize, info.file_size - 10 - len(header)
         deflated = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if not deflated or least != there or info.file_size > size * _TIGHTEST:
+        check_unpacked(path, size, info.file_size)
+        if not deflated or least != there:
             text = f"{name} {shape} takes {least} bytes, and {there} are there"
             raise InputError(f"{path}: {text}; fetch the file again")
         return np.frombuffer(file.read(), dtype).reshape(shape)

@@ -17,7 +17,8 @@ import numpy as np
 
 from jaxdl import vectorfiles
 from jaxdl.errors import InputError, writing
-from jaxdl.vectorfiles import LONGEST_WORD, Table, not_finite, show
+from jaxdl.limits import show
+from jaxdl.vectorfiles import LONGEST_WORD, Table, not_finite
 
 Neighbours = list[tuple[str, float]]
 

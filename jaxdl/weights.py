@@ -7,21 +7,20 @@ its own. fc6 and fc7 are not read: the networks here have none.
 """
 
 import hashlib
-import importlib
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from jaxdl.errors import InputError
+from jaxdl.limits import show
 from jaxdl.models.vgg import BLOCKS
+from jaxdl.weightfiles import SUFFIXES, open_arrays
 
 Trunk = dict[str, dict[str, np.ndarray]]
 Mean = tuple[float, float, float]
@@ -29,6 +28,7 @@ _NAMES = [f"conv{b}_{c}" for b, (_, count) in enumerate(BLOCKS, 1) for c in rang
 _WIDTHS = [width for width, count in BLOCKS for _ in range(count)]
 # (name, input channels, output channels) of conv1_1 .. conv5_3.
 VGG_LAYERS = tuple(zip(_NAMES, [3, *_WIDTHS[:-1]], _WIDTHS, strict=True))
+
 
 _CAFFE_MEAN: Mean = (123.68, 116.779, 103.939)
 _TORCH_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -74,7 +74,6 @@ _FORMATS = {
     "chainercv": _Format(rf"(?:.*/)?{_CONV}/conv/{_W_B}"),
     "keras-onnx": _Format(_TF2ONNX, bgr=True),
 }
-_SUFFIXES = (".safetensors", ".npz", ".h5", ".hdf5", ".model", ".onnx", ".pth", ".pt")
 
 # Three trunks share PyTorch's keys, and the size of conv1_1 does not tell them apart (mean |w| is
 # 0.17 in the Caffe original, fed +-128, and torchvision's own, fed +-2, is of the same size). So
@@ -103,53 +102,6 @@ class Imported:
     record: dict[str, Any]
 
 
-def _library(path: Path, name: str, remedy: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"{path}: reading {path.suffix} needs {name}; {remedy}") from error
-
-
-@contextmanager
-def _open(path: Path) -> Generator[tuple[list[str], Callable[[str], Any], Mapping[str, str]]]:
-    """(keys, key -> array, metadata): fc6 alone is 400 MB, so nothing is read before it is asked.
-
-    Readers raise what they like over a damaged file: that is told as one line about the file.
-    """
-    try:
-        match path.suffix.lower():
-            case ".safetensors":
-                with safe_open(path, framework="numpy") as file:
-                    yield list(file.keys()), file.get_tensor, file.metadata() or {}
-            case ".npz":
-                with path.open("rb") as stream:  # opened here, so that it is closed whatever fails
-                    arrays = np.load(stream, allow_pickle=False)
-                    yield arrays.files, arrays.__getitem__, {}
-            case ".h5" | ".hdf5" | ".model":
-                with _library(path, "h5py", "pip install h5py").File(path, "r") as file:
-                    found: list[str] = []
-                    file.visititems(lambda k, at: found.append(k) if hasattr(at, "dtype") else None)
-                    yield found, lambda key: file[key][()], {}
-            case ".onnx":
-                onnx = _library(path, "onnx", "pip install onnx")
-                stored = {t.name: t for t in onnx.load(str(path)).graph.initializer}
-                yield list(stored), lambda key: onnx.numpy_helper.to_array(stored[key]), {}
-            case _:
-                remedy = "convert the file to .safetensors, or install PyTorch's CPU build"
-                torch = _library(path, "torch", remedy)
-                # Weights only: a pickle can run any code, and these files come from anywhere.
-                state = torch.load(path, weights_only=True, map_location="cpu")
-                state = state.get("state_dict", state)
-                tensors = [key for key, value in state.items() if hasattr(value, "detach")]
-                yield tensors, lambda key: state[key].detach().float().numpy(), {}
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        text = f"cannot be read as {path.suffix} ({reason}); fetch the file again"
-        raise InputError(f"{path}: {text}") from error
-
-
 def _keys(path: Path, names: list[str], format: str) -> dict[tuple[str, str], str]:
     """(layer, "kernel" or "bias") -> key in the file, where the keys are the format's."""
     keys: dict[tuple[str, str], str] = {}
@@ -161,8 +113,8 @@ def _keys(path: Path, names: list[str], format: str) -> dict[tuple[str, str], st
                 layer = _TORCH_NAMES.get(int(index), f"features.{index}")
             at = (layer, "kernel" if part["kernel"] else "bias")
             if at in keys:
-                text = f"{keys[at]} and {key} are both {' '.join(at)}; keep one network in the file"
-                raise InputError(f"{path}: {text}")
+                text = f"{show(keys[at])} and {show(key)} are both {' '.join(at)}"
+                raise InputError(f"{path}: {text}; keep one network in the file")
             keys[at] = key
     return keys
 
@@ -180,7 +132,8 @@ def _check(path: Path, raw: Mapping[tuple[str, str], np.ndarray], layout: str) -
             if array is None:
                 raise InputError(f"{path}: no {kind} of {layer}; give a whole VGG-16, 26 arrays")
             if array.shape != shape or array.dtype.kind != "f":
-                text = f"{kind} of {layer} is {array.dtype} {array.shape}, expected float {shape}"
+                found = f"{array.dtype.name} {array.shape}"
+                text = f"{kind} of {layer} is {found}, expected float {shape}"
                 raise InputError(f"{path}: {text}; give a full-width VGG-16, {layout}")
             with np.errstate(over="ignore"):  # too large for float32 is caught as infinite
                 array = array.astype(np.float32)
@@ -207,10 +160,14 @@ def _settle(path: Path, format: str, first: Mapping[str, np.ndarray]) -> str:
     return format
 
 
-def _mean(path: Path, mean: Sequence[float] | None) -> Mean:
-    values = np.asarray(() if mean is None else mean, np.float64)
-    if values.shape != (3,) or not np.isfinite(values).all():
-        raise InputError(f"{path}: mean is {mean}; give mean= as three numbers, RGB 0..255")
+def _mean(path: Path, mean: Any) -> Mean:
+    try:
+        values = np.asarray(() if mean is None else mean, np.float64)
+    except (TypeError, ValueError):  # what a file may hold instead
+        values = np.empty(0)
+    if values.shape != (3,) or not (np.abs(values) < 1e6).all():
+        text = f"mean is {str(mean)[:80]}; give mean= as three numbers, RGB 0..255"
+        raise InputError(f"{path}: {text}")
     red, green, blue = values.tolist()
     return red, green, blue
 
@@ -233,16 +190,16 @@ def load_vgg16(
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a VGG-16 weights file")
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"{path}: unknown extension; give one of {', '.join(_SUFFIXES)}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: unknown extension; give one of {', '.join(SUFFIXES)}")
     if format is not None and format not in _FORMATS:
         raise InputError(f"{path}: unknown format {format!r}; give one of {', '.join(_FORMATS)}")
-    with _open(path) as (names, get, metadata):
+    with open_arrays(path) as (names, get, metadata):
         # The format that most keys match, and the first of those that share them.
         found = [(f, _keys(path, names, f)) for f in ([format] if format else _FORMATS)]
         name, keys = max(found, key=lambda item: len(item[1]))
         if not keys:
-            text = f"no {format or 'VGG-16'} keys among {', '.join(names[:4]) or 'none'}"
+            text = f"no {format or 'VGG-16'} keys among {', '.join(map(show, names[:4])) or 'none'}"
             raise InputError(f"{path}: {text}; known formats: {', '.join(_FORMATS)}")
         raw = {at: np.asarray(get(key)) for at, key in keys.items()}
         stored = json.loads(metadata.get("mean", "null")) if name == "jaxdl" else None

@@ -1,6 +1,7 @@
-"""All tests run strict, and on the CPU."""
+"""All tests run strict, and on the CPU; tests marked `fuzz` can be run over and over."""
 
 import os
+import time
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -21,3 +22,34 @@ def x64() -> Iterator[None]:
     """Float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-seconds", type=float, default=0, help="repeat the tests marked fuzz for so long"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests marked `fuzz` share the time of --fuzz-seconds, and draw new cases in each round."""
+    seconds = pyfuncitem.config.getoption("--fuzz-seconds")
+    if not seconds or pyfuncitem.get_closest_marker("fuzz") is None:
+        return None
+    marked = [i for i in pyfuncitem.session.items if i.get_closest_marker("fuzz") is not None]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    end = time.monotonic() + seconds * workers / len(marked)
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    rounds = 0
+    while rounds == 0 or time.monotonic() < end:
+        pyfuncitem.obj(**given)
+        rounds += 1
+    pyfuncitem.user_properties.append(("rounds", rounds))
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many rounds of cases each fuzz test ran."""
+    for report in terminalreporter.stats.get("passed", []):
+        if rounds := dict(report.user_properties).get("rounds"):
+            terminalreporter.write_line(f"{report.nodeid}: {rounds} rounds")

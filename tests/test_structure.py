@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import from the lines above its own, and a package from itself.
 ORDER = (
     ("errors",),
-    ("checksums", "tensorboard", "vectorfiles"),
+    ("limits",),
+    ("checksums", "tensorboard", "vectorfiles", "weightfiles"),
     ("data",),
     ("models",),
     ("sampling",),

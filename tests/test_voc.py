@@ -62,18 +62,6 @@ def test_images_become_rgb_and_stay_unrotated(mode: str):
     assert (image.shape, image.dtype) == ((30, 40, 3), np.uint8)
 
 
-def test_rgba_and_16_bit_images():
-    out = io.BytesIO()
-    Image.new("RGBA", (4, 3), (1, 2, 3, 0)).save(out, "PNG")
-    np.testing.assert_array_equal(
-        voc.read_image(out.getvalue(), "x"), np.full((3, 4, 3), [1, 2, 3])
-    )
-    out = io.BytesIO()
-    Image.fromarray(np.full((3, 4), 1000, np.uint16)).save(out, "PNG")
-    with refused("deep.png", "more than 8 bits", "8-bit RGB"):
-        voc.read_image(out.getvalue(), "deep.png")
-
-
 @pytest.mark.parametrize("cut", [0, 10, 400])
 def test_unreadable_jpeg(cut: int):
     with refused("JPEGImages/a.jpg: not a readable image", "restore the file"):
@@ -201,7 +189,7 @@ def test_bad_mat(sbd_root: Path):
     with refused(path, "no GTcls.Segmentation", "restore"):
         sbd.read_label("sbd_1", 21)
     write(path, mat(np.zeros((3, 3), np.float64)))
-    with refused(path, "the label is float64 (3, 3)", "restore"):
+    with refused(path, "the label is no matrix of uint8", "restore"):
         sbd.read_label("sbd_1", 21)
 
 

@@ -341,7 +341,10 @@ BAD = {
     "overflow": (lambda w: start(w, conv1_1__b=nan_at(w["conv1_1"][1], 1e300)), "conv1_1's bias"),
     "vgg19": (lambda w: start(w, conv3_4__W=w["conv1_1"][0]), "no conv3_4"),
     "twice": (lambda w: start(w, x__conv1_1__b=w["conv1_1"][1]), "one network"),
-    "unknown": (lambda w: {"dense/kernel": np.zeros(3)}, "dense/kernel; known formats: jaxdl, tor"),
+    "unknown": (
+        lambda w: {"dense/kernel": np.zeros(3)},
+        "'dense/kernel'; known formats: jaxdl, tor",
+    ),
     "empty": (lambda w: {}, "no VGG-16 keys among none"),
     "objects": (
         lambda w: start(w, conv1_1__b=np.array([object()] * 64)),
@@ -367,7 +370,7 @@ def test_batch_norm_and_forced_formats_that_do_not_fit_are_refused(weights, fold
     write_safetensors(path, arrays)
     with pytest.raises(InputError, match=r"no features\.1"):
         load_vgg16(path)
-    with pytest.raises(InputError, match="no chainer keys among features"):
+    with pytest.raises(InputError, match="no chainer keys among 'features"):
         load_vgg16(path, format="chainer")
     with pytest.raises(InputError, match=r"unknown format 'caffe'; give one of jaxdl, torchvision"):
         load_vgg16(path, format="caffe")

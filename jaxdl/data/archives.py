@@ -7,19 +7,22 @@ import contextlib
 import gzip
 import hashlib
 import json
-import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.errors import InputError
+from jaxdl.limits import check_unpacked, read_bytes, reason, show
 
 RESTORE = "restore the file from the original archive"
 CHECKED = "jaxdl-md5.json"  # file of the passed md5 checks: path -> size, mtime_ns, md5
+MOST = 1 << 28  # bytes of one file: a picture, a label, a list
+_HEADER = 1 << 14  # bytes of a tar's longest header; tarfile needs their square of time
+_LISTED = 1 << 29  # bytes of memory for a tar's list of members: some two million
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,14 @@ class Folder:
         return str(self.root / rel)
 
     def has(self, rel: str) -> bool:
-        return (self.root / rel).is_file()
+        try:
+            return (self.root / rel).is_file()
+        except OSError:  # a name that is too long
+            return False
 
     def read(self, rel: str) -> bytes:
         try:
-            return (self.root / rel).read_bytes()
+            return read_bytes(self.root / rel, MOST)
         except OSError as error:
             raise InputError(f"{self.name(rel)}: {error.strerror}; {RESTORE}") from error
 
@@ -70,6 +76,8 @@ class Tar:
         if rel not in self.members:
             raise InputError(f"{self.name(rel)}: no such file in the archive; download it again")
         offset, size = self.members[rel]
+        if size > MOST:
+            raise InputError(f"{self.name(rel)}: more than {MOST >> 20} MiB; download it again")
         with self.path.open("rb") as file:
             file.seek(offset)
             data = file.read(size)
@@ -110,11 +118,7 @@ def open_files(
     else:
         stamp = _check_md5(path, (md5,) if isinstance(md5, str) else md5, cache_dir / CHECKED)
     plain = _uncompressed(path, cache_dir, stamp)
-    try:
-        with tarfile.open(plain, "r:") as tar:
-            spans = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tar if m.isreg()}
-    except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{path}: not a readable tar ({error}); download it again") from error
+    spans = _spans(plain, path)
     places = [
         name[: f"/{name}".find(f"/{marker}/")] for name in spans if f"/{marker}/" in f"/{name}"
     ]
@@ -123,12 +127,55 @@ def open_files(
     return Tar(plain, root, inside, stamp)
 
 
+class _Headers:
+    """A tar's file for `tarfile`, which reads whatever size a header claims into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self._file = file.seek, file.tell, file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def _spans(plain: Path, path: Path) -> dict[str, tuple[int, int]]:
+    """Offset and size of each regular file in a tar. Links and devices are no files here.
+
+    Names are looked up and never written to, but one that leads out of the archive is refused.
+    """
+    spans, cost = {}, 0
+    try:
+        with plain.open("rb") as file:
+            with tarfile.open(fileobj=cast(BinaryIO, _Headers(file)), mode="r:") as tar:
+                while (member := tar.next()) is not None:
+                    vars(tar)["members"].clear()  # else it keeps them all
+                    name = member.name.removeprefix("./")
+                    if name.startswith("/") or ".." in PurePosixPath(name).parts:
+                        raise tarfile.ReadError(f"its member {show(name)} leads out of it")
+                    cost += 250 + len(name)
+                    if member.size < 0 or cost > _LISTED:
+                        raise tarfile.ReadError("too many members, or one of a negative size")
+                    if member.isreg() and not member.issparse():
+                        spans[name] = member.offset_data, member.size
+                end = tar.offset
+            file.seek(end)
+            if file.read(512) != bytes(512):  # tarfile takes a damaged header for the end
+                raise tarfile.ReadError(f"no header and no end at byte {end}")
+    # Bad headers reach the parsers of numbers and text in tarfile, which raise many types.
+    except Exception as error:
+        why = reason(error)
+        raise InputError(f"{path}: not a readable tar ({why}); download it again") from error
+    return spans
+
+
 def _root(places: Sequence[str], path: Path, advice: str) -> str:
     """The one place the data is at: `path` itself or VOC2012 if it is among several."""
     found = sorted(set(places))
     best = [p for p in found if p == str(path)] or [p for p in found if Path(p).name == "VOC2012"]
     if len(best or found) != 1:
-        what = f"several data sets ({', '.join(found)}): pass one" if found else "no data set here"
+        shown = ", ".join(found[:4]) if all(map(str.isprintable, found)) else len(found)
+        what = f"several data sets ({shown}): pass one" if found else "no data set here"
         raise InputError(f"{path}: {what}; {advice}")
     return (best or found)[0]
 
@@ -160,7 +207,11 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 def _remembered(memory: Path) -> dict[str, Any]:
     try:
         found = json.loads(memory.read_bytes())
-    except (OSError, ValueError):  # none yet, or damaged: then the check is made again
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ):  # none yet, or damaged: then the check is made again
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -190,13 +241,16 @@ def _uncompressed(path: Path, cache_dir: Path, stamp: str) -> Path:
         if plain.is_file():  # another process may have unpacked it while we waited
             return plain
         try:
+            stat = path.stat()
             with gzip.open(path) as packed, part.open("wb") as file:
-                shutil.copyfileobj(packed, file, 1 << 20)
+                while block := packed.read(1 << 20):
+                    file.write(block)
+                    check_unpacked(path, stat.st_size, file.tell())
             part.replace(plain)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(
-                f"{path}: cannot be unpacked to {plain} ({error}); download it again, or choose "
-                "another cache_dir"
+                f"{path}: cannot be unpacked to {plain} ({reason(error)}); download it again, or "
+                "choose another cache_dir"
             ) from error
         finally:
             part.unlink(missing_ok=True)

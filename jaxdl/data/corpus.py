@@ -25,6 +25,7 @@ from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.tokens import Tokens, in_order, read_pieces
 from jaxdl.data.vocabulary import Vocabulary
 from jaxdl.errors import InputError
+from jaxdl.limits import reason
 
 LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
 
@@ -100,11 +101,18 @@ def open_corpus(folder: Path) -> Corpus:
     note = _note(folder)
     if note is None:
         raise InputError(f"{folder}: no whole encoded corpus; delete the folder and encode again")
-    words = tuple((folder / "words.txt").read_bytes().decode().split("\n"))
-    ids, sentences = (
-        np.memmap(folder / name, dtype, "r") for name, dtype in (("ids", "<i4"), ("starts", "<i8"))
-    )
-    counts = np.fromfile(folder / "counts", "<i8")
+    try:
+        words = tuple((folder / "words.txt").read_bytes().decode().split("\n"))
+        ids, sentences = (
+            np.memmap(folder / name, dtype, "r")
+            for name, dtype in (("ids", "<i4"), ("starts", "<i8"))
+        )
+        counts = np.fromfile(folder / "counts", "<i8")
+        if len(counts) != len(words) or sentences[-1] != len(ids):
+            raise ValueError(f"{len(words)} words, {len(counts)} counts, {len(ids)} tokens")
+    except (OSError, ValueError) as error:
+        text = f"a damaged encoded corpus ({reason(error)}); delete the folder and encode again"
+        raise InputError(f"{folder}: {text}") from error
     counts.setflags(write=False)
     return Corpus(folder, words, counts, ids, sentences, note["raw_tokens"])
 
@@ -114,20 +122,21 @@ def _note(folder: Path) -> dict[str, Any] | None:
     try:
         note = json.loads((folder / _NOTE).read_bytes())
         sizes = {name: (folder / name).stat().st_size for name in note["sizes"]}
-        return note if note["rules"][0] == _FORMAT and sizes == note["sizes"] else None
-    except (OSError, ValueError, LookupError, TypeError):
+        whole = note.keys() >= {"stamps", "digests", "raw_tokens"}
+        return note if whole and note["rules"][0] == _FORMAT and sizes == note["sizes"] else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _stamp(path: Path) -> list[Any]:
     try:
         stat = path.stat()
+        if not (path.is_file() or path.is_dir()):  # to open a pipe would wait
+            raise InputError(f"{path}: not a regular file; write the text to a file first")
         with path.open("rb"):  # an unreadable file is found before anything is written
             pass
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a text file in UTF-8") from error
-    if not path.is_file():
-        raise InputError(f"{path}: not a regular file; write the text to a file first")
     return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
 
 

@@ -5,6 +5,7 @@ Handwritten Digits", 1,797 pictures).
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from jaxtyping import Shaped, UInt8
 from sklearn.datasets import load_digits
 
 from jaxdl.errors import InputError
+from jaxdl.limits import reason
 
 FASHION = (
     *("T-shirt", "trouser", "pullover", "dress", "coat"),
@@ -54,12 +56,14 @@ def read_idx(path: Path) -> Shaped[np.ndarray, "..."]:
         raise InputError(f"{path}: cannot be read ({error})") from error
     if len(content) > MOST:
         raise InputError(f"{path}: holds more than {MOST >> 20} MiB; MNIST's files are smaller")
-    if content[:3] != b"\0\0\x08" or len(content) < 4 or len(content) < 4 + 4 * content[3]:
+    if content[:3] != b"\0\0\x08" or len(content) < 4 or not 1 <= content[3] <= 4:
         raise InputError(f"{path}: is not an IDX file of bytes (it begins with {content[:4]!r})")
     start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise InputError(f"{path}: is not an IDX file: it ends within its head; fetch it again")
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     found = np.frombuffer(content, np.uint8, offset=start)
-    if len(found) != int(np.prod(shape, dtype=object)):
+    if len(found) != math.prod(shape) or 0 in shape:
         raise InputError(f"{path}: holds {len(found)} bytes, its head says {shape}; fetch it again")
     return found.reshape(shape)
 
@@ -113,10 +117,10 @@ def _prepared(folder: Path, side: str) -> Pictures:
         rows = [source[n] for n in range(len(source))]
         images = np.stack([row["image"][..., 0] for row in rows])
         labels = np.array([row["label"] for row in rows], np.int64)
-    # RuntimeError: a file of records is missing or damaged; or its subclass, another format.
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
+    # TFDS, protobuf, array_record and Pillow raise many types on missing or damaged files.
+    except Exception as error:
         raise InputError(
-            f"{folder}: cannot be read as a prepared TFDS set of grey pictures ({error}); "
+            f"{folder}: cannot be read as a prepared TFDS set of grey pictures ({reason(error)}); "
             "prepare it with file_format='array_record'"
         ) from error
     if labels.min() < 0:

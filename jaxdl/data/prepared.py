@@ -4,7 +4,6 @@ No TensorFlow is needed: the records are array_record files, and Pillow decodes 
 """
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,10 @@ from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from jaxdl.data.locks import one_at_a_time
-from jaxdl.data.voc import IGNORE, VOID, Source, check_files, read_image
+from jaxdl.data.pictures import IGNORE, VOID, decode, read_image
+from jaxdl.data.voc import Source, check_files
 from jaxdl.errors import InputError
+from jaxdl.limits import reason
 
 _FORMAT = 1  # raise it when records change: older preparations are then left alone, not misread
 _SPLIT = "pairs"
@@ -97,7 +98,10 @@ class Prepared:
         record = self._records[i]
         # Not TFDS's own decoding: with OpenCV installed, that turns pictures by their EXIF tag.
         image = read_image(record["image"], f"{self.folder}: image of {self.ids[i]}")
-        label = np.asarray(Image.open(io.BytesIO(record["label"])))
+        name = f"{self.folder}: label of {self.ids[i]}"
+        label = np.asarray(decode(record["label"], name, ("PNG",)))
+        if not image.shape[:2] == label.shape == tuple(self.sizes[i]):
+            raise InputError(f"{name} has not its size; delete the folder and prepare again")
         return Example(self.ids[i], image, label)
 
     def index(self, id: str) -> int:
@@ -133,7 +137,10 @@ def prepare(
         with one_at_a_time(data_dir):
             if not _finished(folder):  # another process may have finished it while we waited
                 _write(root, _records(source, ids, num_classes, progress))
-    return open_prepared(folder)
+    found = open_prepared(folder)
+    if found.ids != tuple(ids):  # ids become names of files
+        raise InputError(f"{folder}: holds other ids; delete the folder and prepare again")
+    return found
 
 
 def open_prepared(folder: Path) -> Prepared:
@@ -146,10 +153,8 @@ def open_prepared(folder: Path) -> Prepared:
         heads = [(r["id"].decode(), r["height"], r["width"]) for r in records]
     # TFDS and array_record raise many types on missing or damaged files.
     except Exception as error:
-        why = " ".join(str(error).split())
-        raise InputError(
-            f"{folder}: not a readable preparation ({why}); delete the folder and prepare again"
-        ) from error
+        text = f"not a readable preparation ({reason(error)}); delete the folder and prepare again"
+        raise InputError(f"{folder}: {text}") from error
     ids = tuple(head[0] for head in heads)
     sizes = np.array([head[1:] for head in heads], np.int32)
     return Prepared(folder, ids, sizes, {id: i for i, id in enumerate(ids)}, records)

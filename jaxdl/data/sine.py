@@ -5,9 +5,10 @@ A series is (n, f): n steps of f values, float64 on the host until `to_float32`.
 
 import csv
 import math
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Key
 
 from jaxdl.errors import InputError
+from jaxdl.limits import show
+
+LONGEST_ROW = 1 << 20  # characters
+LARGEST = 1e100  # of a value: the square of a larger one may be infinite
+_FEW = 20  # column names in a message
 
 
 def sine(steps_per_cycle: int = 50, cycles: int = 100) -> Float64[np.ndarray, "n 1"]:
@@ -129,6 +135,27 @@ def _number(text: str) -> float | None:
         return None
 
 
+class _Lines:
+    """The lines of a file; a row that has no end is found before it fills the memory."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+        self.row = 0  # characters since it was set to 0; a quoted cell may hold lines
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LONGEST_ROW)
+        self.row += len(line)
+        if self.row >= LONGEST_ROW:
+            text = f"a row of {LONGEST_ROW} characters or more"
+            raise InputError(f"{self._path}: {text}; give a step a line, with commas")
+        if not line:
+            raise StopIteration
+        return line
+
+
 def _pick(path: Path, header: list[str], columns: Sequence[str] | None) -> list[int]:
     """Positions of the wanted columns in the header."""
     if columns is None:
@@ -136,13 +163,14 @@ def _pick(path: Path, header: list[str], columns: Sequence[str] | None) -> list[
     wanted = []
     for name in columns:
         if name not in header:
-            there = ", ".join(repr(column) for column in header)
+            there = ", ".join(map(show, header[:_FEW])) + (", ..." if len(header) > _FEW else "")
             raise InputError(f"{path}: no column {name!r}; its columns are {there}")
         if header.count(name) > 1:
             raise InputError(f"{path}: {header.count(name)} columns are called {name!r}; rename")
         wanted.append(header.index(name))
     if not wanted:
-        raise InputError(f"{path}: no column was asked for; name one of {', '.join(header)}")
+        there = ", ".join(map(show, header[:_FEW]))
+        raise InputError(f"{path}: no column was asked for; name one of {there}")
     return wanted
 
 
@@ -167,11 +195,13 @@ def read_csv(
     """
     header: list[str] | None = None
     places: list[int] = []
-    values: list[list[float]] = []
+    values = array("d")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
+            text = _Lines(path, file)
+            lines = csv.reader(text, strict=True)
             for cells in lines:
+                text.row = 0
                 cells = [cell.strip() for cell in cells]
                 if not any(cells):
                     continue
@@ -187,16 +217,16 @@ def read_csv(
                         f"{where}: {len(cells)} values, but there are {len(header)} columns; "
                         "put commas between the columns, and nowhere else"
                     )
-                step = []
                 for place in places:
                     number = _number(cells[place])
-                    if number is None or not math.isfinite(number):
+                    if number is None or not abs(number) < LARGEST:
+                        finite = number is not None and math.isfinite(number)
+                        what = f"beyond {LARGEST:g}" if finite else "not a finite number"
+                        cell = f"column {show(header[place])}: {show(cells[place])}"
                         raise InputError(
-                            f"{where}, column {header[place]!r}: {cells[place]!r} is not a finite "
-                            "number; fill it in, or take such lines out"
+                            f"{where}, {cell} is {what}; fill it in, or take such lines out"
                         )
-                    step.append(number)
-                values.append(step)
+                    values.append(number)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
@@ -205,4 +235,5 @@ def read_csv(
         raise InputError(f"{path}: is not CSV ({error}); save it as CSV with commas") from error
     if header is None or not values:
         raise InputError(f"{path}: holds no step; give a line of column names and lines of numbers")
-    return [header[place] for place in places], np.asarray(values, np.float64)
+    table = np.frombuffer(values).reshape(-1, len(places))
+    return [header[place] for place in places], table

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdl.data.voc import Source, parse_ids
+from jaxdl.data.voc import LONGEST_LIST, Source, parse_ids
 from jaxdl.errors import InputError
+from jaxdl.limits import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +69,4 @@ def read_ids(path: Path) -> tuple[str, ...]:
     """A list file: one id a line; blank lines and lines that start with # are skipped."""
     if not path.is_file():
         raise InputError(f"{path}: no such list file; write one id a line into it")
-    return parse_ids(path.read_bytes(), str(path))
+    return parse_ids(read_bytes(path, LONGEST_LIST), str(path))

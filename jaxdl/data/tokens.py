@@ -5,6 +5,7 @@ import functools
 import gzip
 import hashlib
 import itertools
+import os
 import re
 import sys
 import unicodedata
@@ -20,6 +21,7 @@ import pyarrow as pa
 from jaxtyping import Int32, Int64
 
 from jaxdl.errors import InputError
+from jaxdl.limits import check_unpacked
 
 Tokens = Literal["words", "split"]
 LONGEST_TOKEN = 1000  # bytes in the file; a longer one (encoded pictures and such) is left out
@@ -60,6 +62,7 @@ def read_pieces(
         try:
             with path.open("rb") as file:
                 packed = file.read(2) == b"\x1f\x8b"
+                size = os.fstat(file.fileno()).st_size
                 file.seek(0)
                 raw = _Hashed(file)
                 text = gzip.GzipFile(fileobj=cast(BinaryIO, raw)) if packed else raw
@@ -67,6 +70,7 @@ def read_pieces(
                 while more:
                     more = text.read(block_bytes)
                     unpacked += len(more)
+                    check_unpacked(path, size, unpacked)
                     data += more
                     cut = _cut(data, tokens) if more else len(data)
                     if cut:
@@ -95,6 +99,7 @@ def read_pieces(
 def _cut(data: bytes, tokens: Tokens) -> int:
     """A number of bytes after which no token is open; 0: `data` is one token (or begins one)."""
     cut = 1 + max(data.rfind(b"\n"), data.rfind(b" "))
+    cut = cut or 1 + data.translate(_TABLES[tokens]).rfind(b" ")  # the other ASCII separators
     if cut:
         return cut
     try:

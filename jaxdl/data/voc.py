@@ -5,18 +5,19 @@ unpacked. Every bad input is an `InputError`.
 """
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import scipy.io
 from jaxtyping import Int32, UInt8
-from PIL import Image
 
-from jaxdl.data.archives import RESTORE, Folder, Tar, open_files
+from jaxdl.data.archives import Folder, Tar, open_files
+from jaxdl.data.pictures import IGNORE, VOID, read_image, read_label, read_mat
 from jaxdl.errors import InputError
+from jaxdl.limits import show
+
+__all__ = ["IGNORE", "VOID", "read_image", "read_label"]  # what readers of a source need, too
 
 # fmt: off
 VOC_CLASSES = (
@@ -28,8 +29,8 @@ VOC_CLASSES = (
 VOC2012_MD5 = "6cd6e144f989b92b3379bac3b3de84fd"
 # benchmark.tgz as served, and the file that the FCN authors' Chainer port calls benchmark.tar
 SBD_MD5 = ("82b4d87ceb2ed10f6038a1cba92111cb", "2b2af8a6cff7365684e002c08be823a6")
-VOID = 255
-IGNORE = -1
+LONGEST_LIST = 1 << 24  # bytes of an id list: a million ids
+_LONGEST_ID, _LONGEST_NAME = 200, 100  # bytes, characters
 _VOC_SOURCE = "get the official VOC2012 'trainval' tar from the PASCAL VOC site and pass its path"
 _SBD_SOURCE = "get 'benchmark.tgz' from the SBD (Semantic Boundaries Dataset) page of UC Berkeley"
 
@@ -39,70 +40,6 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
     index = np.arange(256)[:, None] >> (3 * np.arange(8))  # (256, 8): the k-th group of three bits
     bits = (index[:, :, None] >> np.arange(3)) & 1  # (256, 8, 3)
     return (bits << (7 - np.arange(8))[:, None]).sum(1).astype(np.uint8)
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
-    """The decoded picture; whatever Pillow raises on bad bytes becomes an InputError."""
-    try:
-        image = Image.open(io.BytesIO(data))
-        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 2**40):
-            raise InputError(f"{image.width}x{image.height} pixels are too many")
-        image.load()
-    # Broken bytes reach Pillow's decoders, which raise nearly every type of exception.
-    except Exception as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{name}: not a readable image ({why}); {RESTORE}") from error
-    return image
-
-
-def read_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """The image as RGB, read-only. EXIF rotation is not applied: the labels are not rotated."""
-    image = _decode(data, name)
-    if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
-        raise InputError(f"{name}: {image.mode} pixels are more than 8 bits; save it as 8-bit RGB")
-    return np.asarray(image.convert("RGB"))
-
-
-def read_label(data: bytes, name: str, num_classes: int) -> Int32[np.ndarray, "h w"]:
-    """Class indices of a palette or 8-bit grey PNG, IGNORE where it holds 255."""
-    image = _decode(data, name)
-    if image.mode not in ("P", "L") or image.format == "JPEG":
-        raise InputError(
-            f"{name}: the label is {image.format} with mode {image.mode}, not class indices; "
-            "save it as a palette PNG (mode P, one index per pixel)"
-        )
-    # IHDR's bit depth. Pillow stretches grey PNGs of 1-4 bits to 0..255: indices would be wrong.
-    if image.mode == "L" and image.format == "PNG" and data[24] != 8:
-        raise InputError(
-            f"{name}: the label is a {data[24]}-bit grey PNG; save it as a palette PNG"
-        )
-    return _check_values(np.asarray(image), name, num_classes)
-
-
-def _check_values(
-    label: UInt8[np.ndarray, "h w"], name: str, num_classes: int
-) -> Int32[np.ndarray, "h w"]:
-    if not 1 <= num_classes <= VOID:
-        raise InputError(f"{num_classes} classes: choose 1 to {VOID} ({VOID} in a label is void)")
-    wrong = (label >= num_classes) & (label != VOID)
-    if wrong.any():
-        raise InputError(
-            f"{name}: label value {label[wrong][0]} ({wrong.sum()} pixels) is outside "
-            f"[0, {num_classes}) and not {VOID}; correct the label or set the number of classes"
-        )
-    return np.where(label == VOID, IGNORE, label.astype(np.int32)).astype(np.int32)
-
-
-def _read_mat(data: bytes, name: str, num_classes: int) -> Int32[np.ndarray, "h w"]:
-    """SBD's cls/ID.mat: GTcls.Segmentation, uint8."""
-    try:
-        label = scipy.io.loadmat(io.BytesIO(data))["GTcls"][0]["Segmentation"][0]
-    except Exception as error:  # broken bytes, or a .mat file of another kind
-        why = " ".join(str(error).split())
-        raise InputError(f"{name}: no GTcls.Segmentation ({why}); {RESTORE}") from error
-    if label.dtype != np.uint8 or label.ndim != 2:
-        raise InputError(f"{name}: the label is {label.dtype} {label.shape}; {RESTORE}")
-    return _check_values(label, name, num_classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +112,7 @@ class Source:
 
     def read_label(self, id: str, num_classes: int) -> Int32[np.ndarray, "h w"]:
         """Class indices, IGNORE where void."""
-        read = _read_mat if self._part(id).suffix == ".mat" else read_label
+        read = read_mat if self._part(id).suffix == ".mat" else read_label
         return read(self.label(id), self.label_name(id), num_classes)
 
     def missing(self, id: str) -> list[str]:
@@ -210,8 +147,8 @@ def open_voc(
     files = open_files(path, md5, cache_dir, "ImageSets/Segmentation", below, _VOC_SOURCE)
     part = Part(files, "ImageSets/Segmentation", "JPEGImages", "SegmentationClass", ".png")
     if files.has("class_names.txt"):
-        lines = files.read("class_names.txt").decode().split("\n")
-        part = replace(part, classes=tuple(line.strip() for line in lines if line.strip()))
+        name = files.name("class_names.txt")
+        part = replace(part, classes=parse_classes(files.read("class_names.txt"), name))
     return Source((part,))
 
 
@@ -224,8 +161,28 @@ def open_sbd(
     return Source((Part(files, "", "img", "cls", ".mat"),))
 
 
+def parse_classes(data: bytes, name: str) -> tuple[str, ...]:
+    """The names in a class_names.txt's bytes, one a line; blank lines are skipped."""
+    try:
+        lines = data[:LONGEST_LIST].decode().split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 ({error}); write one class name a line") from error
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not 1 <= len(found) <= VOID:
+        raise InputError(f"{name}: {len(found)} class names; write 1 to {VOID}, one a line")
+    if long := [line for line in found if len(line) > _LONGEST_NAME]:
+        text = f"the class name {show(long[0])} has more than {_LONGEST_NAME} characters"
+        raise InputError(f"{name}: {text}; shorten it")
+    return found
+
+
 def parse_ids(data: bytes, name: str) -> tuple[str, ...]:
-    """The ids in a list file's bytes, one a line; blank lines and # lines are skipped."""
+    """The ids in a list file's bytes, one a line; blank lines and # lines are skipped.
+
+    An id becomes a part of file names: one that leads elsewhere or is not fit for it is refused.
+    """
+    if len(data) > LONGEST_LIST:
+        raise InputError(f"{name}: more than {LONGEST_LIST >> 20} MiB; is this a list of ids?")
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as error:
@@ -234,10 +191,16 @@ def parse_ids(data: bytes, name: str) -> tuple[str, ...]:
     for number, id in enumerate(map(str.strip, lines), 1):
         if not id or id.startswith("#"):
             continue
+        where = f"{name}:{number}: {show(id)}"
         if id.startswith("/") or ".." in PurePosixPath(id).parts:
-            raise InputError(f"{name}:{number}: {id!r} leaves the data set; write ids, not paths")
+            raise InputError(f"{where} leaves the data set; write ids, not paths")
+        if len(id.encode()) > _LONGEST_ID or not id.isprintable():
+            raise InputError(
+                f"{where} cannot be part of a file's name (more than {_LONGEST_ID} bytes, or odd "
+                "characters); write ids"
+            )
         if id in seen:
-            raise InputError(f"{name}:{number}: {id!r} is on line {seen[id]} too; remove one")
+            raise InputError(f"{where} is on line {seen[id]} too; remove one")
         seen[id] = number
     if not seen:
         raise InputError(f"{name}: the list is empty; write one id a line into it")
