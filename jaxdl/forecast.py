@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Key
 
 from jaxdl.data.sine import gather_windows, window_starts
@@ -147,6 +149,7 @@ def sweep_step(
     epochs: int,
     batch: int,
     window: int,
+    mesh: Mesh | None = None,
 ) -> Step:
     """The jitted step of a sweep, for `jaxdl.train.fit`: one step is an interval of epochs.
 
@@ -183,23 +186,63 @@ def sweep_step(
 
     together = jax.vmap(epoch, in_axes=(None, 0, 0, 0, None))
 
-    def step(state, totals, series, rate):
+    def interval(seeds, params, opt_state, first, series, rate):
+        """All epochs of an interval, for as many members as there are seeds."""
         own = jax.vmap(lambda seed: _keys(key, seed)[1])(seeds)
         rates = jnp.full(seeds.shape, rate, series.dtype)
-        opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rates)
+        opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rates)
 
         def one(carry, number):
             params, opt_state, losses = together(series, own, carry[0], carry[1], number)
             return (params, opt_state), losses
 
+        return lax.scan(one, (params, opt_state), first + jnp.arange(epochs))
+
+    def step(state, totals, series, rate):
         first = state.step * epochs
-        carry = state.params, opt_state
-        (params, opt_state), losses = lax.scan(one, carry, first + jnp.arange(epochs))
+        call = interval
+        if mesh is not None:
+            split, whole = Spec(mesh.axis_names), Spec()
+            specs = (split, split, split, whole, whole, whole)
+            losses = Spec(None, mesh.axis_names)
+            call = jax.shard_map(
+                interval,
+                mesh=mesh,
+                in_specs=specs,
+                out_specs=((split, split), losses),
+                check_vma=False,
+            )
+        rate = jnp.asarray(rate, series.dtype)
+        (params, opt_state), losses = call(
+            seeds, state.params, state.opt_state, first, series, rate
+        )
         place = first % totals.shape[0]
         totals = lax.dynamic_update_slice_in_dim(totals, losses, place, axis=0)
         return TrainState(state.step + 1, params, opt_state), totals, losses.mean()
 
     return jax.jit(step, donate_argnums=(0, 1))
+
+
+def spread_members(state: TrainState, totals: Array, mesh: Mesh | None) -> tuple[TrainState, Array]:
+    """A sweep's state and totals laid out for `sweep_step` with this mesh.
+
+    Raises:
+        InputError: the devices do not divide the members.
+    """
+    if mesh is None:
+        return state, totals
+    members = totals.shape[1]
+    if members % mesh.size:
+        raise InputError(
+            f"{members} networks on {mesh.size} devices: the devices must divide them; "
+            "change the sizes or seeds, or --mesh"
+        )
+    split, whole = NamedSharding(mesh, Spec(mesh.axis_names)), NamedSharding(mesh, Spec())
+    by_member = jax.device_put((state.params, state.opt_state), split)
+    step, totals = jax.device_put(
+        (state.step, totals), (whole, NamedSharding(mesh, Spec(None, mesh.axis_names)))
+    )
+    return TrainState(step, *by_member), totals
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:

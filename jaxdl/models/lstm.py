@@ -30,8 +30,6 @@ from jaxtyping import Array, Float, Int, Key
 
 Params = dict[str, dict[str, Any]]
 
-SMALL = 32  # terms of a product that is written out: 8 units, four gates each
-
 
 class Carry(NamedTuple):
     """One layer's state between two steps."""
@@ -46,32 +44,27 @@ def _fused(layer: dict[str, Any]) -> Float[Array, "g n"]:
 
 
 def _product(a: Float[Array, "m k"], b: Float[Array, "k n"]) -> Float[Array, "m n"]:
-    """A matrix product, written out as a sum where k is small.
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
-    XLA's CPU runtime calls a library for a matrix product, for some microseconds each time; a sum
-    becomes a part of the loop that uses it.
+
+def _seen(h: Float[Array, "h b"], x: Float[Array, "i b"]) -> Float[Array, "n b"]:
+    """What the one matrix product multiplies: [h, x, 1]."""
+    return jnp.concatenate([h, x, jnp.ones_like(x[:1])])
+
+
+def _gates(weights: Float[Array, "g n"], seen: Float[Array, "n b"]) -> list[Array]:
+    """g, i, f, o, each (h, b): one product and one tanh, as sigmoid(z) = (1 + tanh(z/2)) / 2.
+
+    The scale is not folded into the weights: XLA runs a tanh with a product before it on more than
+    one thread, and a tanh alone (43 us against 16 us for 64,000 numbers) on one.
     """
-    if a.shape[1] > SMALL:
-        return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
-    total = a[:, 0, None] * b[0][None, :]
-    for k in range(1, a.shape[1]):
-        total = total + a[:, k, None] * b[k][None, :]
-    return total
-
-
-def _gates(
-    weights: Float[Array, "g n"], h: Float[Array, "h b"], x: Float[Array, "i b"]
-) -> Float[Array, "g b"]:
-    """g, i, f, o under each other: one tanh for all, as sigmoid(z) = (1 + tanh(z/2)) / 2."""
-    hidden = h.shape[0]
-    candidate = jnp.arange(4 * hidden) < hidden
+    candidate = jnp.arange(weights.shape[0]) < weights.shape[0] // 4
     scale = jnp.where(candidate, 1.0, 0.5).astype(weights.dtype)[:, None]
-    z = _product(weights[:, :hidden], h) + _product(weights[:, hidden:-1], x) + weights[:, -1:]
-    return jnp.tanh(z * scale) * scale + (1 - scale)
+    return jnp.split(jnp.tanh(_product(weights, seen) * scale) * scale + (1 - scale), 4)
 
 
 def _under_each_other(parts: list[Float[Array, "h b"]]) -> Float[Array, "g b"]:
-    """A concatenation by choice: XLA's CPU loops over a real one take four times as long."""
+    """A concatenation by choice: XLA's CPU loops over a real one take several times as long."""
     number = jnp.arange(len(parts))[:, None, None]
     chosen = jnp.broadcast_to(parts[0][None], (len(parts), *parts[0].shape))
     for n, part in enumerate(parts[1:], start=1):
@@ -80,10 +73,9 @@ def _under_each_other(parts: list[Float[Array, "h b"]]) -> Float[Array, "g b"]:
 
 
 def _step(weights: Float[Array, "g n"], h: Float[Array, "h b"], c: Float[Array, "h b"], x: Any):
-    gates = _gates(weights, h, x)
-    g, i, f, o = jnp.split(gates, 4)
+    g, i, f, o = _gates(weights, _seen(h, x))
     c = f * c + i * g
-    return o * jnp.tanh(c), c, gates
+    return o * jnp.tanh(c), c
 
 
 @jax.custom_vjp
@@ -91,39 +83,35 @@ def _scan(weights, x, h, c):
     """(all h: (t, h, b), last h, last c) of a layer; `x` is (t, i, b).
 
     Differentiated by hand (reverse mode alone): XLA's own derivative of the scan keeps eight arrays
-    for each step, where h, c and the gates do.
+    for each step; here h and c are kept and the gates computed again, which costs less than
+    reading them back.
     """
     return _scan_forward(weights, x, h, c)[0]
 
 
 def _scan_forward(weights, x, h, c):
     def step(carry, x):
-        h, c, gates = _step(weights, carry[0], carry[1], x)
-        return (h, c), (h, c, gates)
+        return _step(weights, carry[0], carry[1], x), carry
 
-    (last_h, last_c), (hs, cs, gates) = lax.scan(step, (h, c), x)
-    return (hs, last_h, last_c), (weights, x, h, c, hs, cs, gates)
+    (last_h, last_c), (hs, cs) = lax.scan(step, (h, c), x)
+    every = jnp.concatenate([hs[1:], last_h[None]])
+    return (every, last_h, last_c), (weights, x, hs, cs)
 
 
 def _scan_backward(kept, grads):
-    weights, x, h, c, hs, cs, gates = kept
+    weights, x, hs, cs = kept
     every, last_h, last_c = grads
     hidden = last_h.shape[0]
     # Turned once: a product with a turned matrix inside of the loop took three times as long.
     turned = lax.optimization_barrier(weights.T)
     back_h, back_x = turned[:hidden], turned[hidden:-1]
-    h_before = jnp.concatenate([h[None], hs[:-1]])
-    c_before = jnp.concatenate([c[None], cs[:-1]])
-    ones = jnp.ones((len(x), 1, x.shape[2]), x.dtype)
-    steps = jnp.concatenate([h_before, x, ones], axis=1), c_before, cs, gates, every
-    # A step is read out an iteration ahead, into the carry: a loop that looks up its step in all of
-    # them does not fill the vector lanes.
-    ahead = jax.tree.map(lambda a: jnp.concatenate([a[:1], a[:-1]]), steps)
 
-    def step(carry, following):
-        dh, dc, dweights, (seen, c, after, gates, grad) = carry
-        g, i, f, o = jnp.split(gates, 4)
-        tc = jnp.tanh(after)
+    def step(carry, now):
+        dh, dc, dweights = carry
+        grad, x, h, c = now
+        seen = _seen(h, x)
+        g, i, f, o = _gates(weights, seen)
+        tc = jnp.tanh(f * c + i * g)
         dh = dh + grad
         dc = dc + dh * o * (1 - tc * tc)
         parts = [
@@ -132,15 +120,13 @@ def _scan_backward(kept, grads):
             dc * c * f * (1 - f),
             dh * tc * o * (1 - o),
         ]
-        # Without the barrier each of the sums below would compute it anew for each of its terms.
-        dz = lax.optimization_barrier(_under_each_other(parts))
-        more = jnp.matmul(dz, seen.T, precision=lax.Precision.HIGHEST)
+        dz = _under_each_other(parts)
         # Two products: where no one asks for dx, the second is not compiled.
         dh, dx = _product(back_h, dz), _product(back_x, dz)
-        return (dh, dc * f, dweights + more, following), dx
+        return (dh, dc * f, dweights + _product(dz, seen.T)), dx
 
-    start = last_h, last_c, jnp.zeros_like(weights), jax.tree.map(lambda a: a[-1], steps)
-    (dh, dc, dweights, _), dx = lax.scan(step, start, ahead, reverse=True)
+    start = last_h, last_c, jnp.zeros_like(weights)
+    (dh, dc, dweights), dx = lax.scan(step, start, (every, x, hs, cs), reverse=True)
     return dweights, dx, dh, dc
 
 
@@ -149,7 +135,7 @@ _scan.defvjp(_scan_forward, _scan_backward)
 
 def lstm_cell(layer: dict[str, Any], carry: Carry, x: Float[Array, "b i"]) -> Carry:
     """One step of one layer, in `x`'s dtype; the new h is the layer's output."""
-    h, c, _ = _step(_fused(layer), carry.h.T, carry.c.T, x.T)
+    h, c = _step(_fused(layer), carry.h.T, carry.c.T, x.T)
     return Carry(h.T, c.T)
 
 
