@@ -11,11 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from experiments.word2vec_query import query
 from jaxdl.digitfigures import digits_section
 from jaxdl.figures import fcn_section, svg_element
 from jaxdl.notes import Notes
 from jaxdl.report import read_json, run_record, write_json, write_page
 from jaxdl.sinefigures import lstm_section
+from jaxdl.vectors import Vectors, save_npz
 from jaxdl.wordfigures import word2vec_section
 from tests.voc_tree import jpeg, png, write
 
@@ -177,3 +179,14 @@ def test_a_bomb_among_the_pictures_is_a_note(tmp_path: Path):
     write(tmp_path / "samples" / "a_truth.png", b"\x89PNG\r\n\x1a\n" + bytes(99))
     html = fcn_section(tmp_path)[1]
     assert "not a readable image" in html
+
+
+def test_words_with_markup_are_told_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The terminal's own markup, `[/x]`, ended the command; an escape would move the cursor."""
+    words = ("a", "[/x]", "[red]b", "\x1b[2J")
+    save_npz(tmp_path / "v.npz", Vectors(words, np.eye(4, 3, dtype=np.float32) + np.float32(1)))
+    query([str(tmp_path / "v.npz"), "a"])
+    shown = capsys.readouterr().out
+    assert "[/x]" in shown
+    assert "[red]b" in shown
+    assert "\x1b[2J" not in shown

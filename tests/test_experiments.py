@@ -154,7 +154,7 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
         assert (overlay.mode, overlay.size) == ("RGB", (17, 130))
     bad = finish("predict", str(straight / "run.json"), "--checkpoint", str(straight))
     assert bad.returncode == 2
-    assert "run.json: cannot be read as an image" in bad.stderr
+    assert "run.json: not a readable image" in bad.stderr
 
 
 def test_void_and_bad_input_stop_before_training(tmp_path: Path):
