@@ -3,6 +3,7 @@
     python -m experiments.fcn --preset demo                        embedded scenes, about 4 minutes
     python -m experiments.fcn --voc VOCtrainval_11-May-2012.tar --weights vgg16.safetensors
     python -m experiments.fcn predict --checkpoint runs/demo/fcn photo.jpg
+    python -m experiments.fcn --mesh data=8 --batch-size 16 --voc ...   eight devices; README, hosts
 
 Presets, and what to expect of them:
 
@@ -21,11 +22,15 @@ Presets, and what to expect of them:
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import tyro
+from jax.sharding import Mesh
 
 from experiments import fcn_predict, fcn_stages, plan
 from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from jaxdl import report, train
+from experiments.devices import Devices, start
+from jaxdl import hosts, report, train
 from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
 from jaxdl.errors import InputError
@@ -33,7 +38,7 @@ from jaxdl.losses import Reduction
 from jaxdl.models.bilinear import Align
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "cache", "data_dir")
+FREE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "fsdp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +119,10 @@ class Config:
     """Test images drawn in the report."""
     seed: int = 0
     """Of the start, the order of images, the 4:1 split and the demo's scenes."""
+    fsdp: bool = False
+    """With --mesh: split parameters and optimiser over the devices too, not the batches alone."""
+    devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
+    """Many devices, many hosts."""
 
 
 PRESETS = {
@@ -158,6 +167,10 @@ def check(cfg: Config) -> None:
     check_least(cfg, 0, ("seed",))
     if cfg.weights is not None and (cfg.width != 1 or cfg.start_from is not None):
         raise InputError(f"--weights {cfg.weights}: goes with --width 1, without --start-from")
+    if cfg.devices.mesh is None and cfg.fsdp:
+        raise InputError("--fsdp splits parameters over devices: name them with --mesh data=N")
+    if cfg.devices.mesh is not None and cfg.cache == "device":
+        raise InputError("--cache device keeps images on one device: use host with --mesh")
     if cfg.voc is None and cfg.preset != "demo":
         raise InputError(
             "--voc is missing: name the VOCdevkit folder or VOCtrainval_11-May-2012.tar, "
@@ -165,25 +178,41 @@ def check(cfg: Config) -> None:
         )
 
 
-@one_run
-def run(cfg: Config, bar: Bar) -> dict:
-    """Train the stages (or go on with them); returns and writes the summary."""
-    check(cfg)
-    config = as_dict(cfg)
+def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
     record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    names = [f"fcn{stride}s" for stride in cfg.stages]
-    summary_file, page = cfg.out / "summary.json", cfg.out / "report.html"
-    summary = report.read_json(summary_file) if summary_file.is_file() else {}
-    if record is not None and page.is_file() and all(name in summary for name in names):
+    file = cfg.out / "summary.json"
+    summary = report.read_json(file) if record is not None and file.is_file() else {}
+    finished = all(f"fcn{stride}s" in summary for stride in cfg.stages)
+    return record, summary if finished and (cfg.out / "report.html").is_file() else {}
+
+
+@one_run
+def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
+    """The stages, trained or gone on with, unless they are finished."""
+    config = as_dict(cfg)
+    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
+    if summary:
         bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-    else:
-        summary = fcn_stages.run_stages(cfg, config, record, bar)
-    for name in names:
+        return summary
+    return fcn_stages.run_stages(cfg, config, record, mesh, bar)
+
+
+def run(cfg: Config, bar: Bar) -> dict:
+    """Train the stages (or go on with them); returns and writes the summary (process 0 alone)."""
+    check(cfg)
+    mesh = start(cfg.devices)
+    bar.console.quiet = not hosts.is_lead()
+    with hosts.leave_at_once():
+        summary = train_all(cfg, bar, mesh)
+    if not hosts.is_lead():
+        return {}
+    for name in (f"fcn{stride}s" for stride in cfg.stages):
         bar.line(
             "{name}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
             "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **summary[name])
         )
-    bar.line(f"report: {page}")
+    bar.line(f"report: {cfg.out / 'report.html'}")
     return summary
 
 

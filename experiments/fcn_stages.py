@@ -1,19 +1,23 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from experiments.fcn_data import Data, open_data
 from experiments.fcn_pictures import draw_overview, draw_samples
-from jaxdl import checkpoint, report, train, weights
+from jaxdl import checkpoint, hosts, report, train, weights
 from jaxdl.data import batches, voc
 from jaxdl.errors import InputError
 from jaxdl.figures import fcn_section
+from jaxdl.mesh import fetch, join_rows, local_rows, put, shardings
 from jaxdl.metrics import Totals, summarise, zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_loss
@@ -88,9 +92,14 @@ def train_stage(
     mean: tuple[float, ...],
     source: Path | None,
     trunk: Any,
+    mesh: Mesh | None,
+    agree: Callable[[bool], bool],
     bar: "Bar",
 ) -> dict[str, float]:
-    """Train one stage to its end, from where it stopped; returns its line of the summary."""
+    """Train one stage to its end, from where it stopped; returns its line of the summary.
+
+    Every process of a mesh computes and saves; process 0 alone records, prints and draws.
+    """
     stride, epochs = cfg.stages[number], cfg.epochs[number]
     name, folder = f"fcn{stride}s", cfg.out / f"fcn{stride}s"
     dtype = jnp.bfloat16 if cfg.bfloat16 else None
@@ -99,8 +108,14 @@ def train_stage(
     )
     colour = jnp.asarray(mean, jnp.float32)
     optimizer = optimizer_of(cfg)
-    step = train.dense_step(pixel_loss(model, colour, cfg.reduction), optimizer, add_figures)
-    evaluate = make_evaluate(model, colour)
+    fresh = fresh_params(cfg, model)
+    layout = shardings(train.start_state(fresh, optimizer), mesh, cfg.fsdp)
+    whole = None if layout is None else layout.whole
+    loss = pixel_loss(model, colour, cfg.reduction)
+    step = train.dense_step(loss, optimizer, add_figures, layout)
+    evaluate = make_evaluate(model, colour, whole)
+    size = 1 if mesh is None else mesh.size
+    filled = -(-cfg.batch_size // size) * size  # rows that the devices divide
     training, test = (
         batches.BatchSource(
             data.examples,
@@ -111,6 +126,8 @@ def train_stage(
             epochs=count,
             cache=cfg.cache,
             kept=data.decoded,
+            rows=filled,
+            part=local_rows(filled, mesh),
         )
         for side, seed, count in (("train", cfg.seed + stride, epochs), ("test", None, 1))
     )
@@ -136,16 +153,23 @@ def train_stage(
             schedule=cfg.schedule,
         )
 
+    def read(source: batches.BatchSource, first: int = 0) -> Iterator[Any]:
+        return (join_rows(batch, layout) for batch in batches.read_ahead(source, first))
+
+    def zero() -> Totals:
+        return put(zero_totals(len(data.classes)), whole)
+
     with (
         checkpoint.open_manager(folder / "checkpoints", lambda m: m["mean_iu"] or 0.0) as manager,
         train.stop_on_signal() as stop,
+        hosts.leave_at_once(),
     ):
-        params = fresh_params(cfg, model)
         if manager.latest_step() is None:
-            params, moved = start_params(cfg, name, params, mean, source, trunk, bar)
-            report.write_json(folder / "transplant.json", moved)
-        state = train.start_state(params, optimizer)
-        totals = zero_totals(len(data.classes))
+            fresh, moved = start_params(cfg, name, fresh, mean, source, trunk, bar)
+            if hosts.is_lead():
+                report.write_json(folder / "transplant.json", moved)
+        state = train.start_state(fresh, optimizer)
+        state, totals = put(state, layout and layout.state), zero()
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, {**state._asdict(), "totals": totals})
             totals = kept.pop("totals")
@@ -157,7 +181,7 @@ def train_stage(
         def end_epoch(done: int, state: train.TrainState, totals: Totals) -> dict[str, Any]:
             nonlocal began
             trained = time.monotonic() - began
-            figures = evaluate(state.params, batches.read_ahead(test))
+            figures = evaluate(state.params, read(test))
             # After a resume in mid-epoch the clock has seen a part of the epoch's steps.
             share = min(training.per_epoch, done - first) / training.per_epoch
             speed = share * len(data.split.train) / trained
@@ -170,7 +194,8 @@ def train_stage(
                 "images_per_s": speed,
                 "seconds": time.monotonic() - began,
             }
-            recorder.row(done, row)
+            if recorder is not None:
+                recorder.row(done, row)
             bar.line(
                 f"{name} epoch {epoch}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
                 f"{figures['loss']:.3f}, mean IU {figures['mean_iu']:.1%}, background "
@@ -183,30 +208,37 @@ def train_stage(
             kept = {**state._asdict(), "totals": totals}
             checkpoint.save(manager, done, kept, meta, metrics)
 
-        with report.Recorder(folder, first) as recorder:
+        with contextlib.ExitStack() as opened:
+            recorder = None
+            if hosts.is_lead():
+                recorder = opened.enter_context(report.Recorder(folder, first))
             with bar.training(name, first, steps, training.per_epoch, cfg.batch_size) as show:
                 state = train.fit(
                     step,
                     state,
                     totals,
-                    batches.read_ahead(training, first),
+                    read(training, first),
                     rate=rate,
                     steps=steps,
                     ends=lambda done: done % training.per_epoch == 0,
                     end_epoch=end_epoch,
-                    zero=lambda: zero_totals(len(data.classes)),
+                    zero=zero,
                     save=save,
                     stop=stop,
                     show=show,
                     inputs=lambda n: f"images {', '.join(training.ids(n))}",
+                    agree=agree,
                 )
+            params = fetch(state.params, layout)
+            if recorder is None:
+                return {}
             predict = make_predict(model, colour)
             draw_samples(
                 cfg.out / "samples",
                 folder / "samples",
                 data,
                 cfg.samples,
-                lambda image: predict(state.params, image),
+                lambda image: predict(params, image),
                 lambda id, picture: recorder.image(steps, f"predictions/{id}", picture),
             )
     rows = report.read_rows(folder / "metrics.jsonl")
@@ -217,7 +249,11 @@ def train_stage(
 
 
 def run_stages(
-    cfg: "Config", config: dict[str, Any], record: dict[str, Any] | None, bar: "Bar"
+    cfg: "Config",
+    config: dict[str, Any],
+    record: dict[str, Any] | None,
+    mesh: Mesh | None,
+    bar: "Bar",
 ) -> dict[str, Any]:
     """All stages, each from the one before; the summary and the page are written after each."""
     trunk, mean, imported = None, VGG_MEAN, None
@@ -234,12 +270,17 @@ def run_stages(
             "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
             "On photographs expect little but background; see the README on where to get them."
         )
-    data = open_data(cfg, bar)
+    data = hosts.lead_first(lambda: open_data(cfg, bar))
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
     )
-    if record is None:
+    if mesh is not None:
+        bar.line(f"{mesh.size} devices of {jax.process_count()} process(es)")
+        if cfg.batch_size % mesh.size:
+            void = -cfg.batch_size % mesh.size
+            bar.line(f"--batch-size {cfg.batch_size}: {void} void images fill up each batch")
+    if record is None and hosts.is_lead():
         record = report.run_record("fcn", config, data.classes)
         for side in ("train", "test"):
             ids = "".join(f"{i}\n" for i in getattr(data.split, side))
@@ -248,12 +289,16 @@ def run_stages(
         record |= {"splits": counts, "weights": imported}
         report.write_json(cfg.out / "run.json", record)
     path = cfg.out / "summary.json"
-    summary = report.read_json(path) if path.is_file() else {}
+    summary = report.read_json(path) if path.is_file() and hosts.is_lead() else {}
+    agree = hosts.agreement(mesh)
     for number, stride in enumerate(cfg.stages):
         name = f"fcn{stride}s"
-        summary[name] = train_stage(cfg, number, data, mean, source, trunk, bar)
-        report.write_json(path, summary)
-        report.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
+        summary[name] = train_stage(cfg, number, data, mean, source, trunk, mesh, agree, bar)
         source, trunk = cfg.out / name / "checkpoints", None
+        if record is not None and hosts.is_lead():
+            report.write_json(path, summary)
+            report.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
+    if not hosts.is_lead():
+        return {}
     draw_overview(cfg.out, [f"fcn{stride}s" for stride in cfg.stages])
     return summary

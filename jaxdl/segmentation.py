@@ -1,15 +1,18 @@
 """The FCN's task: loss, evaluation and prediction as jitted pure functions of parameters."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxdl.data.batches import Batch, class_labels, preprocess
 from jaxdl.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.mesh import put
 from jaxdl.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
 from jaxdl.models.fcn import FCN
 
@@ -39,18 +42,23 @@ def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
 
 
 def make_evaluate(
-    model: FCN, mean: Float[Array, " 3"]
+    model: FCN, mean: Float[Array, " 3"], whole: NamedSharding | None = None
 ) -> Callable[[PyTree, Iterable[Batch]], dict[str, Any]]:
-    """``evaluate(params, batches) -> figures`` (see `jaxdl.metrics.summarise`)."""
+    """``evaluate(params, batches) -> figures`` (see `jaxdl.metrics.summarise`).
+
+    On several devices, `whole` is `jaxdl.mesh.Shardings.whole`: the figures are those of all rows.
+    """
     loss_fn = pixel_loss(model, mean, "sum")
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=whole)
     def one(params, totals, batch):
+        if whole is not None:
+            params = jax.lax.with_sharding_constraint(params, whole)
         _, (_, figures) = loss_fn(params, batch)
         return add_figures(totals, figures)
 
     def evaluate(params, batches):
-        totals = zero_totals(model.num_classes)
+        totals = put(zero_totals(model.num_classes), whole)
         for batch in batches:
             totals = one(params, totals, batch)
         return summarise(totals)

@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdl.errors import Stopped, TrainingError
+from jaxdl.mesh import Shardings
 
 Schedule = Literal["constant", "cosine", "linear"]
 
@@ -134,6 +135,7 @@ def dense_step(
     loss_fn: Callable[[PyTree, Any], tuple[Array, tuple[Array, Any]]],
     optimizer: optax.GradientTransformationExtraArgs,
     add: Callable[[Any, Any], Any],
+    layout: Shardings | None = None,
 ) -> Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]]:
     """The jitted step of an Optax optimiser over a whole tree of parameters.
 
@@ -142,21 +144,35 @@ def dense_step(
             items (valid pixels) in the batch, for `accumulate`.
         optimizer: from `momentum_sgd`, perhaps in `accumulate`; must hold one ``learning_rate``.
         add: ``add(totals, figures) -> totals``.
+        layout: of the state, on the devices that share the work: each computes on whole parameters,
+            gathered for the step where the state is split, and on its rows of the batch. Sums over
+            the batch (loss, weight, figures) are those of all rows, as on one device.
 
     The state and the totals given to it are donated: use those it returns.
     """
 
     def step(state, totals, batch, rate):
-        (loss, (weight, figures)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, batch
-        )
+        params = state.params
+        if layout is not None:
+            params = jax.lax.with_sharding_constraint(params, layout.whole)
+        (loss, (weight, figures)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch)
+        if layout is not None:
+            grads = jax.lax.with_sharding_constraint(grads, layout.state.params)
         rate = jnp.asarray(rate, jnp.float32)
         opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rate)
         updates, opt_state = optimizer.update(grads, opt_state, state.params, weight=weight)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state), add(totals, figures), loss
 
-    return jax.jit(step, donate_argnums=(0, 1))
+    if layout is None:
+        return jax.jit(step, donate_argnums=(0, 1))
+    state, whole, rows = layout
+    return jax.jit(
+        step,
+        donate_argnums=(0, 1),
+        in_shardings=(state, whole, rows, whole),
+        out_shardings=(state, whole, whole),
+    )
 
 
 @contextmanager
@@ -192,6 +208,7 @@ def fit(
     stop: threading.Event,
     show: Callable[[int, float], None],
     inputs: Callable[[int], str],
+    agree: Callable[[bool], bool] = bool,
 ) -> TrainState:
     """Train from ``state.step`` to `steps`.
 
@@ -209,6 +226,8 @@ def fit(
         stop: when set, the loop saves and raises `Stopped`.
         show: ``show(step, loss)`` after each step, one step late.
         inputs: names the inputs of a step, for the error message.
+        agree: ``agree(asked)``, called once a step with whether `stop` is set: whether to stop now
+            (`jaxdl.hosts.agreement`: several processes must do so after the same step).
 
     Raises:
         TrainingError: a loss was not finite; names the step and its inputs. Nothing is saved.
@@ -235,14 +254,14 @@ def fit(
         settle()
         waiting = n, loss
         done = n + 1
-        if ends(done) or done == steps:
+        if at_end := ends(done) or done == steps:
             settle()
             metrics = end_epoch(done, state, totals)
             totals = zero()
             save(done, state, totals, metrics)
-        elif stop.is_set():
-            settle()
-            save(done, state, totals, None)
-        if stop.is_set() and done < steps:
+        if agree(stop.is_set()) and done < steps:
+            if not at_end:
+                settle()
+                save(done, state, totals, None)
             raise Stopped(f"stopped at step {done} of {steps}; run the same command to go on")
     return state

@@ -139,6 +139,10 @@ class BatchSource:
             (a batch is then a gather there), ``none`` reads and decodes each time.
         kept: what ``host`` has decoded, by example; given, it is shared with other sources of the
             same examples, so that stage after stage decodes nothing again.
+        rows: of a batch, where that is more than `batch_size`: void images fill it up. Devices that
+            share a batch must divide it.
+        part: which of the rows this source gives (and reads); None for all. Each of several hosts
+            has a source of its own part, and the ids, canvases and lengths are the same in all.
     """
 
     def __init__(
@@ -152,7 +156,16 @@ class BatchSource:
         epochs: int = 1,
         cache: Cache = "host",
         kept: Decoded | None = None,
+        rows: int | None = None,
+        part: slice | None = None,
     ):
+        rows = batch_size if rows is None else rows
+        self._part = slice(0, rows) if part is None else part
+        whole = (self._part.start, self._part.stop) == (0, batch_size)
+        if rows < batch_size or not 0 <= self._part.start < self._part.stop <= rows:
+            raise ValueError(f"rows {rows}, part {part} of batches of {batch_size}")
+        if cache == "device" and not whole:
+            raise InputError("--cache device keeps images on one device: use host with --mesh")
         self._examples, self._canvases = examples, tuple(canvases)
         self._batch_size, self._epochs, self._cache = batch_size, epochs, cache
         of = assign_canvases(examples.sizes[np.asarray(indices)], canvases)
@@ -217,7 +230,10 @@ class BatchSource:
             rows = np.full(self._batch_size, -1, np.int32)
             rows[: len(positions)] = positions
             return _take(self._on_device[canvas], rows)
-        return self._pad(self._groups[canvas][positions], self._canvases[canvas], self._batch_size)
+        part = self._part
+        return self._pad(
+            self._groups[canvas][positions][part], self._canvases[canvas], part.stop - part.start
+        )
 
 
 def _epoch_plan(

@@ -1,0 +1,149 @@
+"""The mesh of a run's devices, and how its arrays lie on it.
+
+A mesh has the axes "data" and "model". All functions take None for a mesh: then everything stays
+where JAX puts it, on one device.
+"""
+
+import re
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as Spec
+from jaxtyping import PyTree
+
+from jaxdl.errors import InputError
+
+AXES = ("data", "model")
+SMALL = 1024  # elements; a smaller array is not worth splitting
+
+
+def parse_mesh(text: str) -> tuple[int, int]:
+    """``data=N`` or ``data=N,model=M`` as (N, M).
+
+    Raises:
+        InputError: it is something else.
+    """
+    sizes: dict[str, int] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
+        if match is None:
+            raise InputError(f"--mesh {text}: must be data=N or data=N,model=M, such as data=8")
+        name, size = match[1], int(match[2])
+        if name not in AXES:
+            raise InputError(f"--mesh {text}: unknown axis {name}; the axes are data and model")
+        if name in sizes:
+            raise InputError(f"--mesh {text}: names {name} twice")
+        if size < 1:
+            raise InputError(f"--mesh {text}: {name} must be 1 or more")
+        sizes[name] = size
+    if "data" not in sizes:
+        raise InputError(f"--mesh {text}: data is missing, such as data=8 or data=1,{text}")
+    return sizes["data"], sizes.get("model", 1)
+
+
+def make_mesh(data: int, model: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh of the first ``data * model`` devices, those of one process after those of another.
+
+    Args:
+        data: devices along the axis "data"; positive.
+        model: along "model".
+        devices: to choose from; None for those of all processes.
+
+    Raises:
+        InputError: there are too few; or not all would be used, where there are several processes.
+    """
+    found, wanted = jax.devices() if devices is None else devices, data * model
+    found = sorted(found, key=lambda d: (d.process_index, d.id))
+    processes = len({d.process_index for d in found})
+    product, there = f"{data} x {model} = {wanted}", f"{len(found)} in {processes} process(es)"
+    if wanted > len(found):
+        raise InputError(
+            f"--mesh: {product} devices, but there are {there}: ask for fewer, start more "
+            "processes, or on a CPU set JAX_NUM_CPU_DEVICES"
+        )
+    if wanted < len(found) and processes > 1:
+        raise InputError(
+            f"--mesh: {product} devices, but there are {there}, and each process must take part: "
+            f"use them all, such as --mesh data={len(found)}"
+        )
+    return Mesh(np.asarray(found[:wanted]).reshape(data, model), AXES)
+
+
+class Shardings(NamedTuple):
+    """How the arguments and results of a training step lie on a mesh."""
+
+    state: PyTree  # a sharding for each array of the state
+    whole: NamedSharding  # the same on every device
+    rows: NamedSharding  # rows (the first axis) split over all devices
+
+
+def shardings(state: PyTree, mesh: Mesh | None, fsdp: bool = False) -> Shardings | None:
+    """The layout of data-parallel training: a batch's rows split, the rest on every device.
+
+    Args:
+        state: arrays, or their shapes.
+        mesh: None gives None.
+        fsdp: split the state's arrays too, each along its longest axis that the devices divide;
+            those of less than `SMALL` elements, or that they do not divide, stay whole.
+    """
+    if mesh is None:
+        return None
+    whole = NamedSharding(mesh, Spec())
+
+    def lay(array) -> NamedSharding:
+        axes = [a for a, size in enumerate(array.shape) if size % mesh.size == 0]
+        if not fsdp or not axes or np.prod(array.shape) < SMALL:
+            return whole
+        longest = max(axes, key=lambda a: array.shape[a])
+        return NamedSharding(mesh, Spec(*[None] * longest, AXES))
+
+    return Shardings(jax.tree.map(lay, state), whole, NamedSharding(mesh, Spec(AXES)))
+
+
+def put(tree: PyTree, layout: PyTree) -> PyTree:
+    """Arrays that every process holds whole, laid out over the mesh.
+
+    Args:
+        tree: arrays of this process; kept.
+        layout: a sharding for all, or a tree of them; None leaves the arrays as they are.
+    """
+    if layout is None:
+        return tree
+
+    def place(array, sharding):
+        here = np.asarray(array)
+        return jax.make_array_from_callback(here.shape, sharding, lambda index: here[index])
+
+    if isinstance(layout, NamedSharding):
+        return jax.tree.map(lambda a: place(a, layout), tree)
+    return jax.tree.map(place, tree, layout)
+
+
+def local_rows(rows: int, mesh: Mesh | None) -> slice:
+    """Which of a batch's rows this process reads; the devices must divide them.
+
+    Args:
+        rows: of the batches of all processes together.
+        mesh: of `make_mesh`.
+    """
+    if mesh is None:
+        return slice(0, rows)
+    split = NamedSharding(mesh, Spec(AXES)).addressable_devices_indices_map((rows,))
+    bounds = [index[0].indices(rows)[:2] for index in split.values() if index is not None]
+    return slice(min(start for start, _ in bounds), max(stop for _, stop in bounds))
+
+
+def join_rows(batch: PyTree, layout: Shardings | None) -> PyTree:
+    """Every process's `local_rows` (NumPy arrays) as one batch, each row on its device alone."""
+    if layout is None:
+        return batch
+    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(layout.rows, a), batch)
+
+
+def fetch(tree: PyTree, layout: Shardings | None) -> PyTree:
+    """The whole arrays in every process, as NumPy arrays; all processes must call it."""
+    if layout is not None:
+        tree = jax.jit(lambda t: t, out_shardings=layout.whole)(tree)
+    return jax.tree.map(np.asarray, tree)
