@@ -13,15 +13,19 @@ seeds train as one program, in about 22 seconds on 2 CPU cores.
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import tyro
+from jax.sharding import Mesh
 
 from experiments import lstm_predict, lstm_train, plan
 from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from jaxdl import report
+from experiments.devices import Devices, start
+from jaxdl import hosts, report
 from jaxdl.errors import InputError
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume")
+FREE = ("out", "overwrite", "resume", "devices")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,8 @@ class Config:
     """Steps predicted from each of these."""
     seed: int = 0
     """Of all starts and windows."""
+    devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
+    """Many devices, many hosts."""
 
 
 PRESETS = {
@@ -114,21 +120,36 @@ def check(cfg: Config) -> None:
         check_least(cfg, max(cfg.length), ("tail",))
 
 
+def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
+    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
+    summary, page = cfg.out / "summary.json", cfg.out / "report.html"
+    finished = record is not None and page.is_file() and summary.is_file()
+    return record, report.read_json(summary) if finished else {}
+
+
 @one_run
-def run(cfg: Config, bar: Bar) -> dict:
-    """Train (or go on with) the sweep; returns and writes the summary."""
-    check(cfg)
+def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
+    """The sweep, trained or gone on with, unless it is finished."""
     series = lstm_train.open_series(cfg)
     config = as_dict(cfg)
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    summary_file, page = cfg.out / "summary.json", cfg.out / "report.html"
-    if record is not None and page.is_file() and summary_file.is_file():
-        summary = report.read_json(summary_file)
+    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
+    if summary:
         bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-    else:
-        summary = lstm_train.train_run(cfg, series, config, record, bar)
-    lstm_train.tell(summary, bar)
-    bar.line(f"report: {page}")
+        return summary
+    return lstm_train.train_run(cfg, series, config, record, mesh, bar)
+
+
+def run(cfg: Config, bar: Bar) -> dict:
+    """Train (or go on with) the sweep; returns and writes the summary (process 0 alone)."""
+    check(cfg)
+    mesh = start(cfg.devices)
+    bar.console.quiet = not hosts.is_lead()
+    with hosts.leave_at_once():
+        summary = train_all(cfg, bar, mesh)
+    if hosts.is_lead():
+        lstm_train.tell(summary, bar)
+        bar.line(f"report: {cfg.out / 'report.html'}")
     return summary
 
 

@@ -1,5 +1,6 @@
 """The LSTM experiment's work: the series, training, predictions, and what a run leaves behind."""
 
+import contextlib
 import itertools
 import time
 from statistics import median
@@ -9,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Float
 from rich.table import Table
 
-from jaxdl import checkpoint, forecast, report, train
+from jaxdl import checkpoint, forecast, hosts, report, train
 from jaxdl.data import sine
 from jaxdl.forecast import Members, Way
+from jaxdl.mesh import fetch, put, shardings
 from jaxdl.sinefigures import lstm_section
 
 if TYPE_CHECKING:
@@ -75,11 +78,12 @@ def train_run(
     series: Series,
     config: dict[str, Any],
     record: dict[str, Any] | None,
+    mesh: Mesh | None,
     bar: "Bar",
 ) -> dict[str, Any]:
     """The run from the series to the report, from where it stopped."""
     steps = len(series.training) + len(series.tail)
-    if record is None:
+    if record is None and hosts.is_lead():
         record = report.run_record("lstm_sine", config, None)
         record["series"] = {
             "source": series.source,
@@ -94,10 +98,12 @@ def train_run(
         f"out; {len(cfg.hidden) * cfg.seeds} networks in one program"
     )
     members = forecast.members_of(cfg.hidden, range(cfg.seeds))
-    state = _fit(cfg, series, members, bar)
+    params = _fit(cfg, series, members, mesh, bar)
+    if not hosts.is_lead():
+        return {}
     rows = report.read_rows(cfg.out / "metrics.jsonl")
     losses = rows[-1]["loss"]
-    found = predictions(cfg, series, members, state.params, losses)
+    found = predictions(cfg, series, members, params, losses)
     report.write_json(cfg.out / "predictions.json", found)
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     errors = found["errors"]
@@ -117,14 +123,22 @@ def train_run(
         }
     }
     report.write_json(cfg.out / "summary.json", summary)
+    assert record is not None
     report.write_page(cfg.out / "report.html", "jaxdl", [lstm_section(cfg.out)], record)
     return summary
 
 
-def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.TrainState:
-    """Train from the last checkpoint, if there is one, to the end; a step is `every` epochs."""
+def _fit(
+    cfg: "Config", series: Series, members: Members, mesh: Mesh | None, bar: "Bar"
+) -> dict[str, Any]:
+    """Train from the last checkpoint, if there is one, to the end; a step is `every` epochs.
+
+    Every process of a mesh computes and saves, process 0 alone records; all get the parameters.
+    """
+    layout = shardings(None, mesh)
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
     steps, width = cfg.epochs // cfg.every, len(series.columns)
+    values = jnp.asarray(sine.to_float32(series.training))
     meta = {
         "hidden": list(cfg.hidden),
         "seeds": cfg.seeds,
@@ -136,7 +150,8 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
     }
 
     def zero():
-        return forecast.zero_losses(INTERVALS, cfg.every, members)
+        totals = forecast.zero_losses(INTERVALS, cfg.every, members)
+        return forecast.spread_members(blank, totals, mesh)[1]
 
     with (
         checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
@@ -144,7 +159,10 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
     ):
         sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
         state = forecast.start_sweep(key, members, optimizer, **sizes)
-        totals = zero()
+        blank = train.TrainState(state.step, {}, ())
+        state, totals = forecast.spread_members(
+            state, forecast.zero_losses(INTERVALS, cfg.every, members), mesh
+        )
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})
             totals = kept.pop("totals")
@@ -156,13 +174,15 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
         def end_epoch(done: int, state: train.TrainState, totals: Any) -> dict[str, float]:
             nonlocal clock
             start = (done - 1) // INTERVALS * INTERVALS
-            losses = np.asarray(totals, np.float64).reshape(INTERVALS, cfg.every, -1).mean(1)
+            totals = fetch(totals, layout).astype(np.float64)
+            losses = totals.reshape(INTERVALS, cfg.every, -1).mean(1)
             seconds, clock = time.monotonic() - clock, time.monotonic()
             for n in range(start, done):
                 row: dict[str, Any] = {"loss": by_size(members, losses[n - start])}
                 if n + 1 == done:
                     row |= {"seconds": seconds}
-                recorder.row((n + 1) * cfg.every, row)
+                if recorder is not None:
+                    recorder.row((n + 1) * cfg.every, row)
             last = by_size(members, losses[done - 1 - start])
             shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
             bar.line(f"epoch {done * cfg.every} of {cfg.epochs}: log10 loss by size {shown}")
@@ -171,21 +191,26 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
         def save(done: int, state: train.TrainState, totals: Any, metrics: Any) -> None:
             checkpoint.save(manager, done, state._asdict() | {"totals": totals}, meta, metrics)
 
-        with (
-            # Rows after the last checkpoint are written again.
-            report.Recorder(cfg.out, first // INTERVALS * INTERVALS * cfg.every) as recorder,
-            bar.training("training", first * cfg.every, cfg.epochs, 1, 1, "epochs") as show,
-        ):
+        with contextlib.ExitStack() as opened:
+            recorder = None
+            if hosts.is_lead():
+                # Rows after the last checkpoint are written again.
+                kept_rows = first // INTERVALS * INTERVALS * cfg.every
+                recorder = opened.enter_context(report.Recorder(cfg.out, kept_rows))
+            show = opened.enter_context(
+                bar.training("training", first * cfg.every, cfg.epochs, 1, 1, "epochs")
+            )
             state = train.fit(
                 forecast.sweep_step(
                     *(key, members, optimizer),
                     epochs=cfg.every,
                     batch=cfg.batch,
                     window=cfg.window,
+                    mesh=mesh,
                 ),
                 state,
                 totals,
-                itertools.repeat(jnp.asarray(sine.to_float32(series.training))),
+                itertools.repeat(put(values, None if layout is None else layout.whole)),
                 rate=lambda _: cfg.learning_rate,
                 steps=steps,
                 ends=lambda done: done % INTERVALS == 0,
@@ -195,8 +220,9 @@ def _fit(cfg: "Config", series: Series, members: Members, bar: "Bar") -> train.T
                 stop=stop,
                 show=lambda done, loss: show(done * cfg.every, loss),
                 inputs=lambda n: f"epochs {n * cfg.every} to {(n + 1) * cfg.every}",
+                agree=hosts.agreement(mesh),
             )
-    return state
+        return fetch(state.params, layout)
 
 
 def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list[float]]:

@@ -29,8 +29,8 @@ from jaxdl import plan, projectsteps
 from jaxdl.cards import CARDS, Dtype
 from jaxdl.compilecheck import FRACTION, CardName
 from jaxdl.errors import InputError
+from jaxdl.mesh import AXES
 from jaxdl.objectives import Objective
-from jaxdl.sharding import AXES
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,15 @@ Presets, and what to expect of them:
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import tyro
+from jax.sharding import Mesh
 
 from experiments import plan, word2vec_query, word2vec_train
 from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from jaxdl import report
+from experiments.devices import Devices, start
+from jaxdl import hosts, report
 from jaxdl.data.tokens import Tokens
 from jaxdl.errors import InputError
 from jaxdl.models.word2vec import Orientation
@@ -28,7 +32,7 @@ from jaxdl.objectives import Architecture, Loss
 from jaxdl.wordstream import Shrink
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead")
+FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead", "devices")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,8 @@ class Config:
     """On a CPU, prepare the blocks of a long run in a second process, each on a core of its own."""
     seed: int = 0
     """Of the start, subsampling, windows and negatives."""
+    devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
+    """Many devices, many hosts."""
 
 
 PRESETS = {
@@ -160,6 +166,11 @@ def check(cfg: Config) -> None:
         raise InputError("--shrink chainer draws from 1..window - 1: --window must be 2 or more")
     if cfg.max_vocab is not None and cfg.max_vocab < 1:
         raise InputError(f"--max-vocab {cfg.max_vocab}: must be 1 or more")
+    if cfg.devices.mesh is not None and (cfg.optimizer != "sgd" or cfg.loss == "full-softmax"):
+        raise InputError(
+            "--mesh splits the tables by rows, which dense optimisers and the full softmax change "
+            "all of: use --optimizer sgd with another --loss, or one device"
+        )
     if bool(cfg.extend) != (cfg.start_from is not None):
         raise InputError("--extend NEWTEXT and --start-from RUN go together: give both")
     if cfg.extend and cfg.corpus:
@@ -176,18 +187,34 @@ def check(cfg: Config) -> None:
             raise InputError(f"{path}: there is no such file")
 
 
-@one_run
-def run(cfg: Config, bar: Bar) -> dict:
-    """Train (or go on with) the vectors; returns and writes the summary."""
-    check(cfg)
-    config = as_dict(cfg)
+def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
     record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    summary_file, page = cfg.out / "summary.json", cfg.out / "report.html"
-    if record is not None and page.is_file() and summary_file.is_file():
-        summary = report.read_json(summary_file)
+    summary, page = cfg.out / "summary.json", cfg.out / "report.html"
+    finished = record is not None and page.is_file() and summary.is_file()
+    return record, report.read_json(summary) if finished else {}
+
+
+@one_run
+def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
+    """The vectors, trained or gone on with, unless they are finished."""
+    config = as_dict(cfg)
+    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
+    if summary:
         bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-    else:
-        summary = word2vec_train.train_run(cfg, config, record, bar)
+        return summary
+    return word2vec_train.train_run(cfg, config, record, mesh, bar)
+
+
+def run(cfg: Config, bar: Bar) -> dict:
+    """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
+    check(cfg)
+    mesh = start(cfg.devices)
+    bar.console.quiet = not hosts.is_lead()
+    with hosts.leave_at_once():
+        summary = train_all(cfg, bar, mesh)
+    if not hosts.is_lead():
+        return {}
     bar.line(
         "{vocabulary:,} words, loss {loss:.3f} a pair, held out {held}, {raw_words_per_s:,.0f} "
         "words/s, {seconds:.0f} s".format(
@@ -199,7 +226,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     )
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {found['score']:.3f} ({found['used']} of {found['all']})")
-    bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {page}")
+    bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {cfg.out / 'report.html'}")
     return summary
 
 

@@ -1,5 +1,6 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from experiments.ahead import another_process, pinned, quiet_cores
 from experiments.word2vec_data import (
@@ -22,10 +24,12 @@ from experiments.word2vec_data import (
     vocabulary_of,
 )
 from experiments.word2vec_results import evaluate, write_results
-from jaxdl import checkpoint, embedding, report, train
+from jaxdl import checkpoint, embedding, hosts, report, train
 from jaxdl.errors import InputError
+from jaxdl.mesh import put, shardings
 from jaxdl.models.word2vec import Tables, init_tables
 from jaxdl.objectives import Sums
+from jaxdl.sharding import shard_tables, train_blocks_sharded, whole_tables
 from jaxdl.wordfigures import word2vec_section
 from jaxdl.wordstream import Prepared
 
@@ -65,19 +69,29 @@ def start_tables(cfg: "Config", vocabulary: Vocabulary) -> Tables:
 
 
 def make_step(
-    cfg: "Config", batches: Batches, optimizer: optax.GradientTransformationExtraArgs | None
+    cfg: "Config",
+    batches: Batches,
+    optimizer: optax.GradientTransformationExtraArgs | None,
+    mesh: Mesh | None,
 ) -> Callable[..., Any]:
     """The step of `train.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
-    tree = batches.tree
+    layout = shardings(None, mesh)
+    whole = None if layout is None else layout.whole
     fall = (cfg.learning_rate - cfg.last_rate) / (batches.steps * batches.blocks)
-    slope = jnp.asarray(fall, jnp.float32)
+    tree, slope = put((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
     options: dict[str, Any] = {"objective": batches.objective}
     # A GPU adds the rows of a repeated word one after another: sum them first.
     sum_first = jax.default_backend() != "cpu"
 
     def step(state, totals, prepared, rate):
-        tables, rate = Tables(**state.params), jnp.asarray(rate, jnp.float32)
-        if optimizer is None:
+        tables = Tables(**state.params)
+        prepared, rate = put((prepared, jnp.asarray(rate, jnp.float32)), whole)
+        if mesh is not None:
+            tables, sums = train_blocks_sharded(
+                *(tables, prepared, tree, rate, slope), mesh=mesh, sum_first=sum_first, **options
+            )
+            opt_state = state.opt_state
+        elif optimizer is None:
             tables, sums = embedding.train_blocks(
                 tables, prepared, tree, rate, slope, sum_first=sum_first, **options
             )
@@ -101,27 +115,32 @@ def _add(totals: Sums, sums: Sums) -> tuple[Sums, jax.Array]:
 
 
 def train_run(
-    cfg: "Config", config: dict[str, Any], record: dict[str, Any] | None, bar: "Bar"
+    cfg: "Config",
+    config: dict[str, Any],
+    record: dict[str, Any] | None,
+    mesh: Mesh | None,
+    bar: "Bar",
 ) -> dict[str, Any]:
     """The run from the text to the report, from where it stopped."""
-    cores = quiet_cores() if cfg.ahead and is_long(cfg) else None
+    cores = quiet_cores() if cfg.ahead and mesh is None and is_long(cfg) else None
     if cores is None:
-        return _train(cfg, config, record, None, bar)
+        return _train(cfg, config, record, mesh, None, bar)
     with another_process(cores[1]) as call:
         with pinned(cores[0]):
             jax.devices()  # starts XLA's threads
-        return _train(cfg, config, record, call, bar)
+        return _train(cfg, config, record, None, call, bar)
 
 
 def _train(
     cfg: "Config",
     config: dict[str, Any],
     record: dict[str, Any] | None,
+    mesh: Mesh | None,
     call: Callable[..., Iterator[Prepared]] | None,
     bar: "Bar",
 ) -> dict[str, Any]:
     began = time.monotonic()
-    corpus = open_corpus(cfg, bar)
+    corpus = hosts.lead_first(lambda: open_corpus(cfg, bar))
     vocabulary = vocabulary_of(corpus)
     if cfg.start_from is not None:
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
@@ -131,15 +150,17 @@ def _train(
         f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
-    if record is None:
+    if record is None and hosts.is_lead():
         record = report.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
         lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         report.write_bytes(cfg.out / "vocabulary.txt", text.encode())
         report.write_json(cfg.out / "run.json", record)
-    state, trained = _fit(cfg, batches, call, bar)
-    write_results(cfg, vocabulary, np.asarray(state.params["inputs"]))
+    inputs, trained = _fit(cfg, batches, mesh, call, bar)
+    if not hosts.is_lead():
+        return {}
+    write_results(cfg, vocabulary, inputs)
     rows = report.read_rows(cfg.out / "metrics.jsonl")
     last = rows[-1]
     seconds = sum(row["seconds"] for row in rows)
@@ -163,39 +184,66 @@ def _train(
         }
     }
     report.write_json(cfg.out / "summary.json", summary)
+    assert record is not None
     report.write_page(cfg.out / "report.html", "jaxdl", [word2vec_section(cfg.out)], record)
     return summary
 
 
 def _fit(
-    cfg: "Config", batches: Batches, call: Callable[..., Iterator[Prepared]] | None, bar: "Bar"
-) -> tuple[train.TrainState, dict[str, float]]:
-    """Train from the last checkpoint, if there is one, to the end; `call` of `another_process`."""
+    cfg: "Config",
+    batches: Batches,
+    mesh: Mesh | None,
+    call: Callable[..., Iterator[Prepared]] | None,
+    bar: "Bar",
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Train from the last checkpoint, if there is one, to the end; `call` of `another_process`.
+
+    Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
+    """
+    layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
     ends = {round(per_epoch * (n + 1) / cfg.rows) for n in range(cfg.rows * cfg.epochs)}
-    zero = embedding.zero_sums
-    meta = {"width": cfg.width, "loss": cfg.loss, "words": len(batches.vocabulary.words)}
+
+    def zero() -> Sums:
+        return put(embedding.zero_sums(), None if layout is None else layout.whole)
+
+    def gathered(params: dict[str, Any]) -> dict[str, Any]:
+        """The tables as one device has them, which is how a checkpoint holds them."""
+        return params if mesh is None else whole_tables(Tables(**params), rows, mesh)._asdict()
+
+    def kept_of(state: train.TrainState, totals: Sums) -> dict[str, Any]:
+        """What a checkpoint holds; sparse SGD has no state of its own."""
+        kept = {"step": state.step, "params": gathered(state.params), "totals": totals._asdict()}
+        kept = kept if state.opt_state == () else {**kept, "opt_state": state.opt_state}
+        return kept if mesh is None else jax.tree.map(np.asarray, kept)
+
+    meta = {"width": cfg.width, "loss": cfg.loss, "words": rows}
     optimizer = optimizer_of(cfg)
     with (
         checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
         train.stop_on_signal() as stop,
     ):
-        params: dict[str, Any] = start_tables(cfg, batches.vocabulary)._asdict()
-        opt_state = () if optimizer is None else optimizer.init(Tables(**params))
-        state = train.TrainState(jnp.zeros((), jnp.int32), params, opt_state)
-        totals = zero()
+        tables = start_tables(cfg, batches.vocabulary)
+        opt_state = () if optimizer is None else optimizer.init(tables)
+        step_number, totals = jnp.zeros((), jnp.int32), zero()
+        if mesh is not None:
+            tables = shard_tables(tables, mesh)
+        state = train.TrainState(step_number, tables._asdict(), opt_state)
         if manager.latest_step() is not None:
-            kept = checkpoint.restore(manager, _kept(state, totals))
-            opt_state = kept.get("opt_state", ())
-            state = train.TrainState(kept["step"], kept["params"], opt_state)
-            totals = Sums(**kept["totals"])
+            kept = checkpoint.restore(manager, kept_of(state, totals))
+            params = kept["params"]
+            if mesh is not None:
+                params = shard_tables(Tables(**params), mesh)._asdict()
+            step_number = jnp.asarray(kept["step"])
+            state = train.TrainState(step_number, params, kept.get("opt_state", ()))
+            totals = put(Sums(**kept["totals"]), None if layout is None else layout.whole)
             bar.line(f"goes on from step {int(state.step)} of {steps}")
         first = int(state.step)
         clock = {"row": time.monotonic(), "saved": time.monotonic()}
         compile_seconds = 0.0
         words = batches.kept / per_epoch
         raw = batches.corpus.raw_tokens / per_epoch
-        inner = make_step(cfg, batches, optimizer)
+        inner = make_step(cfg, batches, optimizer, mesh)
         last_end = max([0, *(end for end in ends if end <= first)])
 
         def step(state, totals, prepared, rate):
@@ -214,7 +262,7 @@ def _fit(
             seconds = time.monotonic() - clock["row"]
             count = max(1.0, float(totals.count))
             parts = {"positive": float(totals.positive), "negative": float(totals.negative)}
-            tables = Tables(**state.params)
+            tables = Tables(**jax.tree.map(jnp.asarray, gathered(state.params)))
             held, pairs = None, 0
             if batches.held_out is not None:
                 held, pairs = embedding.held_out_loss(
@@ -238,7 +286,8 @@ def _fit(
                 "seconds": seconds,
                 "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
             }
-            recorder.row(done, row)
+            if recorder is not None:
+                recorder.row(done, row)
             last_end = done
             if whole:
                 shown = ", ".join(f"{n} {e['score']:.3f}" for n, e in row["evaluation"].items())
@@ -251,11 +300,12 @@ def _fit(
             return {"score": -(held if held is not None else row["train"]["loss"]), "whole": whole}
 
         def save(done: int, state: train.TrainState, totals: Sums, metrics: Any) -> None:
-            soon = time.monotonic() - clock["saved"] < cfg.save_seconds
+            # Clocks differ, and all processes must save, or none.
+            soon = time.monotonic() - clock["saved"] < cfg.save_seconds or jax.process_count() > 1
             if metrics is not None and not metrics["whole"] and soon:
                 return
             clock["saved"] = time.monotonic()
-            checkpoint.save(manager, done, _kept(state, totals), meta, metrics)
+            checkpoint.save(manager, done, kept_of(state, totals), meta, metrics)
 
         def rate(n: int) -> float:
             return cfg.learning_rate - (cfg.learning_rate - cfg.last_rate) * n / steps
@@ -264,10 +314,13 @@ def _fit(
             blocks = batches.run_ahead(first)
         else:
             blocks = call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
-        with (
-            report.Recorder(cfg.out, first) as recorder,
-            bar.training("training", first, steps, per_epoch, raw, "words") as show,
-        ):
+        with contextlib.ExitStack() as opened:
+            recorder = None
+            if hosts.is_lead():
+                recorder = opened.enter_context(report.Recorder(cfg.out, first))
+            show = opened.enter_context(
+                bar.training("training", first, steps, per_epoch, raw, "words")
+            )
             state = train.fit(
                 step,
                 state,
@@ -282,11 +335,7 @@ def _fit(
                 stop=stop,
                 show=show,
                 inputs=batches.describe,
+                agree=hosts.agreement(mesh),
             )
-    return state, {"compile_seconds": compile_seconds}
-
-
-def _kept(state: train.TrainState, totals: Sums) -> dict[str, Any]:
-    """What a checkpoint holds; sparse SGD has no state of its own."""
-    kept = {"step": state.step, "params": state.params, "totals": totals._asdict()}
-    return kept if state.opt_state == () else {**kept, "opt_state": state.opt_state}
+        vectors = np.asarray(gathered(state.params)["inputs"])
+    return vectors, {"compile_seconds": compile_seconds}

@@ -26,9 +26,9 @@ from rich.table import Table
 from jaxdl import projectsteps
 from jaxdl.cards import CARDS, Card, Dtype, target_config
 from jaxdl.errors import InputError
+from jaxdl.mesh import AXES
 from jaxdl.programs import count_flops, read_program
 from jaxdl.projectsteps import Kind, Step, Stride
-from jaxdl.sharding import AXES
 
 Name = Literal["fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm"]
 CardName = Literal["t4", "a10g", "l4", "a100", "h100", "b200"]

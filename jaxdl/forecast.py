@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxdl.data.sine import gather_windows, window_starts
 from jaxdl.errors import InputError
+from jaxdl.mesh import put, shardings
 from jaxdl.models.lstm import Carry, Params, forward, init_params, with_units
 from jaxdl.train import TrainState
 
@@ -218,18 +219,22 @@ def sweep_step(
         )
         place = first % totals.shape[0]
         totals = lax.dynamic_update_slice_in_dim(totals, losses, place, axis=0)
-        return TrainState(state.step + 1, params, opt_state), totals, losses.mean()
+        loss = losses.mean()
+        if mesh is not None:  # every process reads it
+            loss = lax.with_sharding_constraint(loss, NamedSharding(mesh, Spec()))
+        return TrainState(state.step + 1, params, opt_state), totals, loss
 
     return jax.jit(step, donate_argnums=(0, 1))
 
 
 def spread_members(state: TrainState, totals: Array, mesh: Mesh | None) -> tuple[TrainState, Array]:
-    """A sweep's state and totals laid out for `sweep_step` with this mesh.
+    """A sweep's state and totals, whole in every process, laid out for `sweep_step` with this mesh.
 
     Raises:
         InputError: the devices do not divide the members.
     """
-    if mesh is None:
+    layout = shardings(None, mesh)
+    if mesh is None or layout is None:
         return state, totals
     members = totals.shape[1]
     if members % mesh.size:
@@ -237,12 +242,10 @@ def spread_members(state: TrainState, totals: Array, mesh: Mesh | None) -> tuple
             f"{members} networks on {mesh.size} devices: the devices must divide them; "
             "change the sizes or seeds, or --mesh"
         )
-    split, whole = NamedSharding(mesh, Spec(mesh.axis_names)), NamedSharding(mesh, Spec())
-    by_member = jax.device_put((state.params, state.opt_state), split)
-    step, totals = jax.device_put(
-        (state.step, totals), (whole, NamedSharding(mesh, Spec(None, mesh.axis_names)))
-    )
-    return TrainState(step, *by_member), totals
+    params, opt_state = put((state.params, state.opt_state), layout.rows)
+    columns = NamedSharding(mesh, Spec(None, mesh.axis_names))
+    spread = TrainState(put(state.step, layout.whole), params, opt_state)
+    return spread, put(totals, columns)
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:

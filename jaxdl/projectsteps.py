@@ -14,12 +14,13 @@ from jax.sharding import PartitionSpec as Spec
 from jaxdl import embedding, forecast, segmentation, train, wordstream
 from jaxdl.cards import Dtype
 from jaxdl.data.batches import Batch, Canvas
+from jaxdl.mesh import AXES
 from jaxdl.metrics import zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.models.word2vec import Tables
 from jaxdl.objectives import Objective
 from jaxdl.sampling import UnigramTable
-from jaxdl.sharding import AXES, train_blocks_sharded
+from jaxdl.sharding import train_blocks_sharded
 
 Kind = Literal["train", "predict"]
 Stride = Literal[32, 16, 8]

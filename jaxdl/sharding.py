@@ -14,6 +14,7 @@ So a device sends and holds O(n D) for a block, and its memory is the tables' sh
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,34 +26,11 @@ from jaxtyping import Array, Float, Int, Integer
 
 from jaxdl.embedding import add_rows, over_blocks, row_changes, some_sums
 from jaxdl.errors import InputError
+from jaxdl.mesh import AXES, fetch, shardings
 from jaxdl.models.huffman import HuffmanTree
 from jaxdl.models.word2vec import Tables, spread
 from jaxdl.objectives import Block, Objective, Sums, sums
 from jaxdl.wordstream import Prepared
-
-AXES = ("data", "model")
-
-
-def make_mesh(data: int, model: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh of the first ``data * model`` devices, with the axes "data" and "model".
-
-    Args:
-        data: devices along the first axis.
-        model: along the second.
-        devices: to choose from; None for all of `jax.devices`.
-
-    Raises:
-        InputError: if a number is not positive, or there are too few devices.
-    """
-    found = jax.devices() if devices is None else devices
-    if min(data, model) < 1:
-        raise InputError(f"mesh of {data} x {model} devices: both numbers must be at least 1")
-    if data * model > len(found):
-        raise InputError(
-            f"mesh of {data} x {model} = {data * model} devices, but there are {len(found)}: "
-            "ask for fewer, or on a CPU set JAX_NUM_CPU_DEVICES"
-        )
-    return Mesh(np.asarray(found[: data * model]).reshape(data, model), AXES)
 
 
 def shard_tables(tables: Tables, mesh: Mesh) -> Tables:
@@ -84,15 +62,19 @@ def shard_tables(tables: Tables, mesh: Mesh) -> Tables:
 
 
 def whole_tables(tables: Tables, words: int, mesh: Mesh) -> Tables:
-    """What `shard_tables` split: the first `words` rows, by way of the host.
+    """What `shard_tables` split, in every process: the first `words` rows, as NumPy arrays.
+
+    Among several processes all of them must call it, and each device gets the whole on the way.
 
     Args:
-        tables: (V', D) over the mesh, all of it in this process; kept as they are.
+        tables: (V', D) over the mesh; kept as they are.
         words: V.
-        mesh: its first device gets the whole (V, D).
+        mesh: that of the tables.
     """
-    first = mesh.devices.flat[0]
-    return Tables(*(jax.device_put(np.asarray(a)[:words], first) for a in tables))
+    several = jax.process_count() > 1
+    whole: Any = fetch(tables, shardings(None, mesh)) if several else tables
+    inputs, outputs = (np.asarray(a)[:words] for a in whole)
+    return whole._replace(inputs=inputs, outputs=outputs)
 
 
 @partial(
@@ -146,7 +128,7 @@ def train_blocks_sharded(
 
         def collect(tables, here, read):
             inputs, outputs = (
-                fetch(table, at).reshape(*ids.shape, -1)
+                own_share(table, at).reshape(*ids.shape, -1)
                 for table, at, ids in zip(tables, here, read, strict=True)
             )
             return inputs, outputs
@@ -222,7 +204,7 @@ def own_rows(ids: Integer[Array, " r"], table: Float[Array, "v d"]) -> Int[Array
     return jnp.where((place >= 0) & (place < table.shape[0]), place, table.shape[0])
 
 
-def fetch(table: Float[Array, "v d"], place: Int[Array, " r"]) -> Float[Array, "own d"]:
+def own_share(table: Float[Array, "v d"], place: Int[Array, " r"]) -> Float[Array, "own d"]:
     """This device's share of the rows that all devices read, each from the one that has it."""
     mine = table.at[place].get(mode="fill", fill_value=0)
     return lax.psum_scatter(mine, AXES, tiled=True)

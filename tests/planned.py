@@ -11,9 +11,9 @@ import jax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from jaxdl import plan, projectsteps
+from jaxdl.mesh import AXES, make_mesh
 from jaxdl.programs import read_program
 from jaxdl.projectsteps import Step
-from jaxdl.sharding import AXES, make_mesh
 
 DEVICES = 8
 SHAPE = ((64, 64), "float32")  # of the FCN

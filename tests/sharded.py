@@ -17,11 +17,12 @@ from jaxtyping import install_import_hook
 
 with install_import_hook("jaxdl", "beartype.beartype"):
     from jaxdl.embedding import train_blocks
+    from jaxdl.mesh import make_mesh
     from jaxdl.models.huffman import huffman_tree
     from jaxdl.models.word2vec import Tables
     from jaxdl.objectives import Objective
     from jaxdl.sampling import unigram_table
-    from jaxdl.sharding import make_mesh, shard_tables, train_blocks_sharded, whole_tables
+    from jaxdl.sharding import shard_tables, train_blocks_sharded, whole_tables
     from jaxdl.wordstream import Prepared, prepare
     from tests.word_blocks import CBOW, HIERARCHICAL, SKIP_GRAM, name, stream_of, zipf_ids
 

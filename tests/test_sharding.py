@@ -11,9 +11,10 @@ import pytest
 
 from jaxdl.embedding import train_blocks
 from jaxdl.errors import InputError
+from jaxdl.mesh import make_mesh
 from jaxdl.models.word2vec import init_tables
 from jaxdl.objectives import Objective
-from jaxdl.sharding import make_mesh, shard_tables, split_blocks, train_blocks_sharded
+from jaxdl.sharding import shard_tables, split_blocks, train_blocks_sharded
 from tests.processes import ROOT, environment
 from tests.sharded import DEVICES, WIDTH, WORDS, laid
 from tests.word_blocks import SKIP_GRAM
