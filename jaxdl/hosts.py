@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from jax.sharding import PartitionSpec as Spec
 
 from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError
 
+START_SECONDS = 300  # for all processes to come
 COORDINATOR_PORT = "55527"  # that of jax's own detection of Kubernetes
 
 
@@ -136,24 +138,33 @@ def start(processes: Processes, lost_after: int = 60) -> None:
         lost_after: seconds of silence after which a process counts as lost, and all others end.
 
     Raises:
-        TrainingError: the others could not be reached.
+        TrainingError: the coordinator could not be started or found. (Where the others do not come
+            in `START_SECONDS`, jax ends the process with SIGABRT.)
     """
     # Its handler would take SIGTERM from ours, and `agreement` does its work.
     jax.config.update("jax_enable_preemption_service", False)
     # Empty: all devices. Left to itself, jax takes one for each process that a launcher started.
     all_devices = processes.whole_host and "JAX_LOCAL_DEVICE_IDS" not in os.environ
+    where = processes.coordinator or "the launcher's first host"
+    waits = (
+        f"process {processes.number} of {processes.count} waits for the others at {where}, "
+        f"{START_SECONDS} s at most: start all of them, and look at the address"
+    )
+    # Where they do not come, jax aborts: there is no error to catch, so this is said before.
+    notice = threading.Timer(10, lambda: print(waits, file=sys.stderr, flush=True))
+    notice.daemon = True
+    notice.start()
     try:
         jax.distributed.initialize(
             *processes[:3],
             local_device_ids=[] if all_devices else None,
+            initialization_timeout=START_SECONDS,
             heartbeat_timeout_seconds=lost_after,
         )
-    except jax.errors.JaxRuntimeError as error:
-        where = processes.coordinator or "its coordinator"
-        raise TrainingError(
-            f"process {processes.number} of {processes.count} did not find the others at {where} "
-            f"({_first_line(error)}); start all of them, and look at the address"
-        ) from error
+    except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:  # say, a port in use
+        raise TrainingError(f"{waits}; it failed: {_first_line(error)}") from error
+    finally:
+        notice.cancel()
 
 
 def is_lead() -> bool:
