@@ -67,7 +67,10 @@ def damage(folder: Path) -> str | None:
         return f"{sums}: cannot be read ({error.strerror})"
     except ValueError:  # UnicodeDecodeError too
         return f"{sums}: is damaged"
-    there = _files(folder)
+    try:
+        there = _files(folder)
+    except OSError as error:  # such as a folder that another process is deleting
+        return f"{folder}: cannot be read ({error.strerror})"
     for name in listed:
         if name not in there:
             return f"{folder / name}: is missing"

@@ -106,16 +106,21 @@ class Process:
                 self.training.set()
         self.training.set()
 
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
     def end(self, seconds: float) -> int:
-        """The exit status; a process that takes longer is killed."""
+        """The exit status, within so many seconds."""
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
             raise Failed(f"{self.out.name}: no end within {seconds:.0f} s") from None
-        finally:
-            self.reader.join()
+        self.reader.join()
         return status
 
     def text(self) -> str:
@@ -123,7 +128,7 @@ class Process:
 
 
 def checkpoints(out: Path) -> list[Path]:
-    return sorted(out.glob("**/checkpoints"))
+    return [p for p in (out / "checkpoints", *sorted(out.glob("*/checkpoints"))) if p.is_dir()]
 
 
 def kill(run: Process, draw: random.Random, length: float, left: float) -> bool:
@@ -220,20 +225,21 @@ def soak(name: str, folder: Path, kills: int, seed: int, deadline: float) -> Tol
 
     def finish(out: Path) -> float:
         """Run to the end; seconds from the beginning of the training."""
-        run = Process(name, out, shared)
-        run.training.wait(left())
-        began = time.monotonic()
-        if status := run.end(left()):
-            raise Failed(f"{out.name}: status {status}:\n{run.text()}")
-        return time.monotonic() - began
+        with Process(name, out, shared) as run:
+            run.training.wait(left())
+            began = time.monotonic()
+            if status := run.end(left()):
+                raise Failed(f"{out.name}: status {status}:\n{run.text()}")
+            return time.monotonic() - began
 
     straight = folder / f"{name}-straight"
     length = finish(straight)
     while told.kills < kills:
         out = folder / f"{name}-{told.runs}"
         for _ in range(kills - told.kills):
-            if not kill(Process(name, out, shared), draw, length, left()):
-                break
+            with Process(name, out, shared) as run:
+                if not kill(run, draw, length, left()):
+                    break
             told.kills += 1
             told.mid_save += any(list(f.glob(SAVING)) for f in checkpoints(out))
             if draw.random() < 0.15:
@@ -243,15 +249,15 @@ def soak(name: str, folder: Path, kills: int, seed: int, deadline: float) -> Tol
         shutil.rmtree(out)
         told.runs += 1
     out = folder / f"{name}-term"
-    run = Process(name, out, shared)
-    while not any(re.search(r"epoch \d", line) for line in run.lines):
-        if run.process.poll() is not None or not left():
-            break
-        time.sleep(0.01)
-    asked = time.monotonic()
-    run.process.send_signal(signal.SIGTERM)
-    status = run.end(left())
-    told.term_seconds = time.monotonic() - asked
+    with Process(name, out, shared) as run:
+        while not any(re.search(r"epoch \d", line) for line in run.lines):
+            if run.process.poll() is not None or not left():
+                break
+            time.sleep(0.01)
+        asked = time.monotonic()
+        run.process.send_signal(signal.SIGTERM)
+        status = run.end(left())
+        told.term_seconds = time.monotonic() - asked
     if status != 128 + signal.SIGTERM or told.term_seconds > TERM_SECONDS:
         raise Failed(f"SIGTERM: status {status} after {told.term_seconds:.1f} s:\n{run.text()}")
     finish(out)
