@@ -38,7 +38,7 @@ def command(name: str, text: Path) -> list[str]:
 def results(name: str, out: Path) -> np.ndarray:
     """The trained vectors, or every loss of every network."""
     if name == "word2vec":
-        return vectors.load(out / "vectors.bin").vectors
+        return vectors.load(out / "vectors.bin").table
     rows: list[Any] = read_rows(out / "metrics.jsonl")
     return np.array([[loss for size in row["loss"].values() for loss in size] for row in rows])
 
