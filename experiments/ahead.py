@@ -24,7 +24,7 @@ import psutil
 
 from jaxdl.errors import TrainingError
 
-SLOTS = 4  # items that may wait
+SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
 
 
 def quiet_cores() -> tuple[int, int] | None:

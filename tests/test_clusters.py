@@ -12,14 +12,13 @@ import pytest
 import yaml
 
 from experiments import fcn
+from experiments.devices import Devices
 from tests.kubernetes import documents, problems
 
 HOME = Path(__file__).parents[1] / "containers"
 MANIFEST = HOME / "k8s/jobset.yaml"
 SCRIPT = HOME / "slurm/train.sbatch"
 GPUS = 8
-# The distributed start's own options.
-START = {"mesh", "fsdp", "coordinator", "processes", "process_id"}
 
 
 def jobset() -> dict[str, Any]:
@@ -77,7 +76,7 @@ def test_the_schemas_refuse_mistakes(old: str, new: str, said: str, tmp_path: Pa
 
 
 def test_the_options_are_the_experiments():
-    names = {field.name for field in dataclasses.fields(fcn.Config)} | START
+    names = {f.name for config in (fcn.Config, Devices) for f in dataclasses.fields(config)}
     assert container()["command"] == ["python", "-m", "experiments.fcn"]
     assert {name.replace("-", "_") for name in options()} <= names
     words = re.findall(
