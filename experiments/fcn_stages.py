@@ -73,16 +73,9 @@ def start_params(
 
 def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs:
     """Momentum SGD, once in --accumulate batches."""
-    return train.accumulate(
-        train.momentum_sgd(
-            momentum=cfg.momentum,
-            weight_decay=cfg.weight_decay,
-            clip_norm=cfg.clip_norm,
-            bias_rule=cfg.bias_rule,
-        ),
-        cfg.accumulate,
-        mean=cfg.reduction == "mean",
-    )
+    names = ("momentum", "weight_decay", "clip_norm", "bias_rule")
+    sgd = train.momentum_sgd(**{name: getattr(cfg, name) for name in names})
+    return train.accumulate(sgd, cfg.accumulate, mean=cfg.reduction == "mean")
 
 
 def train_stage(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from experiments.command import Bar
-from jaxdl import checkpoint, forecast, report
+from jaxdl import checkpoint, forecast, prediction, report
 from jaxdl.data import sine
 from jaxdl.errors import InputError
 from jaxdl.figures import INK, TEST, style_axes
@@ -86,7 +86,7 @@ def predict(argv: Sequence[str]) -> None:
         )
     window = jnp.asarray(sine.to_float32(scaling.apply(series[-given:])))[:, None]
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    found = forecast.predict(own, window, length=cfg.length, way=cfg.way)
+    found = prediction.predict(own, window, length=cfg.length, way=cfg.way)
     values = scaling.undo(np.asarray(found[0, :, 0]))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import lstm_predict, lstm_train, plan
+from experiments import lstm_predict, lstm_results, lstm_train, plan
 from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
 from experiments.devices import Devices, start
 from jaxdl import hosts, report
@@ -148,7 +148,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     with hosts.leave_at_once():
         summary = train_all(cfg, bar, mesh)
     if hosts.is_lead():
-        lstm_train.tell(summary, bar)
+        lstm_results.tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
     return summary
 

@@ -14,18 +14,20 @@ from jaxdl.errors import InputError, TrainingError
 from jaxdl.forecast import (
     Members,
     adam,
-    carry_state,
-    error_by_distance,
     member_params,
     members_of,
-    predict,
-    seasonal_naive,
-    slide_window,
     start_sweep,
     sweep_step,
     zero_losses,
 )
 from jaxdl.models.lstm import Params, forward
+from jaxdl.prediction import (
+    carry_state,
+    error_by_distance,
+    predict,
+    seasonal_naive,
+    slide_window,
+)
 from jaxdl.train import TrainState, fit, momentum_sgd
 from tests.test_lstm import numpy_forward
 

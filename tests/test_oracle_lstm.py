@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl.forecast import adam, mean_squared_error, predict
+from jaxdl.forecast import adam, mean_squared_error
 from jaxdl.models.lstm import Carry, forward, lstm_cell
+from jaxdl.prediction import predict
 from jaxdl.train import TrainState, dense_step, momentum_sgd, start_state
 
 FOLDER = Path(os.environ.get("JAXDL_ORACLE_DIR", Path(__file__).parent / "fixtures" / "oracle"))

@@ -19,7 +19,7 @@ ORDER = (
     ("objectives",),
     ("wordstream",),
     ("train",),
-    ("classification", "embedding", "forecast", "segmentation"),
+    ("classification", "embedding", "forecast", "prediction", "segmentation"),
     ("sharding",),
     ("checkpoint", "transplant", "vectors", "weights"),
     ("evaluation",),
