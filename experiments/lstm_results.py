@@ -31,7 +31,7 @@ def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list
 
 
 def predictions(
-    cfg: "Config", series: Series, members: Members, params: Any, losses: dict[str, list[float]]
+    cfg: "Config", series: "Series", members: Members, params: Any, losses: dict[str, list[float]]
 ) -> dict[str, Any]:
     """predictions.json: curves of each size's middle seed, errors of all; see `jaxdl.sinefigures`.
 
