@@ -1,6 +1,8 @@
 """All tests run strict, and on the CPU; tests marked `fuzz` can be run over and over."""
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -13,8 +15,18 @@ if "XLA_FLAGS" not in os.environ:
 import jax
 import pytest
 
+# Most of a tiny run in a process of its own is compilation: one cache for all of them, of the
+# process that starts the workers.
+OWN_CACHE = "JAXDL_TEST_CACHE" not in os.environ
+os.environ.setdefault("JAXDL_TEST_CACHE", tempfile.mkdtemp(prefix="jaxdl-test-"))
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+
+
+def pytest_sessionfinish() -> None:
+    if OWN_CACHE:
+        shutil.rmtree(os.environ["JAXDL_TEST_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture

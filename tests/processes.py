@@ -9,9 +9,16 @@ ROOT = Path(__file__).parent.parent
 
 
 def environment() -> dict[str, str]:
-    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe."""
+    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe.
+
+    Programs are compiled once for all processes of a test run: most of a tiny run is compilation.
+    """
     kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return {**kept, "PYTHONUNBUFFERED": "1"}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": os.environ["JAXDL_TEST_CACHE"],  # of tests/conftest.py
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+    return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
 
 def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
