@@ -93,19 +93,19 @@ def parse(config_type: type, presets: dict[str, Any], argv: Sequence[str], prog:
 
 
 def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
-    """A command's ``run(cfg, bar, ...)`` that holds the lock of ``cfg.out``: the second is refused.
+    """A command's ``run(cfg, bar)`` that holds the lock of ``cfg.out``: the second is refused.
 
     Of the processes of one distributed run, which share the folder, the first holds it.
     """
 
     @functools.wraps(run)
-    def locked(cfg: Any, bar: Bar, *more: Any) -> dict:
+    def locked(cfg: Any, bar: Bar) -> dict:
         if cfg.out.exists() and not cfg.out.is_dir():
             raise InputError(f"{cfg.out}: is not a folder; name another with --out")
         if jax.distributed.is_initialized() and jax.process_index():
-            return run(cfg, bar, *more)
+            return run(cfg, bar)
         with locks.alone(cfg.out):
-            return run(cfg, bar, *more)
+            return run(cfg, bar)
 
     return locked
 

@@ -6,10 +6,13 @@ srun python -m experiments.fcn --mesh data=16 ...        one process for each ho
 
 import dataclasses
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jax.sharding import Mesh
 
-from jaxdl import hosts
+from experiments.command import Bar, as_dict, one_run, open_run
+from jaxdl import hosts, report
 from jaxdl.errors import InputError
 from jaxdl.mesh import make_mesh, parse_mesh
 
@@ -49,3 +52,47 @@ def start(devices: Devices) -> Mesh | None:
     if processes is not None:
         hosts.start(processes, devices.lost_after)
     return make_mesh(*shape)
+
+
+def train_everywhere(
+    cfg: Any,
+    bar: Bar,
+    train: Callable[[dict[str, Any], dict[str, Any] | None, Mesh | None], dict[str, Any]],
+    *,
+    free: Sequence[str],
+    parts: Sequence[str],
+) -> dict[str, Any]:
+    """Train, or go on with, a run on all its devices, unless it is finished.
+
+    Args:
+        cfg: with the fields `out`, `resume`, `overwrite` and `devices`.
+        bar: prints in process 0 alone.
+        train: ``train(config, record, mesh)`` returns the summary; the record is that of the run to
+            go on with, or None.
+        free: see `open_run`.
+        parts: keys of a finished run's summary.
+
+    Returns:
+        The summary; empty but in process 0.
+    """
+    mesh, config = start(cfg.devices), as_dict(cfg)
+    bar.console.quiet = not hosts.is_lead()
+
+    def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        record = open_run(cfg.out, config, free=free, resume=cfg.resume, overwrite=cfg.overwrite)
+        file, page = cfg.out / "summary.json", cfg.out / "report.html"
+        there = record is not None and file.is_file() and page.is_file()
+        summary = report.read_json(file) if there else {}
+        return record, summary if all(part in summary for part in parts) else {}
+
+    @one_run
+    def locked(cfg: Any, bar: Bar) -> dict[str, Any]:
+        record, summary = hosts.from_lead(find)
+        if summary:
+            bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
+            return summary
+        return train(config, record, mesh)
+
+    with hosts.leave_at_once():
+        summary = locked(cfg, bar)
+    return summary if hosts.is_lead() else {}

@@ -28,9 +28,9 @@ import tyro
 from jax.sharding import Mesh
 
 from experiments import fcn_predict, fcn_stages, plan
-from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from experiments.devices import Devices, start
-from jaxdl import hosts, report, train
+from experiments.command import Bar, check_least, main, parse
+from experiments.devices import Devices, train_everywhere
+from jaxdl import train
 from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
 from jaxdl.errors import InputError
@@ -178,36 +178,18 @@ def check(cfg: Config) -> None:
         )
 
 
-def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    file = cfg.out / "summary.json"
-    summary = report.read_json(file) if record is not None and file.is_file() else {}
-    finished = all(f"fcn{stride}s" in summary for stride in cfg.stages)
-    return record, summary if finished and (cfg.out / "report.html").is_file() else {}
-
-
-@one_run
-def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
-    """The stages, trained or gone on with, unless they are finished."""
-    config = as_dict(cfg)
-    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
-    if summary:
-        bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-        return summary
-    return fcn_stages.run_stages(cfg, config, record, mesh, bar)
-
-
 def run(cfg: Config, bar: Bar) -> dict:
     """Train the stages (or go on with them); returns and writes the summary (process 0 alone)."""
     check(cfg)
-    mesh = start(cfg.devices)
-    bar.console.quiet = not hosts.is_lead()
-    with hosts.leave_at_once():
-        summary = train_all(cfg, bar, mesh)
-    if not hosts.is_lead():
+    names = [f"fcn{stride}s" for stride in cfg.stages]
+
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
+        return fcn_stages.run_stages(cfg, config, record, mesh, bar)
+
+    summary = train_everywhere(cfg, bar, train, free=FREE, parts=names)
+    if not summary:
         return {}
-    for name in (f"fcn{stride}s" for stride in cfg.stages):
+    for name in names:
         bar.line(
             "{name}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
             "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **summary[name])

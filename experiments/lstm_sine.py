@@ -19,9 +19,8 @@ import tyro
 from jax.sharding import Mesh
 
 from experiments import lstm_predict, lstm_results, lstm_train, plan
-from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from experiments.devices import Devices, start
-from jaxdl import hosts, report
+from experiments.command import Bar, check_least, main, parse
+from experiments.devices import Devices, train_everywhere
 from jaxdl.errors import InputError
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -120,34 +119,16 @@ def check(cfg: Config) -> None:
         check_least(cfg, max(cfg.length), ("tail",))
 
 
-def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    summary, page = cfg.out / "summary.json", cfg.out / "report.html"
-    finished = record is not None and page.is_file() and summary.is_file()
-    return record, report.read_json(summary) if finished else {}
-
-
-@one_run
-def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
-    """The sweep, trained or gone on with, unless it is finished."""
-    series = lstm_train.open_series(cfg)
-    config = as_dict(cfg)
-    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
-    if summary:
-        bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-        return summary
-    return lstm_train.train_run(cfg, series, config, record, mesh, bar)
-
-
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the sweep; returns and writes the summary (process 0 alone)."""
     check(cfg)
-    mesh = start(cfg.devices)
-    bar.console.quiet = not hosts.is_lead()
-    with hosts.leave_at_once():
-        summary = train_all(cfg, bar, mesh)
-    if hosts.is_lead():
+    series = lstm_train.open_series(cfg)
+
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
+        return lstm_train.train_run(cfg, series, config, record, mesh, bar)
+
+    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["lstm_sine"])
+    if summary:
         lstm_results.tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
     return summary

@@ -22,9 +22,8 @@ import tyro
 from jax.sharding import Mesh
 
 from experiments import plan, word2vec_query, word2vec_train
-from experiments.command import Bar, as_dict, check_least, main, one_run, open_run, parse
-from experiments.devices import Devices, start
-from jaxdl import hosts, report
+from experiments.command import Bar, check_least, main, parse
+from experiments.devices import Devices, train_everywhere
 from jaxdl.data.tokens import Tokens
 from jaxdl.errors import InputError
 from jaxdl.models.word2vec import Orientation
@@ -187,33 +186,15 @@ def check(cfg: Config) -> None:
             raise InputError(f"{path}: there is no such file")
 
 
-def find_run(cfg: Config, config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The record of the run to go on with, or None; its summary if it is finished, else nothing."""
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
-    summary, page = cfg.out / "summary.json", cfg.out / "report.html"
-    finished = record is not None and page.is_file() and summary.is_file()
-    return record, report.read_json(summary) if finished else {}
-
-
-@one_run
-def train_all(cfg: Config, bar: Bar, mesh: Mesh | None) -> dict:
-    """The vectors, trained or gone on with, unless they are finished."""
-    config = as_dict(cfg)
-    record, summary = hosts.from_lead(lambda: find_run(cfg, config))
-    if summary:
-        bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-        return summary
-    return word2vec_train.train_run(cfg, config, record, mesh, bar)
-
-
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
     check(cfg)
-    mesh = start(cfg.devices)
-    bar.console.quiet = not hosts.is_lead()
-    with hosts.leave_at_once():
-        summary = train_all(cfg, bar, mesh)
-    if not hosts.is_lead():
+
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
+        return word2vec_train.train_run(cfg, config, record, mesh, bar)
+
+    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["word2vec"])
+    if not summary:
         return {}
     bar.line(
         "{vocabulary:,} words, loss {loss:.3f} a pair, held out {held}, {raw_words_per_s:,.0f} "
