@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -57,6 +57,11 @@ bench-word2vec: $(VENV)/.run $(GENSIM_VENV)/.gensim-$(GENSIM) ## word2vec beside
 
 bench-lstm: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
 	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+
+bench-fcn: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the FCN beside PyTorch, by layer, and the loader; options: make bench-fcn ARGS='--sizes 224'
+	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+	$(PY) -m benchmarks.fcn_layers
+	$(PY) -m benchmarks.fcn_loader
 
 cuda-check: $(CUDA_VENV)/.cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
 	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)

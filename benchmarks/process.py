@@ -4,8 +4,11 @@ The command is the child of a small process that this file is too (standard libr
 counts what the parent held as the child's peak, and a benchmark holds more than some peers.
 """
 
+import contextlib
+import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -47,6 +50,23 @@ def measure(command: Sequence[str | Path], log: Path, environment: Mapping[str, 
 def own_choice(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment, without a choice of OpenBLAS's kernels if it makes one."""
     return {name: value for name, value in environment.items() if name not in _HAND_CHOICE}
+
+
+def own_peak_mb() -> float:
+    """The highest resident memory of this process so far, in 1e6 bytes."""
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 1e6
+    with open("/proc/self/status") as status:  # getrusage would count what the parent held
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024e-6
+
+
+def forget_peak() -> None:
+    """Give free memory back and start `own_peak_mb` anew (Linux): what was for starting is over."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
 
 
 def _launch(log: str, command: Sequence[str]) -> Measured:

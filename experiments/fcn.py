@@ -35,6 +35,7 @@ from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
 from jaxdl.errors import InputError
 from jaxdl.losses import Reduction
+from jaxdl.memory import keep_freed_memory
 from jaxdl.models.bilinear import Align
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -105,10 +106,19 @@ class Config:
     """Loss over the batch's valid pixels; a sum's rate is the mean's divided by their number."""
     batch_size: int = 1
     """Images in a batch (of one canvas, sizes mixed)."""
+    updates: int = 1
+    """Batches trained on in one dispatch, one after another: for GPUs (in a loop XLA's convolutions
+    on a CPU are slow)."""
     accumulate: int = 1
     """Batches to an update, with the exact gradient of their union."""
     width: int = 1
     """Divides the trunk's channel counts; 1 is VGG-16."""
+    flip: bool = False
+    """Mirror half of the training images."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Scale training images by a random factor between these two; 0.5 2 is usual."""
+    crop: int | None = None
+    """Cut a random square of this side from larger training images."""
     align: Align = "exact"
     """Alignment of the upsampling; center is that of the Chainer of 2016."""
     remat: bool = False
@@ -162,11 +172,27 @@ def check(cfg: Config) -> None:
             raise InputError(f"{flag} {getattr(cfg, name)}: give {count}, one for each of --stages")
     if not count or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
-    counts = ("batch_size", "accumulate", "width", "canvases", "samples", "scenes", "epochs")
+    counts = (
+        "batch_size",
+        "updates",
+        "accumulate",
+        "width",
+        "canvases",
+        "samples",
+        "scenes",
+        "epochs",
+    )
     check_least(cfg, 1, counts)
     check_least(cfg, 0, ("seed",))
     if cfg.weights is not None and (cfg.width != 1 or cfg.start_from is not None):
         raise InputError(f"--weights {cfg.weights}: goes with --width 1, without --start-from")
+    if cfg.crop is not None and cfg.crop < 32:
+        raise InputError(f"--crop {cfg.crop}: must be at least 32")
+    low, high = cfg.scale
+    if not 0.01 <= low <= high <= 100:
+        raise InputError(f"--scale {low} {high}: give the smaller factor first, 0.01 to 100")
+    if cfg.devices.mesh is not None and cfg.updates > 1:
+        raise InputError(f"--updates {cfg.updates}: one batch a dispatch with --mesh")
     if cfg.devices.mesh is None and cfg.fsdp:
         raise InputError("--fsdp splits parameters over devices: name them with --mesh data=N")
     if cfg.devices.mesh is not None and cfg.cache == "device":
@@ -199,6 +225,7 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     if sys.argv[1:2] == ["predict"]:
         main(lambda: fcn_predict.predict(sys.argv[2:]))
     elif sys.argv[1:2] == ["plan"]:

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from experiments.fcn_data import Data, open_data
 from experiments.fcn_pictures import draw_overview, draw_samples
+from experiments.fcn_start import fresh_params, optimizer_of, start_params
 from jaxdl import checkpoint, hosts, report, train, weights
 from jaxdl.data import batches, voc
-from jaxdl.errors import InputError
 from jaxdl.figures import fcn_section
 from jaxdl.mesh import fetch, join_rows, local_rows, put, shardings
 from jaxdl.metrics import Totals, summarise, zero_totals
 from jaxdl.models.fcn import FCN
-from jaxdl.segmentation import add_figures, make_evaluate, make_predict, pixel_loss
-from jaxdl.transplant import by_name, transplant
+from jaxdl.segmentation import (
+    add_figures,
+    make_evaluate,
+    make_predict,
+    make_prepare,
+    pixel_loss,
+)
 
 if TYPE_CHECKING:
     from experiments.command import Bar
@@ -29,53 +33,6 @@ if TYPE_CHECKING:
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
-
-
-def fresh_params(cfg: "Config", model: FCN) -> Any:
-    """A random start that depends on the run's seed and the stage."""
-    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
-    return jax.jit(model.init)(key, jnp.zeros((1, 32, 32, 3)))["params"]
-
-
-def start_params(
-    cfg: "Config",
-    name: str,
-    fresh: Any,
-    mean: tuple[float, ...],
-    source: Path | None,
-    trunk: Any,
-    bar: "Bar",
-) -> tuple[Any, dict[str, Any]]:
-    """A stage's parameters before training, and the record of where each came from.
-
-    Args:
-        source: checkpoint folder of the stage before (or of --start-from), or None.
-        trunk: imported VGG-16 parameters, or None; used where there is no source.
-    """
-    if source is not None:
-        params, meta, step = checkpoint.load_params(source)
-        if tuple(meta["mean"]) != mean:
-            raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
-        origin = f"{source} step {step}"
-    elif trunk is not None:
-        params, origin = {"trunk": trunk}, str(cfg.weights)
-    else:
-        names = list(by_name(fresh))
-        return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
-    moved = transplant(params, fresh)
-    bar.line(
-        f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
-        f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"
-    )
-    lists = {"carried": moved.carried, "fresh": moved.fresh, "unused": moved.unused}
-    return moved.params, {"source": origin, **lists}
-
-
-def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs:
-    """Momentum SGD, once in --accumulate batches."""
-    names = ("momentum", "weight_decay", "clip_norm", "bias_rule")
-    sgd = train.momentum_sgd(**{name: getattr(cfg, name) for name in names})
-    return train.accumulate(sgd, cfg.accumulate, mean=cfg.reduction == "mean")
 
 
 def train_stage(
@@ -105,7 +62,15 @@ def train_stage(
     layout = shardings(train.start_state(fresh, optimizer), mesh, cfg.fsdp)
     whole = None if layout is None else layout.whole
     loss = pixel_loss(model, colour, cfg.reduction)
-    step = train.dense_step(loss, optimizer, add_figures, layout)
+    draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + stride)
+    step = train.dense_step(
+        loss,
+        optimizer,
+        add_figures,
+        layout,
+        prepare=make_prepare(draws, cfg.updates, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop),
+        updates=cfg.updates,
+    )
     evaluate = make_evaluate(model, colour, whole)
     size = 1 if mesh is None else mesh.size
     filled = -(-cfg.batch_size // size) * size  # rows that the devices divide
@@ -114,15 +79,18 @@ def train_stage(
             data.examples,
             data.rows(side),
             data.canvases,
-            cfg.batch_size,
+            cfg.batch_size * updates,
             seed=seed,
             epochs=count,
             cache=cfg.cache,
             kept=data.decoded,
-            rows=filled,
-            part=local_rows(filled, mesh),
+            rows=filled * updates,
+            part=local_rows(filled * updates, mesh),
         )
-        for side, seed, count in (("train", cfg.seed + stride, epochs), ("test", None, 1))
+        for side, seed, count, updates in (
+            ("train", cfg.seed + stride, epochs, cfg.updates),
+            ("test", None, 1, 1),
+        )
     )
     steps = len(training)
     meta = {
@@ -205,7 +173,9 @@ def train_stage(
             recorder = None
             if hosts.is_lead():
                 recorder = opened.enter_context(report.Recorder(folder, first))
-            with bar.training(name, first, steps, training.per_epoch, cfg.batch_size) as show:
+            with bar.training(
+                name, first, steps, training.per_epoch, cfg.batch_size * cfg.updates
+            ) as show:
                 state = train.fit(
                     step,
                     state,

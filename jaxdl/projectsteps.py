@@ -47,7 +47,7 @@ def fcn_loss(
 ) -> tuple[Any, Any, FCN]:
     """The FCN's `segmentation.pixel_loss`, its abstract parameters, and the model."""
     compute = jnp.bfloat16 if dtype == "bfloat16" else None
-    model = FCN(stride, classes, width, remat=remat, compute_dtype=compute)
+    model = FCN(stride, classes, width, remat=remat, compute_dtype=compute, for_cpu=False)
     params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     return segmentation.pixel_loss(model, jnp.zeros(3), "mean"), params, model
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxdl.data.batches import Batch, class_labels, preprocess
+from jaxdl.data.augment import augment
+from jaxdl.data.batches import Batch, Stored, class_labels, gather, part, preprocess
 from jaxdl.losses import Reduction, pixel_xent, reduce_pixels
 from jaxdl.mesh import put
 from jaxdl.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
@@ -19,21 +20,49 @@ from jaxdl.models.fcn import FCN
 
 def pixel_loss(
     model: FCN, mean: Float[Array, " 3"], reduction: Reduction
-) -> Callable[[PyTree, Batch], tuple[Array, tuple[Array, Any]]]:
+) -> Callable[[PyTree, Batch | Stored], tuple[Array, tuple[Array, Any]]]:
     """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `jaxdl.train.dense_step`.
 
     The figures are (predicted classes, labels, summed loss), for `add_figures`.
     """
 
     def loss_fn(params, batch):
-        images = preprocess(jnp.asarray(batch.images), mean)
-        logits: Any = model.apply({"params": params}, images, jnp.asarray(batch.sizes))
-        labels = class_labels(jnp.asarray(batch.labels))
+        pixels, classes, sizes = map(jnp.asarray, gather(batch))
+        logits: Any = model.apply({"params": params}, preprocess(pixels, mean), sizes)
+        labels = class_labels(classes)
         total, count = pixel_xent(logits, labels)
         loss = reduce_pixels(total, count, reduction)
         return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
 
     return loss_fn
+
+
+def make_prepare(
+    key: Key[Array, ""],
+    updates: int,
+    *,
+    flip: bool,
+    scale: tuple[float, float],
+    crop: int | None,
+) -> Callable[[Batch | Stored, Array], Batch]:
+    """``prepare(batch, number) -> batch`` for `jaxdl.train.dense_step`, all of it in the graph.
+
+    Its part of a dispatch of so many updates, gathered where the images lie on the device, then
+    mirrored, scaled and cut to a square (`jaxdl.data.augment`) by draws that depend on the key and
+    the update's number alone.
+    """
+    canvas = None if crop is None else (crop, crop)
+
+    def prepare(batch, number):
+        if updates > 1:
+            batch = part(batch, number % updates, updates)
+        batch = gather(batch)
+        if not flip and scale == (1.0, 1.0) and canvas is None:
+            return batch
+        draws = jax.random.fold_in(key, number)
+        return augment(draws, batch, flip=flip, scale=scale, canvas=canvas)
+
+    return prepare
 
 
 def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
@@ -43,7 +72,7 @@ def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
 
 def make_evaluate(
     model: FCN, mean: Float[Array, " 3"], whole: NamedSharding | None = None
-) -> Callable[[PyTree, Iterable[Batch]], dict[str, Any]]:
+) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
     """``evaluate(params, batches) -> figures`` (see `jaxdl.metrics.summarise`).
 
     On several devices, `whole` is `jaxdl.mesh.Shardings.whole`: the figures are those of all rows.

@@ -136,6 +136,9 @@ def dense_step(
     optimizer: optax.GradientTransformationExtraArgs,
     add: Callable[[Any, Any], Any],
     layout: Shardings | None = None,
+    *,
+    prepare: Callable[[Any, Array], Any] | None = None,
+    updates: int = 1,
 ) -> Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]]:
     """The jitted step of an Optax optimiser over a whole tree of parameters.
 
@@ -147,22 +150,51 @@ def dense_step(
         layout: of the state, on the devices that share the work: each computes on whole parameters,
             gathered for the step where the state is split, and on its rows of the batch. Sums over
             the batch (loss, weight, figures) are those of all rows, as on one device.
+        prepare: ``prepare(batch, number) -> batch``, in the graph: what update `number` trains on.
+        updates: in one dispatch, by a scan. The loss is then the mean of theirs, and a batch
+            without items changes nothing. ``state.step`` counts dispatches.
 
     The state and the totals given to it are donated: use those it returns.
     """
 
-    def step(state, totals, batch, rate):
+    def update(state, totals, batch, rate):
         params = state.params
         if layout is not None:
             params = jax.lax.with_sharding_constraint(params, layout.whole)
         (loss, (weight, figures)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch)
         if layout is not None:
             grads = jax.lax.with_sharding_constraint(grads, layout.state.params)
+
+        def change(_):
+            opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rate)
+            changes, new = optimizer.update(grads, opt_state, state.params, weight=weight)
+            return state._replace(params=optax.apply_updates(state.params, changes), opt_state=new)
+
+        if updates == 1:
+            state = change(None)
+        else:
+            state = jax.lax.cond(weight > 0, change, lambda _: state, None)
+        return state, add(totals, figures), loss, weight
+
+    def step(state, totals, batch, rate):
         rate = jnp.asarray(rate, jnp.float32)
-        opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rate)
-        updates, opt_state = optimizer.update(grads, opt_state, state.params, weight=weight)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state), add(totals, figures), loss
+
+        def one(carry, i):
+            now, totals = carry
+            number = state.step * updates + i
+            part = batch if prepare is None else prepare(batch, number)
+            now, totals, loss, weight = update(now, totals, part, rate)
+            return (now, totals), (loss, weight)
+
+        if updates == 1:
+            (new, totals), (loss, _) = one((state, totals), 0)
+        else:
+            (new, totals), (losses, weights) = jax.lax.scan(
+                one, (state, totals), jnp.arange(updates)
+            )
+            used = weights != 0  # NaN is
+            loss = jnp.where(used, losses, 0).sum() / jnp.maximum(used.sum(), 1)
+        return new._replace(step=state.step + 1), totals, loss
 
     if layout is None:
         return jax.jit(step, donate_argnums=(0, 1))

@@ -3,7 +3,7 @@
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,12 @@ from jaxdl.data.batches import (
     BatchSource,
     Cache,
     Canvas,
+    Stored,
     assign_canvases,
     choose_canvases,
     class_labels,
+    gather,
+    part,
     preprocess,
     read_ahead,
 )
@@ -77,7 +80,8 @@ def flat(batches: list[list[str]]) -> list[str]:
     return [id for ids in batches for id in ids]
 
 
-def same(a: Batch, b: Batch) -> None:
+def same(a: Batch | Stored, b: Batch | Stored) -> None:
+    a, b = (gather(x) if isinstance(x, Stored) else x for x in (a, b))
     for name in Batch._fields:
         left, right = getattr(a, name), getattr(b, name)
         assert (left.shape, left.dtype) == (right.shape, right.dtype)
@@ -153,7 +157,7 @@ def test_every_image_once_in_each_epoch(case):
         seen = [id for n in batches for id in source.ids(n)]
         assert sorted(seen) == sorted(f"id{i}" for i in range(len(sizes)))
         for n in batches:
-            assert source[n].labels.shape == (batch_size, *source.canvas(n))
+            assert gather(source[n]).labels.shape == (batch_size, *source.canvas(n))
             assert 1 <= len(source.ids(n)) <= batch_size
 
 
@@ -244,7 +248,11 @@ def test_caches_give_equal_arrays():
     for n in range(len(none)):
         same(host[n], none[n])
         same(device[n], none[n])
-        assert isinstance(device[n].images, jax.Array)
+        stored = device[n]
+        assert isinstance(stored, Stored)
+        assert isinstance(stored.store.images, jax.Array)
+        again: Any = device[n]
+        assert stored.store.images is again.store.images  # never copied
 
 
 @pytest.mark.parametrize(
@@ -271,6 +279,17 @@ def test_sources_that_share_what_is_decoded_decode_once():
 
 
 @pytest.mark.parametrize("cache", ["host", "device"])
+def test_a_large_batch_is_its_parts(cache):
+    """A dispatch of three batches, also one that void images fill up."""
+    source = make(some_pictures(), 6, cache=cache)
+    for n in range(len(source)):
+        whole = gather(source[n])
+        for i in range(3):
+            piece = jax.jit(lambda batch, i: gather(part(batch, i, 3)))(source[n], i)
+            same(piece, Batch(*(array[2 * i : 2 * i + 2] for array in whole)))
+
+
+@pytest.mark.parametrize("cache", ["host", "device"])
 def test_source_out_of_use_frees_its_images(cache):
     """At once, not when the collector comes round: the next stage needs the memory."""
     source = make(some_pictures(), cache=cache)
@@ -284,7 +303,7 @@ def test_batches_of_a_source_are_its_own():
     """Writing into a batch changes neither the cache nor the next batch."""
     source = make(some_pictures(), cache="host")
     before = source[0]
-    first = source[0]
+    first: Any = source[0]
     np.asarray(first.images)[:] = 0
     np.asarray(first.labels)[:] = 0
     same(source[0], before)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import lstm, lstm_runner, word2vec
+from benchmarks import fcn, fcn_layers, fcn_work, lstm, lstm_runner, word2vec
 from benchmarks.process import ROOT, measure, own_choice
 from benchmarks.roof import Rates, Step, measure_rates
 from benchmarks.word2vec import Config, Text
@@ -357,3 +358,76 @@ def test_the_lstm_table_shows_medians_and_how_many_times_as_fast():
 def test_an_lstm_benchmark_that_cannot_run_is_one_line(options: dict, message: str):
     with pytest.raises(InputError, match=message):
         lstm.check(lstm.Config(**options))
+
+
+FCN_KEYS = ["system", "what", "size", "batch", "images_per_s", "peak_mb", "share_of_roof"]
+
+
+def small_fcn(out: Path, **given: Any) -> fcn.Config:
+    """Ours alone, at 1/16 width."""
+    sizes: Any = {"strides": (32,), "sizes": ("64",), "batches": (1, 2), "images": 3, "runs": 1}
+    options: Any = {"systems": ("ours",), "width": 16, "out": out, "json": out / "rows.json"}
+    return fcn.Config(**(sizes | options | given))
+
+
+def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
+    """Each batch once and no more; programs are compiled in the warm-up alone."""
+    rows = fcn.run(small_fcn(tmp_path, sizes=("64", "voc"), batches=(2,)))
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert [list(row)[:7] for row in written] == [FCN_KEYS] * 4
+    assert [(row.what, row.size, row.batch) for row in rows] == [
+        (f"fcn32s {what}", size, 2) for size in ("64", "voc") for what in ("step", "predict")
+    ]
+    for row in rows:
+        assert row.images_per_s > 0
+        assert 0 < row.share_of_roof < 1
+        assert row.peak_mb > row.compiled_mb > 0
+        assert row.compilations == (1 if row.size == "64" else 3)  # canvases
+    assert "roof:" in capsys.readouterr().out
+
+
+def test_the_stream_has_the_sizes_of_voc():
+    sizes = fcn_work.stream_sizes(40)
+    assert len(sizes) == 40
+    assert {(375, 500), (500, 375), (333, 500), (500, 500)} <= set(sizes)
+    assert sizes[:7] == fcn_work.stream_sizes(7)
+    batches = fcn_work.on_canvases(fcn_work.draw(sizes[:12]), 4)
+    assert sum(int((np.asarray(batch.sizes)[:, 0] > 0).sum()) for batch in batches) == 12
+    assert len({batch.images.shape for batch in batches}) <= fcn_work.CANVASES
+
+
+def test_flops_of_a_step_are_three_forward_without_the_images_gradient():
+    forward, step = (fcn_work.flops(32, 1, step, [(64, 96)]) for step in (False, True))
+    first = 2 * 9 * 3 * 64 * 64 * 96
+    assert step == 3 * forward - first
+    blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+    total, channels = 0, 3
+    for n, (features, count) in enumerate(blocks):
+        for _ in range(count):
+            total += 2 * 9 * channels * features * 64 * 96 // 4**n
+            channels = features
+    assert total < forward < 1.02 * total  # the scores and the upsampling are small
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sizes": ("x",)}, "--sizes x: give the side"),
+        ({"strides": ()}, "--strides: name at least one"),
+        ({"batches": (0,)}, "--batches"),
+        ({"systems": ("torch",), "torch_python": Path("none")}, "none: no such Python"),
+    ],
+)
+def test_bad_fcn_options_are_told_in_one_line(tmp_path: Path, options: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        fcn.run(small_fcn(tmp_path, **options))
+
+
+def test_layers_are_timed_in_every_direction():
+    """conv1_1 has no gradient of its input; the flops are those of the convolutions."""
+    found = list(fcn_layers.layers(32, 1, 32))
+    convolutions = [timed for timed in found if timed.flops]
+    assert len(convolutions) == 13 * 3 - 1
+    assert all(timed.seconds > 0 for timed in found)
+    first = next(timed for timed in convolutions if timed.layer == "conv1_2")
+    assert first.flops == 2 * 9 * 2 * 2 * 32 * 32

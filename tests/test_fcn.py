@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxdl.data.batches import Batch
+from jaxdl.data.batches import Batch, Stored, gather
 from jaxdl.losses import pixel_xent, reduce_pixels
 from jaxdl.models.bilinear import bilinear_taps, crop_start, upsample
 from jaxdl.models.fcn import FCN
 from jaxdl.models.vgg import max_pool
-from jaxdl.segmentation import make_evaluate, make_predict, pixel_loss
+from jaxdl.segmentation import make_evaluate, make_predict, make_prepare, pixel_loss
 
 CLASSES = 4
 MEAN = jnp.asarray([120.0, 110.0, 100.0])
@@ -221,7 +221,7 @@ def test_all_void_gives_zero_and_no_nan():
 @pytest.mark.parametrize(("stride", "steps"), [(16, (16,)), (8, (8, 16))])
 def test_a_fresh_stage_predicts_what_the_scores_before_it_give(stride: Any, steps: tuple[int, ...]):
     """FCN-32s' scores, upsampled in two (three) steps: a stage never starts worse."""
-    model, size = FCN(stride, CLASSES, 32), (75, 50)
+    model, size = FCN(stride, CLASSES, 32, for_cpu=False), (75, 50)
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     image = 60 * jax.random.normal(jax.random.key(1), (1, *size, 3))
     logits, sown = jax.jit(lambda p, x: model.apply({"params": p}, x, mutable=["intermediates"]))(
@@ -288,6 +288,42 @@ def test_one_compilation_for_each_canvas():
         state, totals, _ = step(state, totals, padded(rng, shapes, canvas), 0.1 / (n + 1))
     assert step._cache_size() == len(canvases)
     assert int(state.step) == 12
+
+
+def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_two():
+    """Flips, scales and crops depend on the seed and the update's number alone; two programs."""
+    from jaxdl.metrics import zero_totals
+    from jaxdl.segmentation import add_figures
+    from jaxdl.train import dense_step, momentum_sgd, start_state
+
+    rng = np.random.default_rng(0)
+    whole = padded(rng, [(40, 64), (64, 33), (50, 50), (64, 64), (20, 30)], (64, 64))
+    store = jax.device_put(whole)
+    rows = np.array([[0, 3, 2, -1], [4, 1, 3, 0]], np.int32)
+    model, optimizer = FCN(32, CLASSES, 32), momentum_sgd()
+    params = random_params(model)
+    finals = []
+    for updates, device in ((1, False), (1, True), (2, True)):
+        prepare = make_prepare(jax.random.key(5), updates, flip=True, scale=(0.5, 2.0), crop=48)
+        step: Any = dense_step(
+            pixel_loss(model, MEAN, "mean"),
+            optimizer,
+            add_figures,
+            prepare=prepare,
+            updates=updates,
+        )
+        state, totals = start_state(jax.tree.map(jnp.copy, params), optimizer), zero_totals(CLASSES)
+        for chosen in rows.reshape(-1, 2 * updates):
+            batch: Any = Stored(store, chosen)
+            batch = batch if device else jax.tree.map(np.asarray, gather(batch))
+            state, totals, _ = step(state, totals, batch, 1e-4)
+        assert int(state.step) == 4 // updates
+        assert step._cache_size() == 1
+        finals.append((state.params, totals))
+    jax.tree.map(np.testing.assert_array_equal, finals[0], finals[1])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), finals[1], finals[2]
+    )
 
 
 def test_predict_gives_the_classes_of_the_bare_network_for_any_size():

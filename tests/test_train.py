@@ -100,6 +100,69 @@ def test_accumulated_batches_equal_their_union(mean: bool):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *ends)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_updates_of_one_dispatch_equal_dispatches_of_one_update(every: int):
+    """Momentum, decay and accumulation too; a batch without items changes nothing."""
+    items = np.random.default_rng(0).normal(size=(3, 2, 4, 2)).astype(np.float32)
+    items[1, 1] = 0  # void: in the scan no update, and so none beside it
+
+    def loss_fn(params, batch):
+        valid = jnp.abs(batch).sum(1) > 0
+        each = ((batch * params["layer"]["kernel"][None]).sum(1) - params["layer"]["bias"][0]) ** 2
+        count = valid.sum()
+        loss = jnp.where(valid, each, 0).sum() / jnp.maximum(count, 1)
+        return loss, (count.astype(jnp.float32), (loss, count))
+
+    def add(totals, figures):
+        return totals[0] + figures[0], totals[1] + figures[1]
+
+    def prepare(batch, number):
+        return batch[number % 2] * (1 + number)[None, None]
+
+    optimizer = accumulate(momentum_sgd(momentum=0.9, weight_decay=0.1), every)
+    two = dense_step(loss_fn, optimizer, add, prepare=prepare, updates=2)
+    one = dense_step(loss_fn, optimizer, add)
+    zero = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    state, totals = start_state(start(), optimizer), zero
+    for pair in items:
+        state, totals, _ = two(state, totals, pair, 0.01)
+    assert int(state.step) == 3
+    assert two._cache_size() == 1
+    want, sums, zero = (
+        start_state(start(), optimizer),
+        (0.0, 0),
+        (jnp.zeros(()), jnp.zeros((), int)),
+    )
+    for number, batch in enumerate(items.reshape(6, 4, 2)):
+        if batch.any():
+            want, sums, _ = one(want, sums, batch * np.float32(1 + number), 0.01)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        (state.params, state.opt_state, totals),
+        (want.params, want.opt_state, sums),
+    )
+
+
+def test_the_loss_of_a_dispatch_is_the_mean_of_its_batches():
+    def loss_fn(params, batch):
+        return batch.sum() + 0 * params["layer"]["bias"][0], (batch.sum(), ())
+
+    optimizer = momentum_sgd()
+    step = dense_step(
+        loss_fn,
+        optimizer,
+        lambda totals, _: totals,
+        prepare=lambda batch, number: batch[number % 3][None],
+        updates=3,
+    )
+    losses = [
+        float(step(start_state(start(), optimizer), (), jnp.asarray(batch), 0.1)[2])
+        for batch in ([1.0, 0.0, 5.0], [0.0, 0.0, 0.0], [1.0, np.nan, 2.0])
+    ]
+    assert losses[:2] == [3.0, 0.0]
+    assert np.isnan(losses[2])
+
+
 def test_learning_rate_schedules():
     def rates(schedule: Any) -> list[float]:
         return [

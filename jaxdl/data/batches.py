@@ -8,12 +8,13 @@ was: a run that resumes asks for batch n and gets the same one.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxdl.data.voc import IGNORE, VOID
@@ -61,6 +62,39 @@ class Batch(NamedTuple):
     images: Array | np.ndarray  # uint8 (B, H, W, 3), 0 outside each image
     labels: Array | np.ndarray  # uint8 (B, H, W), 255 is void
     sizes: Array | np.ndarray  # int32 (B, 2), true heights and widths
+
+
+class Stored(NamedTuple):
+    """A batch by its places among images that lie on the device: nothing else leaves the host."""
+
+    store: Batch  # all images of one canvas
+    rows: Array | np.ndarray  # int32 (B,); a negative one is a void image
+
+
+def gather(batch: Batch | Stored) -> Batch:
+    """The batch itself; for use inside a jitted function."""
+    if isinstance(batch, Batch):
+        return batch
+    rows = jnp.asarray(batch.rows)
+
+    def take(name: str, void: int) -> Array:
+        array = jnp.asarray(getattr(batch.store, name))
+        keep = (rows >= 0).reshape(-1, *[1] * (array.ndim - 1))
+        return jnp.where(keep, array[rows], jnp.asarray(void, array.dtype))
+
+    return Batch(take("images", 0), take("labels", VOID), take("sizes", 0))
+
+
+def part(batch: Batch | Stored, i: Array, of: int) -> Batch | Stored:
+    """Number `i` of `of` batches that lie one after another in the rows of this one."""
+
+    def rows(array: Any) -> Array:
+        size = array.shape[0] // of
+        return lax.dynamic_slice_in_dim(jnp.asarray(array), i * size, size)
+
+    if isinstance(batch, Stored):
+        return batch._replace(rows=rows(batch.rows))
+    return Batch(*map(rows, batch))
 
 
 def preprocess(
@@ -136,7 +170,7 @@ class BatchSource:
         seed: shuffles images and batches anew each epoch; None keeps the order (evaluation).
         epochs: how many times over.
         cache: ``host`` keeps decoded bytes in memory, ``device`` keeps padded arrays on the device
-            (a batch is then a gather there), ``none`` reads and decodes each time.
+            (a batch is then its places there, `Stored`), ``none`` reads and decodes each time.
         kept: what ``host`` has decoded, by example; given, it is shared with other sources of the
             same examples, so that stage after stage decodes nothing again.
         rows: of a batch, where that is more than `batch_size`: void images fill it up. Devices that
@@ -224,12 +258,12 @@ class BatchSource:
             batch.sizes[row] = h, w
         return batch
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | Stored:
         canvas, positions = self._where(int(index))
         if self._cache == "device":
             rows = np.full(self._batch_size, -1, np.int32)
             rows[: len(positions)] = positions
-            return _take(self._on_device[canvas], rows)
+            return Stored(self._on_device[canvas], rows)
         part = self._part
         return self._pad(
             self._groups[canvas][positions][part], self._canvases[canvas], part.stop - part.start
@@ -249,21 +283,9 @@ def _epoch_plan(
     return plan if rng is None else [plan[i] for i in rng.permutation(len(plan))]
 
 
-@jax.jit
-def _take(store: Batch, rows: Int[Array, " b"]) -> Batch:
-    """Rows of the device's store; a negative row is a void image."""
-    fill = Batch(*(jnp.asarray(v, a.dtype) for v, a in zip((0, VOID, 0), store, strict=True)))
-
-    def take(a, void):
-        keep = (rows >= 0).reshape(-1, *[1] * (a.ndim - 1))
-        return jnp.where(keep, a[rows], void)
-
-    return Batch(*(take(a, v) for a, v in zip(store, fill, strict=True)))
-
-
 def read_ahead(
     source: BatchSource, start: int = 0, stop: int | None = None, threads: int = 2, buffer: int = 4
-) -> Iterator[Batch]:
+) -> Iterator[Batch | Stored]:
     """Batches start, start + 1, ... stop - 1 in order, made by threads ahead of their use."""
     dataset = grain.MapDataset.source(source)[start:stop]
     return iter(dataset.to_iter_dataset(grain.ReadOptions(threads, buffer)))

@@ -7,11 +7,13 @@ convolutions on pool5, pool4 and pool3). Images of any size, one by one or in ex
 from typing import Any, Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl.models.bilinear import Align, upsample
-from jaxdl.models.vgg import ConvParams, Trunk, convolve, keep_valid
+from jaxdl.models.convolution import convolve
+from jaxdl.models.vgg import ConvParams, Trunk, keep_valid
 
 
 class FCN(nn.Module):
@@ -30,6 +32,8 @@ class FCN(nn.Module):
         remat: recompute the trunk's activations in the gradient, to save memory.
         compute_dtype: dtype of the activations (None: that of the images). The parameters stay
             float32, and the logits are at least float32.
+        for_cpu: write convolutions and upsampling as XLA's CPU backend runs them fastest, equal but
+            for rounding. None: where JAX's default backend is the CPU.
     """
 
     stride: Literal[32, 16, 8] = 32
@@ -38,6 +42,7 @@ class FCN(nn.Module):
     align: Align = "exact"
     remat: bool = False
     compute_dtype: Any = None
+    for_cpu: bool | None = None
 
     @nn.compact
     def __call__(
@@ -51,9 +56,10 @@ class FCN(nn.Module):
                 each fills it. Logits outside an image mean nothing (their labels are void).
         """
         height, width = images.shape[1:3]
+        for_cpu = jax.default_backend() == "cpu" if self.for_cpu is None else self.for_cpu
         x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
         x = keep_valid(x, sizes, 0)
-        pools = Trunk(self.width, self.remat, name="trunk")(x, sizes)
+        pools = Trunk(self.width, self.remat, for_cpu, name="trunk")(x, sizes)
         for number, pool in enumerate(pools, 1):
             self.sow("intermediates", f"pool{number}", pool)
 
@@ -64,7 +70,7 @@ class FCN(nn.Module):
             params = ConvParams(
                 1, (pool.shape[-1], self.num_classes), start, name=f"score_pool{level}"
             )(pool.dtype)
-            y = convolve(pool, params["kernel"], params["bias"])
+            y = convolve(pool, params["kernel"], params["bias"], for_cpu=for_cpu)
             y = keep_valid(y.astype(jnp.promote_types(y.dtype, jnp.float32)), sizes, level)
             self.sow("intermediates", f"p{level}", y)
             return y
@@ -74,9 +80,9 @@ class FCN(nn.Module):
             level -= 1
             skip = score(level)
             inner = None if sizes is None else -(-sizes // 2**level)
-            up = upsample(fused, 2, (skip.shape[1], skip.shape[2]), self.align, inner)
+            up = upsample(fused, 2, (skip.shape[1], skip.shape[2]), self.align, inner, for_cpu)
             up = keep_valid(up, sizes, level)
             self.sow("intermediates", f"u{level + 1}", up)
             fused = skip + up
             self.sow("intermediates", f"fuse{level}", fused)
-        return upsample(fused, self.stride, (height, width), self.align, sizes)
+        return upsample(fused, self.stride, (height, width), self.align, sizes, for_cpu)

@@ -6,6 +6,7 @@ before and after every layer, so that each image gets what it would get alone. (
 convolution's own padding, and never the maximum of a ReLU's output, so that pooling is exact too.)
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
+
+from jaxdl.models.convolution import after, layer
 
 # Channels and convolutions of each block.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -44,16 +47,6 @@ def keep_valid(
     return jnp.where(mask, x, jnp.zeros((), x.dtype))
 
 
-def convolve(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], bias: Float[Array, " o"]
-) -> Float[Array, "b h w o"]:
-    """Convolution of stride 1 that keeps the size (zero padding), plus bias."""
-    y = lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    return y + bias[None, None, None, :]
-
-
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     """2x2 max pooling, stride 2, ceil mode; NaN passes through.
 
@@ -74,12 +67,35 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     return first_larger(pairs[:, :, 0], pairs[:, :, 1])
 
 
-def _block(x, layers, sizes, poolings: int):
+def _block(x, layers, sizes, poolings: int, for_cpu: bool):
     """A block's convolutions with ReLU at one resolution, then the pooling that ends it."""
-    for layer in layers:
-        x = nn.relu(convolve(x, layer["kernel"], layer["bias"]))
-        x = keep_valid(x, sizes, poolings)
+    inside = None
+    if sizes is not None:
+        inside = valid_mask(size_after(sizes, poolings), x.shape[1], x.shape[2])
+    for params in layers:
+        x = layer(x, params["kernel"], params["bias"], inside, for_cpu=for_cpu)
     return max_pool(x)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _block_again(x, layers, sizes, poolings: int, for_cpu: bool):
+    """`_block` that is computed again for its gradient, also where `jax.checkpoint` does not."""
+    return _block(x, layers, sizes, poolings, for_cpu)
+
+
+def _block_forward(x, layers, sizes, poolings, for_cpu):
+    return _block(x, layers, sizes, poolings, for_cpu), (x, layers, sizes)
+
+
+def _block_backward(poolings, for_cpu, kept, g):
+    x, layers, sizes = kept
+    _, pull = jax.vjp(
+        lambda x, layers: _block(x, layers, sizes, poolings, for_cpu), after(x, g), layers
+    )
+    return *pull(g), None
+
+
+_block_again.defvjp(_block_forward, _block_backward)
 
 
 class ConvParams(nn.Module):
@@ -103,17 +119,19 @@ class Trunk(nn.Module):
     Attributes:
         width: divides every channel count (1 is VGG-16).
         remat: keep the poolings alone for the gradient and compute the rest again.
+        for_cpu: see `jaxdl.models.convolution`.
     """
 
     width: int = 1
     remat: bool = False
+    for_cpu: bool = False
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w 3"], sizes: Int[Array, "b 2"] | None = None
     ) -> list[Array]:
         """Images (preprocessed) to [pool1, ..., pool5], of ceil(h / 2^k) rows each."""
-        run = jax.checkpoint(_block, static_argnums=3) if self.remat else _block
+        run = _block_again if self.remat else _block
         channels, pools = x.shape[-1], []
         for block, (features, count) in enumerate(BLOCKS, 1):
             layers = []
@@ -124,6 +142,6 @@ class Trunk(nn.Module):
                 params = ConvParams(3, (channels, out), start, name=name)
                 layers.append(params(x.dtype))
                 channels = out
-            x = run(x, layers, sizes, block - 1)
+            x = run(x, layers, sizes, block - 1, self.for_cpu)
             pools.append(x)
         return pools

@@ -1,0 +1,133 @@
+"""Where the FCN's time goes: each layer's forward, input gradient and filter gradient.
+
+`python -m benchmarks.fcn_layers --help`. Each is compiled and timed alone, so the sum is not the
+step's time, but says which of them is far from the roof.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.roof import measure_rates
+from jaxdl.losses import pixel_xent
+from jaxdl.memory import keep_freed_memory
+from jaxdl.models.bilinear import upsample
+from jaxdl.models.convolution import convolve, layer
+from jaxdl.models.vgg import BLOCKS, max_pool
+from jaxdl.programs import count_flops
+
+
+class Timed(NamedTuple):
+    """A layer in one direction: seconds of the fastest call, and flops (0 where none count)."""
+
+    layer: str
+    direction: str
+    seconds: float
+    flops: float
+
+
+def fastest(call: Callable[..., Any], *args: Any) -> float:
+    """Seconds of the fastest of several calls; compiled before."""
+    jax.block_until_ready(call(*args))
+    best, end = float("inf"), time.perf_counter() + 0.5
+    while (begin := time.perf_counter()) < end:
+        jax.block_until_ready(call(*args))
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def pull(call: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """The gradient's product with one argument: ``(g, *args) -> ...``."""
+
+    def back(g, *args):
+        def of_one(value):
+            return call(*args[:number], value, *args[number + 1 :])
+
+        return jax.vjp(of_one, args[number])[1](g)[0]
+
+    return back
+
+
+FOR_CPU = jax.default_backend() == "cpu"
+convolution = partial(layer, inside=None, for_cpu=FOR_CPU)
+
+
+def layers(size: int, batch: int, width: int) -> Iterator[Timed]:
+    """VGG-16's convolutions and poolings, then the upsampling and the loss of FCN-32s."""
+    channels, key = 3, jax.random.key(0)
+    for block, (features, count) in enumerate(BLOCKS, 1):
+        for number in range(1, count + 1):
+            out = features // width
+            x = jax.random.normal(key, (batch, size, size, channels))
+            kernel = jax.random.normal(key, (3, 3, channels, out)) * (2 / (9 * channels)) ** 0.5
+            bias, g = jnp.zeros(out), jax.random.normal(key, (batch, size, size, out))
+            flops = count_flops(jax.make_jaxpr(convolve)(x, kernel, bias))
+            name = f"conv{block}_{number}"
+            yield Timed(name, "forward", fastest(jax.jit(convolution), x, kernel, bias), flops)
+            if channels > 3:
+                back = jax.jit(pull(convolution, 0))
+                yield Timed(name, "input", fastest(back, g, x, kernel, bias), flops)
+            back = jax.jit(pull(convolution, 1))
+            yield Timed(name, "filter", fastest(back, g, x, kernel, bias), flops)
+            channels = out
+        x = jax.random.normal(key, (batch, size, size, channels))
+        yield Timed(f"pool{block}", "forward", fastest(jax.jit(max_pool), x), 0.0)
+        size = -(-size // 2)
+        g = jax.random.normal(key, (batch, size, size, channels))
+        yield Timed(f"pool{block}", "input", fastest(jax.jit(pull(max_pool, 0)), g, x), 0.0)
+    full, scores = 32 * size, jax.random.normal(key, (batch, size, size, 21))
+    labels = jax.random.randint(key, (batch, full, full), -1, 21)
+
+    def head(scores):
+        return pixel_xent(upsample(scores, 32, (full, full), for_cpu=FOR_CPU), labels)[0]
+
+    yield Timed("upsampling, loss", "forward", fastest(jax.jit(head), scores), 0.0)
+    yield Timed("upsampling, loss", "both", fastest(jax.jit(jax.value_and_grad(head)), scores), 0.0)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=224, help="side of the square images")
+    parser.add_argument("--batch", type=int, default=1, help="images in a batch")
+    parser.add_argument("--width", type=int, default=1, help="divides the channels")
+    parser.add_argument("--json", help="write the rows here")
+    args = parser.parse_args()
+    keep_freed_memory()
+    roof = measure_rates(os.cpu_count() or 1).flops
+    console = Console(highlight=False, markup=False)
+    rows = []
+    table = Table(
+        title=f"{args.size}x{args.size}, batch {args.batch}; roof {roof / 1e9:.0f} Gflop/s"
+    )
+    for name in ("layer", "direction", "ms", "Gflop", "Gflop/s", "of the roof"):
+        table.add_column(name, justify="left" if name in ("layer", "direction") else "right")
+    for timed in layers(args.size, args.batch, args.width):
+        rate = timed.flops / timed.seconds
+        rows.append(timed._asdict() | {"share_of_roof": rate / roof})
+        cells = [f"{timed.flops / 1e9:.2f}", f"{rate / 1e9:.0f}", f"{rate / roof:.0%}"]
+        shown = cells if timed.flops else ["", "", ""]
+        table.add_row(timed.layer, timed.direction, f"{timed.seconds * 1e3:.2f}", *shown)
+    console.print(table)
+    for direction in ("forward", "input", "filter"):
+        of = [row for row in rows if row["direction"] == direction and row["flops"]]
+        seconds, flops = (sum(row[name] for row in of) for name in ("seconds", "flops"))
+        console.print(
+            f"{direction}: {seconds * 1e3:.0f} ms, {flops / seconds / roof:.0%} of the roof"
+        )
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

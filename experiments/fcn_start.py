@@ -1,0 +1,64 @@
+"""Where a stage of the FCN experiment starts: parameters, where they came from, the optimiser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import checkpoint, train
+from jaxdl.errors import InputError
+from jaxdl.models.fcn import FCN
+from jaxdl.transplant import by_name, transplant
+
+if TYPE_CHECKING:
+    from experiments.command import Bar
+    from experiments.fcn import Config
+
+
+def fresh_params(cfg: "Config", model: FCN) -> Any:
+    """A random start that depends on the run's seed and the stage."""
+    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
+    return jax.jit(model.init)(key, jnp.zeros((1, 32, 32, 3)))["params"]
+
+
+def start_params(
+    cfg: "Config",
+    name: str,
+    fresh: Any,
+    mean: tuple[float, ...],
+    source: Path | None,
+    trunk: Any,
+    bar: "Bar",
+) -> tuple[Any, dict[str, Any]]:
+    """A stage's parameters before training, and the record of where each came from.
+
+    Args:
+        source: checkpoint folder of the stage before (or of --start-from), or None.
+        trunk: imported VGG-16 parameters, or None; used where there is no source.
+    """
+    if source is not None:
+        params, meta, step = checkpoint.load_params(source)
+        if tuple(meta["mean"]) != mean:
+            raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
+        origin = f"{source} step {step}"
+    elif trunk is not None:
+        params, origin = {"trunk": trunk}, str(cfg.weights)
+    else:
+        names = list(by_name(fresh))
+        return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
+    moved = transplant(params, fresh)
+    bar.line(
+        f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
+        f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"
+    )
+    lists = {"carried": moved.carried, "fresh": moved.fresh, "unused": moved.unused}
+    return moved.params, {"source": origin, **lists}
+
+
+def optimizer_of(cfg: "Config") -> optax.GradientTransformationExtraArgs:
+    """Momentum SGD, once in --accumulate batches."""
+    names = ("momentum", "weight_decay", "clip_norm", "bias_rule")
+    sgd = train.momentum_sgd(**{name: getattr(cfg, name) for name in names})
+    return train.accumulate(sgd, cfg.accumulate, mean=cfg.reduction == "mean")

@@ -1,0 +1,183 @@
+"""Convolutions written for CPUs equal XLA's own, in value and in every gradient."""
+
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxdl.models import convolution, winograd
+from jaxdl.models.bilinear import upsample
+from jaxdl.models.convolution import convolve, layer
+from jaxdl.models.fcn import FCN
+from jaxdl.models.vgg import valid_mask
+
+
+def direct(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """A convolution as its definition, in float64."""
+    h, w = x.shape[1:3]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return sum(
+        padded[:, i : i + h, j : j + w] @ kernel[i, j].astype(np.float64)
+        for i in range(3)
+        for j in range(3)
+    )
+
+
+sides = st.integers(1, 11)
+
+
+@given(st.integers(1, 3), sides, sides, st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_winograd_is_the_convolution_and_its_gradients_are_its_transposes(b, h, w, i, o, seed):
+    """<g, conv(x, k)> = <x, input gradient> = <k, kernel gradient>, for every size."""
+    rng = np.random.default_rng(seed)
+    x, k, g = (rng.normal(size=s) for s in ((b, h, w, i), (3, 3, i, o), (b, h, w, o)))
+    with jax.enable_x64(True):
+        found = [
+            np.asarray(value)
+            for value in (
+                winograd.convolve(jnp.asarray(x), jnp.asarray(k)),
+                winograd.input_gradient(jnp.asarray(g), jnp.asarray(k)),
+                winograd.kernel_gradient(jnp.asarray(x), jnp.asarray(g)),
+            )
+        ]
+    want = direct(x, k)
+    np.testing.assert_allclose(found[0], want, atol=1e-12)
+    turned = direct(g, k[::-1, ::-1].swapaxes(2, 3))
+    np.testing.assert_allclose(found[1], turned, atol=1e-12)
+    np.testing.assert_allclose((found[2] * k).sum(), (g * want).sum(), atol=1e-10)
+    assert found[2].shape == k.shape
+    tap = np.zeros_like(k)
+    tap[seed % 3, seed // 3 % 3, seed % i, seed % o] = 1
+    np.testing.assert_allclose((found[2] * tap).sum(), (g * direct(x, tap)).sum(), atol=1e-10)
+
+
+def test_winograd_in_float32_is_as_good_as_plain_summation_or_nearly():
+    """Root mean square error, relative, against float64: below 1e-6, and thrice XLA's at most."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(1, 20, 24, 256)), 0).astype(np.float32)
+    k = (rng.normal(size=(3, 3, 256, 128)) * (2 / (9 * 256)) ** 0.5).astype(np.float32)
+    want = direct(x, k)
+
+    def error(found) -> float:
+        return float(np.sqrt(((np.asarray(found) - want) ** 2).mean() / (want**2).mean()))
+
+    arrays = jnp.asarray(x), jnp.asarray(k)
+    ours, plain = error(winograd.convolve(*arrays)), error(convolve(*arrays, jnp.zeros(128)))
+    assert ours < 1e-6
+    assert ours < 3 * plain
+
+
+@pytest.mark.parametrize("channels", [(3, 64), (64, 64), (64, 128), (5, 7)])
+@pytest.mark.parametrize("size", [(9, 14), (130, 257)])
+def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch):
+    """Mask, bias and ReLU too; large images go in pieces, here of few pixels."""
+    monkeypatch.setattr(convolution, "PIECE", 1 << 11)
+    rng = np.random.default_rng(1)
+    inside, out = channels
+    x, g = (jnp.asarray(rng.normal(size=(2, *size, c)), jnp.float32) for c in channels)
+    k = jnp.asarray(rng.normal(size=(3, 3, inside, out)) / (9 * inside) ** 0.5, jnp.float32)
+    bias = jnp.asarray(rng.normal(size=out), jnp.float32)
+    mask = valid_mask(jnp.asarray([[size[0] - 2, size[1]], [size[0], 5]]), *size)
+    found = []
+    for for_cpu in (False, True):
+
+        def run(x, k, bias, for_cpu=for_cpu):
+            return layer(x, k, bias, mask, for_cpu=for_cpu)
+
+        y, pull = jax.vjp(jax.jit(run), x, k, bias)
+        found.append((y, *pull(g)))
+    for plain, ours in zip(*found, strict=True):
+        scale = float(jnp.abs(plain).max())
+        off = np.abs(plain - ours) > 1e-5 * scale
+        assert off.mean() < 1e-4  # a ReLU at a tie of rounding may flip
+    assert not np.asarray(found[1][0])[0, size[0] - 2 :].any()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_is_left_to_the_compiler(dtype):
+    """Winograd's sums and differences lose bits that bfloat16 does not have."""
+    x, k = jnp.ones((1, 4, 4, 64), dtype), jnp.ones((3, 3, 64, 128), dtype)
+    text = str(jax.make_jaxpr(lambda x: layer(x, k, k[0, 0, 0], None, for_cpu=True))(x))
+    assert "conv_general_dilated" in text
+    assert "dot_general" not in text
+
+
+@pytest.mark.parametrize("align", ["exact", "center"])
+@pytest.mark.parametrize(("stride", "size"), [(2, (5, 8)), (8, (17, 33)), (32, (75, 50))])
+def test_upsampling_by_products_is_the_transposed_convolution(stride, size, align):
+    shape = (2, -(-size[0] // stride), -(-size[1] // stride), 3)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    sizes = jnp.asarray([[size[0], size[1]], [max(1, size[0] - stride), 1]])
+    for true_sizes in (None, sizes):
+        plain, ours = (upsample(x, stride, size, align, true_sizes, form) for form in (False, True))
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("stride", [32, 8])
+def test_a_network_written_for_cpus_is_the_same_network(stride: Any, remat: bool):
+    """At a width that uses both forms: logits and gradients."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(60 * rng.normal(size=(2, 50, 40, 3)), jnp.float32)
+    sizes, found = jnp.asarray([[50, 40], [33, 17]]), []
+    params: Any = None
+    for for_cpu in (False, True):
+        model: Any = FCN(stride, 4, 2, remat=remat, for_cpu=for_cpu)
+        if params is None:
+            params = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+
+        def loss(params, model=model):
+            logits = model.apply({"params": params}, images, sizes)
+            return (logits**2).mean(), logits
+
+        found.append(jax.jit(jax.value_and_grad(loss, has_aux=True))(params))
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, atol=2e-4 * float(jnp.abs(a).max() + 1e-30))
+
+    jax.tree.map(close, *found)
+
+
+def test_computing_again_needs_less_memory():
+    """A quarter less at least; XLA's CPU backend undoes what `jax.checkpoint` does."""
+
+    def memory(remat: bool) -> int:
+        model: Any = FCN(32, 4, 8, remat=remat, for_cpu=True)
+        params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+        images = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
+
+        def loss(params, images):
+            return (model.apply({"params": params}, images) ** 2).mean()
+
+        compiled = jax.jit(jax.grad(loss)).lower(params, images).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert memory(True) < 0.75 * memory(False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
+def test_freed_memory_is_kept():
+    """An array of 100 MB, freed, stays with the process; without the option it does not."""
+    code = (
+        "import sys, numpy as np\n"
+        "from jaxdl.memory import keep_freed_memory\n"
+        "kept = sys.argv[1] == 'yes' and keep_freed_memory()\n"
+        "array = np.ones(25_000_000, np.float32); del array\n"
+        "rss = next(l for l in open('/proc/self/status') if l.startswith('VmRSS'))\n"
+        "print(int(kept), rss.split()[1])"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True)
+        for way in ("no", "yes")
+    ]
+    (_, without), (kept, within) = (map(int, done.stdout.split()) for done in found)
+    if not kept:
+        pytest.skip("another C library than glibc")
+    assert within - without > 80_000
