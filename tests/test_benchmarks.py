@@ -372,16 +372,18 @@ def small_fcn(out: Path, **given: Any) -> fcn.Config:
 
 def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
     """Each batch once and no more; programs are compiled in the warm-up alone."""
-    rows = fcn.run(small_fcn(tmp_path, sizes=("64", "voc"), batches=(2,)))
+    rows = fcn.run(small_fcn(tmp_path, batches=(2,)))
+    rows += fcn.run(small_fcn(tmp_path, sizes=("voc",), batches=(2,), whats=("predict",)))
     written = json.loads((tmp_path / "rows.json").read_text())
-    assert [list(row)[:7] for row in written] == [FCN_KEYS] * 4
+    assert [list(row)[:7] for row in written] == [FCN_KEYS]
     assert [(row.what, row.size, row.batch) for row in rows] == [
-        (f"fcn32s {what}", size, 2) for size in ("64", "voc") for what in ("step", "predict")
+        *[(f"fcn32s {what}", "64", 2) for what in ("step", "predict")],
+        ("fcn32s predict", "voc", 2),
     ]
     for row in rows:
         assert row.images_per_s > 0
         assert 0 < row.share_of_roof < 1
-        assert row.peak_mb > row.compiled_mb > 0
+        assert row.peak_mb > (row.compiled_mb or 0) > 0
         assert row.compilations == (1 if row.size == "64" else 3)  # canvases
     assert "roof:" in capsys.readouterr().out
 
@@ -425,7 +427,7 @@ def test_bad_fcn_options_are_told_in_one_line(tmp_path: Path, options: dict, mes
 
 def test_layers_are_timed_in_every_direction():
     """conv1_1 has no gradient of its input; the flops are those of the convolutions."""
-    found = list(fcn_layers.layers(32, 1, 32))
+    found = list(fcn_layers.layers(32, 1, 32, budget=0.0))
     convolutions = [timed for timed in found if timed.flops]
     assert len(convolutions) == 13 * 3 - 1
     assert all(timed.seconds > 0 for timed in found)

@@ -195,7 +195,9 @@ def test_evaluation_counts_every_picture_once():
 
 def test_the_embedded_digits_reach_the_mark(tmp_path):
     out = tmp_path / "run"
-    summary = digits.run(digits.Config(out=out, at_least=97), command.Bar())
+    done = finish(MODULE, "--out", str(out), "--at-least", "97")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
     assert summary["digits"]["accuracy"] >= 0.97
     page = (out / "report.html").read_text()
     assert page.count("<figcaption>") == digits.SAMPLES

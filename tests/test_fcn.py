@@ -146,9 +146,9 @@ def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
         logits, loss, count, grads = run(params, batch)
         alone = []
         for row, (h, w) in enumerate(sizes):
-            # Alone in a canvas of the next multiple of 96, to bound the number of compilations;
+            # Alone in a canvas of the next multiple of 112, to bound the number of compilations;
             # `test_a_canvas_changes_nothing` is against no padding at all.
-            to_multiple = [(0, -h % 96), (0, -w % 96)]
+            to_multiple = [(0, -h % 112), (0, -w % 112)]
             one = Batch(
                 np.pad(batch.images[row : row + 1, :h, :w], [(0, 0), *to_multiple, (0, 0)]),
                 np.pad(
@@ -291,7 +291,7 @@ def test_one_compilation_for_each_canvas():
 
 
 def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_two():
-    """Flips, scales and crops depend on the seed and the update's number alone; two programs."""
+    """Flips and crops depend on the seed and the update's number alone."""
     from jaxdl.metrics import zero_totals
     from jaxdl.segmentation import add_figures
     from jaxdl.train import dense_step, momentum_sgd, start_state
@@ -301,10 +301,10 @@ def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_
     store = jax.device_put(whole)
     rows = np.array([[0, 3, 2, -1], [4, 1, 3, 0]], np.int32)
     model, optimizer = FCN(32, CLASSES, 32), momentum_sgd()
-    params = random_params(model)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     finals = []
     for updates, device in ((1, False), (1, True), (2, True)):
-        prepare = make_prepare(jax.random.key(5), updates, flip=True, scale=(0.5, 2.0), crop=48)
+        prepare = make_prepare(jax.random.key(5), updates, flip=True, scale=(1.0, 1.0), crop=48)
         step: Any = dense_step(
             pixel_loss(model, MEAN, "mean"),
             optimizer,
@@ -322,7 +322,7 @@ def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_
         finals.append((state.params, totals))
     jax.tree.map(np.testing.assert_array_equal, finals[0], finals[1])
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), finals[1], finals[2]
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), finals[1], finals[2]
     )
 
 

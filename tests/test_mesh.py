@@ -16,6 +16,9 @@ from jaxdl.mesh import local_rows, make_mesh, parse_mesh, shardings
 from tests.meshed import BATCH, CLASSES, STEPS, Scenes
 from tests.processes import ROOT, environment
 
+# One worker runs the file: its runs are made once.
+pytestmark = pytest.mark.xdist_group("mesh")
+
 QUICK = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 

@@ -120,7 +120,7 @@ def test_updates_of_one_dispatch_equal_dispatches_of_one_update(every: int):
         return batch[number % 2] * (1 + number)[None, None]
 
     optimizer = accumulate(momentum_sgd(momentum=0.9, weight_decay=0.1), every)
-    two = dense_step(loss_fn, optimizer, add, prepare=prepare, updates=2)
+    two: Any = dense_step(loss_fn, optimizer, add, prepare=prepare, updates=2)
     one = dense_step(loss_fn, optimizer, add)
     zero = jnp.zeros(()), jnp.zeros((), jnp.int32)
     state, totals = start_state(start(), optimizer), zero
