@@ -237,7 +237,7 @@ def run(cfg: Config) -> list[Row]:
     """All tasks in turn; prints the table."""
     check(cfg)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.width = max(console.width, 120)  # folded tables cannot be read
+    console.width = max(console.width, 140)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
     roof = measure_rates(cfg.threads).flops
     console.print(f"roof: {roof / 1e9:.0f} Gflop/s, NumPy's float32 product, {cfg.threads} threads")

@@ -49,7 +49,7 @@ def test_winograd_is_the_convolution_and_its_gradients_are_its_transposes(b, h, 
     rng = np.random.default_rng(seed)
     x, k, g = (rng.normal(size=s) for s in ((b, h, w, i), (3, 3, i, o), (b, h, w, o)))
     with jax.enable_x64(True):
-        found = [np.asarray(value) for value in all_three(x, k, g)]
+        found: Any = [np.asarray(value) for value in all_three(x, k, g)]
     want = direct(x, k)
     np.testing.assert_allclose(found[0], want, atol=1e-12)
     turned = direct(g, k[::-1, ::-1].swapaxes(2, 3))
