@@ -21,7 +21,7 @@ from benchmarks.roof import measure_rates
 from jaxdl.losses import pixel_xent
 from jaxdl.memory import keep_freed_memory
 from jaxdl.models.bilinear import upsample
-from jaxdl.models.convolution import convolve, layer
+from jaxdl.models.convolution import convolve, input_gradient, kernel_gradient, layer
 from jaxdl.models.vgg import BLOCKS, max_pool
 from jaxdl.programs import count_flops
 
@@ -61,6 +61,7 @@ def pull(call: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 FOR_CPU = jax.default_backend() == "cpu"
 convolution = partial(layer, inside=None, for_cpu=FOR_CPU)
+OF_INPUT, OF_KERNEL = jax.jit(input_gradient), jax.jit(kernel_gradient)
 
 
 def layers(size: int, batch: int, width: int, budget: float = 0.5) -> Iterator[Timed]:
@@ -79,10 +80,8 @@ def layers(size: int, batch: int, width: int, budget: float = 0.5) -> Iterator[T
             name = f"conv{block}_{number}"
             yield Timed(name, "forward", fastest(jax.jit(convolution), x, kernel, bias), flops)
             if name != "conv1_1":
-                back = jax.jit(pull(convolution, 0))
-                yield Timed(name, "input", fastest(back, g, x, kernel, bias), flops)
-            back = jax.jit(pull(convolution, 1))
-            yield Timed(name, "filter", fastest(back, g, x, kernel, bias), flops)
+                yield Timed(name, "input", fastest(OF_INPUT, g, kernel), flops)
+            yield Timed(name, "filter", fastest(OF_KERNEL, x, g), flops)
             channels = out
         x = jax.random.normal(next(keys), (batch, size, size, channels))
         yield Timed(f"pool{block}", "forward", fastest(jax.jit(max_pool), x), 0.0)

@@ -10,6 +10,8 @@ The two forms differ by rounding alone. On a GPU XLA's own is a call of cuDNN. O
 benchmarks/README.md has the measurements.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -56,15 +58,15 @@ def _layer(x, kernel, bias, inside, product=_plain):
     return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
 
 
-def _suits(kernel: Float[Array, "3 3 i o"]) -> bool:
+def _suits(shape: tuple[int, ...], dtype: Any) -> bool:
     """Whether Winograd's products pay, and lose no accuracy that counts."""
-    into, out = kernel.shape[2:]
-    return into >= 64 and out >= 128 and kernel.dtype in (jnp.float32, jnp.float64)
+    into, out = shape[-2:]
+    return into >= 64 and out >= 128 and dtype in (jnp.float32, jnp.float64)
 
 
 @jax.custom_vjp
 def _layer_on_cpu(x, kernel, bias, inside):
-    product = winograd.convolve if _suits(kernel) else _plain
+    product = winograd.convolve if _suits(kernel.shape, kernel.dtype) else _plain
     return _layer(x, kernel, bias, inside, product)
 
 
@@ -76,11 +78,10 @@ def _forward(x, kernel, bias, inside):
 def _backward(kept, g):
     x, kernel, y = kept
     g = jnp.where(y > 0, g, jnp.zeros((), g.dtype))
-    bias = g.sum((0, 1, 2))
-    if not _suits(kernel):
-        return _input_gradient(g, kernel), _kernel_gradient(x, g), bias, None
-    back = winograd.input_gradient(g, kernel)
-    return back, winograd.kernel_gradient(after(x, back), after(g, back)), bias, None
+    back = input_gradient(g, kernel)
+    if _suits(kernel.shape, kernel.dtype):
+        x, g = after(x, back), after(g, back)
+    return back, kernel_gradient(x, g), g.sum((0, 1, 2)), None
 
 
 def after(x: Array, other: Array) -> Array:
@@ -97,16 +98,21 @@ def after(x: Array, other: Array) -> Array:
 _layer_on_cpu.defvjp(_forward, _backward)
 
 
-def _input_gradient(
+def input_gradient(
     g: Float[Array, "b h w o"], kernel: Float[Array, "3 3 i o"]
 ) -> Float[Array, "b h w i"]:
+    """Of a 3x3 convolution, as a CPU runs it."""
+    if _suits(kernel.shape, kernel.dtype):
+        return winograd.input_gradient(g, kernel)
     return _plain(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
 
 
-def _kernel_gradient(
+def kernel_gradient(
     x: Float[Array, "b h w i"], g: Float[Array, "b h w o"]
 ) -> Float[Array, "3 3 i o"]:
-    """Of a 3x3 convolution, summed over pieces of wide images; narrow ones go in one."""
+    """Of a 3x3 convolution, as a CPU runs it: in pieces of wide images; narrow ones go in one."""
+    if _suits((x.shape[3], g.shape[3]), x.dtype):
+        return winograd.kernel_gradient(x, g)
     b, h, w, _ = x.shape
     wide = g.shape[3] >= 64 and b * h * w > PIECE
     count = max(1, h * w // PIECE) if wide else 1
