@@ -100,9 +100,8 @@ class Config:
     """Words that share negatives."""
     shared: int = 22
     """Negatives that a group shares."""
-    cap: float | None = None
-    """A word in more terms of a block's loss moves by this many times their mean; 0: no cap.
-    None: 100 for blocks of more than 128 words, no cap for smaller ones."""
+    cap: float = 100.0
+    """A word in more terms of a block's loss moves by this many times their mean; 0: no cap."""
     held_out: int = 20_000
     """Words of whole lines kept out of training for a loss that can be compared; 0: none."""
     rows: int = 10
@@ -155,9 +154,7 @@ def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
     counts = ("width", "window", "negatives", "epochs", "group", "shared", "rows", "min_count")
     check_least(cfg, 1, counts)
-    check_least(cfg, 0, ("subsample", "held_out", "seed", "last_rate", "save_seconds"))
-    if cfg.cap is not None:
-        check_least(cfg, 0, ("cap",))
+    check_least(cfg, 0, ("cap", "subsample", "held_out", "seed", "last_rate", "save_seconds"))
     if not cfg.learning_rate > 0:
         raise InputError(f"--learning-rate {cfg.learning_rate}: must be above 0")
     if cfg.block < cfg.group or cfg.block % cfg.group:

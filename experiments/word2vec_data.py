@@ -203,9 +203,7 @@ class Batches:
     ) -> wordstream.Prepared:
         """Blocks `first` and after it; `key` is the part's."""
         given = stream, self.table, self.tree, jax.random.fold_in(key, 1), jnp.asarray(first)
-        # A small block has few terms of any word, and loses a little SimLex to the cap.
-        cap = (100.0 if self.cfg.block > 128 else 0.0) if self.cfg.cap is None else self.cfg.cap
-        static = {"blocks": self.blocks, "cap": cap or None} | static
+        static = {"blocks": self.blocks, "cap": self.cfg.cap or None} | static
         static |= {"objective": self.objective, "size": self.cfg.block}
         return self._call(wordstream.prepare, care, given, static)
 
