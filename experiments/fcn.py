@@ -172,17 +172,8 @@ def check(cfg: Config) -> None:
             raise InputError(f"{flag} {getattr(cfg, name)}: give {count}, one for each of --stages")
     if not count or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
-    counts = (
-        "batch_size",
-        "updates",
-        "accumulate",
-        "width",
-        "canvases",
-        "samples",
-        "scenes",
-        "epochs",
-    )
-    check_least(cfg, 1, counts)
+    check_least(cfg, 1, ("batch_size", "updates", "accumulate", "width", "canvases", "samples"))
+    check_least(cfg, 1, ("scenes", "epochs"))
     check_least(cfg, 0, ("seed",))
     if cfg.weights is not None and (cfg.width != 1 or cfg.start_from is not None):
         raise InputError(f"--weights {cfg.weights}: goes with --width 1, without --start-from")

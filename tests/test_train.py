@@ -128,11 +128,7 @@ def test_updates_of_one_dispatch_equal_dispatches_of_one_update(every: int):
         state, totals, _ = two(state, totals, pair, 0.01)
     assert int(state.step) == 3
     assert two._cache_size() == 1
-    want, sums, zero = (
-        start_state(start(), optimizer),
-        (0.0, 0),
-        (jnp.zeros(()), jnp.zeros((), int)),
-    )
+    want, sums = start_state(start(), optimizer), (0.0, 0)
     for number, batch in enumerate(items.reshape(6, 4, 2)):
         if batch.any():
             want, sums, _ = one(want, sums, batch * np.float32(1 + number), 0.01)
