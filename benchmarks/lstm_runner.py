@@ -13,6 +13,7 @@ from jax import lax
 
 from jaxdl import forecast, train
 from jaxdl.data import sine
+from jaxdl.mesh import core_mesh, put, shardings
 from jaxdl.models.lstm import forward, init_params
 
 INTERVAL = 100  # epochs a dispatch
@@ -20,20 +21,25 @@ INTERVAL = 100  # epochs a dispatch
 
 def sweep(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds with compilation, and of the same work once compiled; the last losses."""
-    key, members = jax.random.key(args.seed), forecast.members_of(args.hidden, range(args.seeds))
+    members = forecast.members_of(args.hidden, range(args.seeds))
+    mesh = core_mesh(len(members.units))  # first: afterwards JAX has its devices
+    key = jax.random.key(args.seed)
     adam = args.optimizer == "adam"
     optimizer = forecast.adam() if adam else train.momentum_sgd(momentum=0.9)
     series = jnp.asarray(np.load(args.series))
     interval = min(INTERVAL, args.epochs)
     sizes = {"epochs": interval, "batch": args.batch, "window": args.window}
-    step = forecast.sweep_step(key, members, optimizer, **sizes)
+    step = forecast.sweep_step(key, members, optimizer, mesh=mesh, **sizes)
+    layout = shardings(None, mesh)
 
     def once() -> tuple[float, Any]:
         begin = time.perf_counter()
         state = forecast.start_sweep(key, members, optimizer)
         totals = forecast.zero_losses(1, interval, members)
+        state, totals = forecast.spread_members(state, totals, mesh)
+        values = put(series, None if layout is None else layout.whole)
         for _ in range(args.epochs // interval):
-            state, totals, _ = step(state, totals, series, args.learning_rate)
+            state, totals, _ = step(state, totals, values, args.learning_rate)
         last = np.asarray(totals[-1])
         return time.perf_counter() - begin, last
 

@@ -4,6 +4,8 @@ A mesh has the axes "data" and "model". All functions take None for a mesh: then
 where JAX puts it, on one device.
 """
 
+import contextlib
+import os
 import re
 from typing import NamedTuple
 
@@ -69,6 +71,31 @@ def make_mesh(data: int, model: int = 1, devices: list[jax.Device] | None = None
             f"use them all, such as --mesh data={len(found)}"
         )
     return Mesh(np.asarray(found[:wanted]).reshape(data, model), AXES)
+
+
+def core_mesh(parts: int) -> Mesh | None:
+    """A mesh of this machine's CPU cores; None where one device is all there is to use.
+
+    For programs of many small kernels: XLA's CPU runtime runs such kernels on one thread of a
+    device, so that one device leaves the other cores idle.
+
+    Args:
+        parts: what there is to split; as many cores are used as divide it.
+
+    Returns:
+        The mesh; None with a GPU. After other uses of JAX it has the devices that there are by
+        then. ``JAX_NUM_CPU_DEVICES`` in the environment is obeyed.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    given = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not given and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # JAX has started
+            jax.config.update("jax_num_cpu_devices", cores or 1)
+    devices = jax.devices()
+    most = max(n for n in range(1, len(devices) + 1) if parts % n == 0)
+    if devices[0].platform != "cpu" or most == 1:
+        return None
+    return make_mesh(most, devices=devices[:most])
 
 
 class Shardings(NamedTuple):

@@ -1,6 +1,7 @@
 """A mesh of devices computes what one device does; virtual devices, real processes on loopback."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -150,6 +151,31 @@ def test_meshes_that_make_no_sense_are_refused(text: str, message: str):
     with pytest.raises(InputError, match=message) as caught:
         parse_mesh(text)
     assert str(caught.value).startswith(f"--mesh {text}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "parts", "size"),
+    [({}, 32, None), ({"JAX_NUM_CPU_DEVICES": "4"}, 6, 3), ({"JAX_NUM_CPU_DEVICES": "1"}, 8, 0)],
+)
+def test_cores_are_devices(given: dict[str, str], parts: int, size: int | None):
+    """As many as divide the work; the environment's number is obeyed."""
+    if size is None:
+        cores = len(os.sched_getaffinity(0))
+        most = max(n for n in range(1, cores + 1) if parts % n == 0)
+        size = most if most > 1 else 0
+    code = (
+        "from jaxdl.mesh import core_mesh; "
+        f"mesh = core_mesh({parts}); print(0 if mesh is None else mesh.size)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment() | given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == size
 
 
 def test_mesh_of_devices():
