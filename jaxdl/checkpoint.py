@@ -10,6 +10,7 @@ step is read that is not, byte for byte, what was saved.
 import contextlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from jaxdl import checksums
+from jaxdl import checksums, limits
 from jaxdl.errors import FULL, InputError, TrainingError
 
 KEPT = 2  # latest steps: if one is damaged, there is another to go on from
@@ -269,7 +270,8 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
         say: is told of steps that are damaged.
 
     Raises:
-        InputError: no checkpoint there, or not that step, or it is damaged.
+        InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim
+            far more memory than its files can fill.
     """
     there = steps(folder)
     if not there or (step is not None and step not in there):
@@ -283,6 +285,9 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
     path = folder.resolve() / str(step)
     handler = ocp.PyTreeCheckpointHandler()
     saved: Any = handler.metadata(epath.Path(path / "state"))
+    files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
+    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved["params"])]
+    limits.check_claimed(path / "state", sum(files), sum(arrays))
     with ocp.Checkpointer(handler) as reader:
         # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
         item = {"params": jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved["params"])}

@@ -23,6 +23,15 @@ def check_unpacked(path: Path, packed: int, unpacked: int) -> None:
         )
 
 
+def check_claimed(path: Path, packed: int, claimed: int) -> None:
+    """InputError if `packed` bytes say that they hold arrays of far more: zeros, or nothing."""
+    if claimed > max(FREE, TIMES * packed):
+        raise InputError(
+            f"{path}: {packed} bytes that claim to be arrays of {claimed >> 20} MiB, as no trained "
+            "network's are; take another file"
+        )
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """A whole file. InputError if it is longer than `most` bytes; OSError as `open`."""
     with path.open("rb") as file:

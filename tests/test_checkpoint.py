@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl import checkpoint, checksums
+from jaxdl import checkpoint, checksums, limits
 from jaxdl.errors import InputError
 from jaxdl.metrics import zero_totals
 from jaxdl.models.fcn import FCN
@@ -73,6 +73,17 @@ def test_parameters_are_read_alone_and_found_in_a_run(tmp_path: Path):
     assert (meta["mean"], step) == ([1.0, 2.0, 3.0], 3)
     with pytest.raises(InputError, match=r"no checkpoint of step 9: its steps are \[3\]"):
         checkpoint.load_params(folder, 9)
+
+
+def test_parameters_that_claim_more_than_their_files_can_fill(tmp_path: Path, monkeypatch):
+    """Orbax would take the memory that the arrays' shapes ask for."""
+    params = {"kernel": jnp.zeros((1 << 20,)), "bias": jnp.ones((3,))}
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        checkpoint.save(manager, 1, {"params": params}, {}, None)
+    same(checkpoint.load_params(tmp_path)[0], params)  # within what is free
+    monkeypatch.setattr(limits, "FREE", 1 << 20)
+    with pytest.raises(InputError, match=r"1/state: \d+ bytes that claim to be arrays of 4 MiB"):
+        checkpoint.load_params(tmp_path)
 
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path: Path):
