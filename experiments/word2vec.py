@@ -94,11 +94,11 @@ class Config:
     """Of the last; the rate falls linearly."""
     momentum: float = 0.9
     """Of --optimizer momentum."""
-    block: int = 64
+    block: int = 32
     """Words that move the tables together; a multiple of --group."""
-    group: int = 16
+    group: int = 8
     """Words that share negatives."""
-    shared: int = 22
+    shared: int = 14
     """Negatives that a group shares."""
     cap: float = 100.0
     """A word in more terms of a block's loss moves by this many times their mean; 0: no cap."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from experiments.word2vec import Config
 
 PART = 1 << 20  # tokens that lie on the device at once; subsampled while others are trained on
-DISPATCH = 200  # blocks of a dispatch, about
+DISPATCH = 400  # blocks of a dispatch, about
 LONG_RUN = 2e7  # bytes of text in all epochs, from which on a second process is worth its start
 
 

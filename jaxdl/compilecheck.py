@@ -207,7 +207,7 @@ def rows(cfg: Config, tell: Callable[[str], None]) -> Iterator[Row]:
                 yield fcn_row(cfg, card, of, dtype, mesh)
         small: list[Step] = []
         if "word2vec" in cfg.step:
-            small += [projectsteps.word2vec(size) for size in (64, 1024)]
+            small += [projectsteps.word2vec(size) for size in (32, 1024)]
         if "lstm" in cfg.step:
             small += [projectsteps.lstm(seeds=seeds) for seeds in (1, 8)]
         for step in small:

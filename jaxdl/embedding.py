@@ -16,8 +16,8 @@ from jax import lax
 from jaxtyping import Array, Float, Integer, PyTree
 
 from jaxdl.models.huffman import HuffmanTree
-from jaxdl.models.word2vec import Tables
-from jaxdl.objectives import Block, Objective, Sums, loss, rows, sums
+from jaxdl.models.word2vec import Tables, pair_changes
+from jaxdl.objectives import Block, Objective, Sums, loss, rows, sums, target_rows
 from jaxdl.wordstream import Prepared
 
 
@@ -38,7 +38,11 @@ def add_rows(
     indices repeat. On a CPU adding them one by one is faster.
     """
     if not sum_first:
-        return table.at[ids].add(change, mode="drop" if drop else "promise_in_bounds")
+        # As `table.at[ids].add(change)`, whose changes XLA's CPU would copy for the row's axis.
+        axes = lax.ScatterDimensionNumbers((1, 2), (), (0,))
+        mode = "drop" if drop else "promise_in_bounds"
+        rows = ids[:, None].astype(jnp.int32)
+        return lax.scatter_add(table, rows, change[:, None], axes, mode=mode)
     order = jnp.argsort(ids)
     ids, change = ids[order], change[order]
     starts = jnp.concatenate([jnp.ones(1, bool), ids[1:] != ids[:-1]])
@@ -105,22 +109,15 @@ def row_changes(
     *,
     objective: Objective,
 ) -> tuple[Float[Array, "i d"], Float[Array, "o d"]]:
-    """What a step adds to the rows that a block reads.
-
-    Args:
-        found: the block's rows of each table, (..., D) for the ids of `rows`.
-        block: see `sparse_step`, and the others likewise.
-        soft: see there.
-        rate: see there.
-        tree: see there.
-        objective: see there.
-    """
-    grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
-    inputs, outputs = (
-        ((-rate * factor)[..., None] * grad).reshape(-1, grad.shape[-1])
-        for factor, grad in zip(soft, grads, strict=True)
-    )
-    return inputs, outputs
+    """What a step adds to the `found` rows, (..., D) for the ids of `rows`; see `sparse_step`."""
+    factors = tuple(-rate * factor for factor in soft)
+    if (objective.loss, objective.architecture) == ("negative-sampling", "skip-gram"):
+        changes = pair_changes(*found, block.weights, target_rows(block), *factors)
+    else:
+        grads = jax.grad(loss, argnums=(0, 1))(*found, block, objective, tree)
+        changes = (factor[..., None] * grad for factor, grad in zip(factors, grads, strict=True))
+    first, second = (change.reshape(-1, change.shape[-1]) for change in changes)
+    return first, second
 
 
 def zero_sums() -> Sums:

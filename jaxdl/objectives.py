@@ -37,10 +37,10 @@ class Objective:
     """Of skip-gram; see `jaxdl.models.word2vec`."""
     window: int = 5
     """Farthest context, w."""
-    group: int = 16
+    group: int = 8
     """Inner tokens that share negatives, L."""
-    shared: int = 22
-    """Negatives drawn for a group, K; with L + 2w they make a product of 48 columns."""
+    shared: int = 14
+    """Negatives drawn for a group, K; with L + 2w they make a product of 32 columns."""
     negatives: int = 5
     """k of the loss: a shared negative counts k / K for each pair."""
     masked: bool = False
@@ -145,7 +145,7 @@ def loss(
     """
     hidden, there = _hidden(inputs, block, objective)
     if objective.loss == "negative-sampling":
-        return pair_loss(hidden, outputs, block.weights, _targets(block))
+        return pair_loss(hidden, outputs, block.weights, target_rows(block))
     flat = hidden.reshape(-1, hidden.shape[-1])
     if objective.loss == "full-softmax":
         if objective.architecture == "cbow":
@@ -171,11 +171,11 @@ def sums(
     seen = block.pairs if objective.architecture == "skip-gram" else there
     count = seen.sum(dtype=hidden.dtype)
     if objective.loss == "negative-sampling":
-        return Sums(*pair_sums(hidden, outputs, block.weights, _targets(block)), count)
+        return Sums(*pair_sums(hidden, outputs, block.weights, target_rows(block)), count)
     return Sums(loss(inputs, outputs, block, objective, tree), jnp.zeros(()), count)
 
 
-def _targets(block):
+def target_rows(block: Block) -> int:
     """How many outer rows of a group are targets; its negatives follow them."""
     return block.weights.shape[2] - block.negatives.shape[1]
 

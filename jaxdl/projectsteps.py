@@ -29,7 +29,7 @@ Stride = Literal[32, 16, 8]
 VOC_CANVASES: tuple[Canvas, ...] = ((384, 512), (512, 384), (512, 512))
 VOC_CLASSES = 21
 WORDS, WIDTH = 100_000, 100  # of the word2vec step: rows and columns of each table
-OBJECTIVE = Objective(window=5, group=16, shared=22, negatives=5)
+OBJECTIVE = Objective()
 
 
 class Step(NamedTuple):

@@ -20,8 +20,7 @@ from jaxdl.sampling import UnigramTable, sample
 
 Shrink = Literal["each", "chainer", "fixed"]
 
-_EXACT_WORDS = 4096  # rows counted one by one for the cap; those after them share buckets
-_BUCKETS = 2 * _EXACT_WORDS
+_MOST_EXACT = 4096  # rows counted one by one for the cap, at most; others share as many buckets
 
 
 class Stream(NamedTuple):
@@ -96,18 +95,20 @@ def _softened(ids, weights, cap):
 
     The most frequent words (the lowest ids) are counted exactly, the others in shared buckets: two
     rare words of a block would have to be in `cap` terms together for one to feel the other. An
-    array of the vocabulary's size would be written and read anew for every block.
+    array of the vocabulary's size would be written and read anew for every block; 8 counts for a
+    row keep it in the cache.
     """
     flat = ids.reshape(ids.shape[0], -1)
+    exact = min(_MOST_EXACT, 8 * flat.shape[1])
     mixed = (flat.astype(jnp.uint32) * jnp.uint32(2654435761)) >> 20
-    shared = _EXACT_WORDS + (mixed % _EXACT_WORDS).astype(jnp.int32)
-    place = jnp.where(flat < _EXACT_WORDS, flat, shared)
-    place = place + jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None] * _BUCKETS
+    shared = exact + (mixed % exact).astype(jnp.int32)
+    place = jnp.where(flat < exact, flat, shared)
+    place = place + jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None] * (2 * exact)
     # In whole 256ths: additions of integers have no order, and are native on a GPU. No row counts
     # for so much that a block full of one word could overflow.
     most = np.iinfo(np.int32).max // flat.shape[1]
     whole = jnp.minimum(jnp.round(weights.reshape(flat.shape) * 256), most).astype(jnp.int32)
-    totals = jnp.zeros(flat.shape[0] * _BUCKETS, jnp.int32)
+    totals = jnp.zeros(flat.shape[0] * 2 * exact, jnp.int32)
     totals = totals.at[place].add(whole, mode="promise_in_bounds")
     total = totals.at[place].get(mode="promise_in_bounds").astype(jnp.float32) / 256
     return jnp.minimum(1.0, cap / jnp.maximum(total, 1.0)).reshape(ids.shape)

@@ -210,13 +210,17 @@ def mixed(word: int) -> int:
     return (word * 2654435761 % 2**32) >> 20
 
 
-def counter(word: int) -> int:
-    """Which number a word's terms are added to: its own, or one that rare words share."""
-    return word if word < 4096 else 4096 + mixed(word)
+def counter(word: int, of: int) -> int:
+    """Which number a word's terms are added to: its own, or one that rare words share.
+
+    There are 8 of each for every row that a block reads, and 4,096 at most.
+    """
+    exact = min(4096, 8 * of)
+    return word if word < exact else exact + mixed(word) % exact
 
 
-ALIKE = [n for n in range(60000) if mixed(n) == mixed(5000)]  # the first has its own all the same
-NEAR = [n for n in range(4096, 60000) if mixed(n) == mixed(5000) ^ 1]
+ALIKE = [n for n in range(60000) if mixed(n) == mixed(5)]  # the first has its own all the same
+NEAR = [n for n in range(4096, 60000) if mixed(n) == mixed(5) ^ 1]
 LARGE = unigram_table(np.arange(1, 60001))
 
 
@@ -229,7 +233,7 @@ def capped(ids: Any, cap: float) -> tuple[Stream, Prepared]:
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     st.lists(
-        st.sampled_from([0, 4095, 4096, 59999, *ALIKE[:4], *NEAR[:2]]), min_size=48, max_size=48
+        st.sampled_from([0, 8 * SIZE - 1, 8 * SIZE, 59999, *ALIKE[:4], *NEAR[:2]]), min_size=48, max_size=48
     ),
     st.sampled_from([4.0, 20.0]),
 )
@@ -244,8 +248,9 @@ def test_words_that_share_a_counter_are_scaled_by_no_less_than_its_sum(ids: list
         case = case._replace(tokens=tokens, negatives=negatives.reshape(case.negatives.shape))
         terms = by_hand(tables_of(0, len(used)), case, SPARSE[0]).terms
         block = jax.tree.map(lambda a, n=number: a[n], prepared.blocks)
-        counters, together = np.array([counter(int(w)) for w in used]), rows(block, SPARSE[0], None)
+        together = rows(block, SPARSE[0], None)
         for words, alone, soft in zip(together, terms, prepared.soft, strict=True):
+            counters = np.array([counter(int(w), words.size) for w in used])
             shared = np.array([np.where(counters == c, alone, 0).sum() for c in counters])
             lowest, highest = (np.minimum(1, cap / np.maximum(1, n)) for n in (shared, alone))
             there = np.isin(words, used)  # the others are of positions outside the text
@@ -257,7 +262,7 @@ def test_words_that_share_a_counter_are_scaled_by_no_less_than_its_sum(ids: list
 def test_rare_words_do_share_counters():
     """Two that take turns: each is softened by the terms of both; beside another, by its own."""
     common, rare, other = ALIKE[:3]
-    assert common < 4096 <= rare
+    assert common < 8 * SIZE <= rare
     beside = {n: capped(np.tile([rare, n], 24), 4.0)[1].soft[0] for n in (other, NEAR[0], common)}
     assert (beside[other] < beside[NEAR[0]]).all()
     np.testing.assert_array_equal(beside[common], beside[NEAR[0]])

@@ -126,18 +126,44 @@ def _softplus(x):
     return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 
 
+def _slope(score, weights, positive):
+    return weights * jax.nn.sigmoid(score) - positive
+
+
+def pair_changes(
+    inner: Float[Array, "g l d"],
+    outer: Float[Array, "g m d"],
+    weights: Float[Array, "g l m"],
+    targets: int,
+    by_inner: Float[Array, "g l"],
+    by_outer: Float[Array, "g m"],
+) -> tuple[Float[Array, "g l d"], Float[Array, "g m d"]]:
+    """`pair_loss`'s gradients by the inner and the outer rows, each row times a factor of its own.
+
+    The outer rows' factors go into their slopes, before the product with D numbers for each: a
+    tenth of a step's time less than as a pass over the gradients.
+    """
+    score, positive = _scores(inner, outer), _positive(weights, targets)
+    slope = _slope(score, weights, positive)
+    # Barriers: XLA's CPU product of a transposed first factor takes twice the time, and without the
+    # inner one the slopes are computed twice.
+    scaled = lax.optimization_barrier(slope) * by_outer[:, None, :]
+    turned = lax.optimization_barrier(scaled.swapaxes(1, 2))
+    inners = jnp.einsum("glm,gmd->gld", slope, outer, precision=EXACT) * by_inner[:, :, None]
+    return inners, jnp.einsum("gml,gld->gmd", turned, inner, precision=EXACT)
+
+
 def _forward(inner, outer, weights, targets):
     # The gradient by the scores in one pass; the loss itself is dropped where nobody asks for it.
     score, positive = _scores(inner, outer), _positive(weights, targets)
-    slope = weights * jax.nn.sigmoid(score) - positive
+    slope = _slope(score, weights, positive)
     return (weights * _softplus(score) - positive * score).sum(), (inner, outer, slope)
 
 
 def _backward(targets, kept, cotangent):
     inner, outer, slope = kept
     slope = cotangent * slope
-    # XLA's CPU product of a transposed first factor takes twice the time; hence the barrier.
-    turned = lax.optimization_barrier(slope.swapaxes(1, 2))
+    turned = lax.optimization_barrier(slope.swapaxes(1, 2))  # see `pair_changes`
     by_inner = jnp.einsum("glm,gmd->gld", slope, outer, precision=EXACT)
     by_outer = jnp.einsum("gml,gld->gmd", turned, inner, precision=EXACT)
     return by_inner, by_outer, None
