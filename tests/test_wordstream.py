@@ -233,7 +233,9 @@ def capped(ids: Any, cap: float) -> tuple[Stream, Prepared]:
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     st.lists(
-        st.sampled_from([0, 8 * SIZE - 1, 8 * SIZE, 59999, *ALIKE[:4], *NEAR[:2]]), min_size=48, max_size=48
+        st.sampled_from([0, 8 * SIZE - 1, 8 * SIZE, 59999, *ALIKE[:4], *NEAR[:2]]),
+        min_size=48,
+        max_size=48,
     ),
     st.sampled_from([4.0, 20.0]),
 )
