@@ -1,8 +1,11 @@
-"""Experiments in processes of their own, as their users run them."""
+"""Experiments in processes of their own, as their users run them; and disks that are full."""
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -50,3 +53,14 @@ def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, 
                 break
         _, errors = process.communicate(timeout=120)
     return process.returncode, errors
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Files end at `size`: the system refuses what comes after, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -4,10 +4,7 @@ import base64
 import io
 import json
 import re
-import resource
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from jaxdl.report import (
     write_json,
     write_page,
 )
+from tests.processes import full_after
 
 CLASSES = ["background", "<b>", "cat & dog"]
 # The classes of a protocol buffer module are made at run time.
@@ -205,17 +203,6 @@ def test_pictures_reach_tensorboard_unchanged(tmp_path: Path) -> None:
     path.write_bytes(event.summary.value[0].image.encoded_image_string)
     assert (event.step, event.summary.value[0].tag) == (3, "test/a")
     np.testing.assert_array_equal(np.array(Image.open(path)), picture)
-
-
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """Files end at `size`: the system refuses what comes after, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 FULL = r"cannot be written \(File too large\); free some space and run the same command"

@@ -21,8 +21,8 @@ import pytest
 from experiments import digits, fcn, lstm_sine, word2vec
 from experiments.command import Bar, open_run
 from jaxdl import checkpoint
-from jaxdl.data import archives, docstrings, locks, scenes
-from jaxdl.errors import InputError
+from jaxdl.data import archives, corpus, docstrings, locks, scenes
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.report import read_json, read_rows, write_json
 from tests import processes
 
@@ -182,6 +182,31 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == sorted(map(str, kept))
     assert processes.finish(MODULE, *SMALL, "--out", str(run)).returncode == 0
     assert_same(run, straight)
+
+
+WRITERS: dict[str, Callable[[Path], Any]] = {
+    "encoded text": lambda folder: corpus.encode([folder.parent / "text.txt"], folder),
+    "embedded text": lambda folder: docstrings.write_docstrings(folder / "text.txt"),
+    "scenes": lambda folder: scenes.write_scenes(folder / "scenes", train=1, val=1, seed=0),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_full_disk_stops_what_prepares_data_and_leaves_nothing_half(
+    write: Callable[[Path], Any], tmp_path: Path
+):
+    """Status 3, as everywhere: the same command may have room later."""
+    (tmp_path / "text.txt").write_text("some words of a text\n" * 2000)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with (
+        processes.full_after(512),
+        pytest.raises(
+            TrainingError, match=r"data.*: cannot be written \(.*\); free some space and"
+        ),
+    ):
+        write(folder)
+    assert not [path for path in folder.rglob("*") if path.is_file() and path.name != locks.LOCK]
 
 
 # --- two runs in one folder

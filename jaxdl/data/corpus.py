@@ -24,7 +24,7 @@ from jaxtyping import Int32, Int64
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.tokens import Tokens, in_order, read_pieces
 from jaxdl.data.vocabulary import Vocabulary
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, writing
 from jaxdl.limits import reason
 
 LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
@@ -235,11 +235,9 @@ def _write(
         key = hashlib.sha256(json.dumps([rules, digests]).encode()).hexdigest()[:16]
         shutil.rmtree(cache_dir / key, ignore_errors=True)  # it is damaged, or was found above
         return part.rename(cache_dir / key)
-    except OSError as error:
-        raise InputError(
-            f"{cache_dir}: cannot be written ({error.strerror}); free some space or choose "
-            "another folder"
-        ) from error
+    except OSError:
+        with writing(cache_dir):
+            raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

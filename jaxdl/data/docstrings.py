@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxdl.data.locks import one_at_a_time
-from jaxdl.errors import InputError
+from jaxdl.errors import writing
 
 # Import name -> distribution, of jaxdl's dependencies that have much to say.
 PACKAGES = {
@@ -70,7 +70,7 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
     that are installed) and what was counted, and a call that finds them as they are returns at
     once. `progress` gets (files done, all files). Paragraphs that came before are left out;
     files that do not parse are counted (`unparsed`) and skipped. A killed call leaves no text
-    that passes for finished. Raises InputError if `path` cannot be written.
+    that passes for finished. Raises as `writing` if `path` cannot be written.
     """
     note = path.with_name(f"{path.name}.json")
     key = json.dumps([_FORMAT, platform.python_version(), _versions()])
@@ -88,9 +88,9 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
             part.replace(path)
             part.write_text(json.dumps({"key": key, "bytes": size, **counts}, indent=1) + "\n")
             part.replace(note)
-        except OSError as error:
-            advice = "free some space or choose another path"
-            raise InputError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
+        except OSError:
+            with writing(path):
+                raise
         finally:
             part.unlink(missing_ok=True)
     return path

@@ -19,7 +19,7 @@ from PIL import Image
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.pictures import IGNORE, VOID, decode, read_image
 from jaxdl.data.voc import Source, check_files
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, writing
 from jaxdl.limits import reason
 
 _FORMAT = 1  # raise it when records change: older preparations are then left alone, not misread
@@ -175,11 +175,10 @@ def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
         shutil.rmtree(root / "downloads", ignore_errors=True)  # TFDS makes it; it is empty
     except BaseException as error:
         shutil.rmtree(root, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise InputError(
-                f"{root}: cannot be written ({error}); free some space or choose another folder"
-            ) from error
-        raise
+        if not isinstance(error, OSError):
+            raise
+        with writing(root):
+            raise
 
 
 def _records(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.voc import VOID, palette
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, writing
 
 SCENE_CLASSES = ("background", "ball", "box", "tent", "pole", "tyre", "cross")
 FORMAT = 1  # Raised when the pictures change, so that an older tree is written anew.
@@ -194,9 +194,9 @@ def write_scenes(
             if root.exists():
                 root.rename(old)
             partial.rename(root)
-        except OSError as error:
-            advice = "free some space or choose another folder"
-            raise InputError(f"{root}: cannot be written ({error.strerror}); {advice}") from error
+        except OSError:
+            with writing(root):
+                raise
         finally:
             for left in (partial, old):
                 shutil.rmtree(left, ignore_errors=True)
