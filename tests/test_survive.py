@@ -184,14 +184,14 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
     assert_same(run, straight)
 
 
-WRITERS: dict[str, Callable[[Path], Any]] = {
+PREPARERS: dict[str, Callable[[Path], Any]] = {
     "encoded text": lambda folder: corpus.encode([folder.parent / "text.txt"], folder),
     "embedded text": lambda folder: docstrings.write_docstrings(folder / "text.txt"),
     "scenes": lambda folder: scenes.write_scenes(folder / "scenes", train=1, val=1, seed=0),
 }
 
 
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("write", PREPARERS.values(), ids=PREPARERS)
 def test_a_full_disk_stops_what_prepares_data_and_leaves_nothing_half(
     write: Callable[[Path], Any], tmp_path: Path
 ):
