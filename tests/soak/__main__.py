@@ -12,6 +12,7 @@ with those of a straight run, bit for bit; clocks and paths are left out. Then S
 import concurrent.futures
 import dataclasses
 import json
+import os
 import random
 import re
 import shutil
@@ -285,6 +286,8 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "shared").mkdir()
+        # Each program is compiled once: most of a run that starts again is compilation.
+        os.environ["JAXDL_TEST_CACHE"] = str(folder / "compiled")
         words = random.Random(0)
         letters = "abcdefghijklmnopqrst"
         lines = (" ".join(t + words.choice(letters) for _ in range(12)) for t in "ab" * 2000)
