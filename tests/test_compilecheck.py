@@ -4,8 +4,10 @@ import importlib.util
 import os
 import re
 import sys
+from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 from jaxdl import __main__, compilecheck, projectsteps
@@ -153,3 +155,24 @@ def test_a_step_compiles_for_a_card_that_is_not_here():
     row = compilecheck.compile_step(step, CARDS["t4"])
     assert row.error is None
     assert 100e6 < row.peak < 1e9
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda12_plugin") is None,
+    reason="needs the CUDA compiler: make cuda-check",
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_h100_gets_channels_last_convolutions_and_turns_kernels_alone(dtype: Any):
+    """cuDNN's layout for tensor cores from layer to layer: no activation is turned or copied."""
+    compilecheck.require_compiler()
+    step = projectsteps.fcn(
+        32, "train", (96, 128), 1, dtype, compilecheck.mesh_of(CARDS["h100"], 1)
+    )
+    text = step.call.lower(*step.args).compile().as_text()
+    calls = re.findall(r"dim_labels=(\S+?),.*custom_call_target=.__cudnn\$conv", text)
+    assert len(calls) >= 3 * 14  # forward, and both gradients
+    assert set(calls) == {"b01f_o01i->b01f"}
+    kernels = {tuple(sorted(p.shape)) for p in jax.tree.leaves(step.args[0].params) if p.ndim == 4}
+    turned = re.findall(r"= \w+\[([\d,]+)\]\S* (?:transpose|copy)\(", text)
+    shapes = [tuple(sorted(map(int, dims.split(",")))) for dims in turned]
+    assert {shape for shape in shapes if np.prod(shape) > 10_000} <= kernels
