@@ -22,7 +22,8 @@ class Devices:
     """Many devices, many hosts; a run may go on with others than it began with."""
 
     mesh: str | None = None
-    """data=N[,model=M]: the devices, of all hosts together; none: one device."""
+    """data=N[,model=M]: the devices, of all hosts together; none: one device (lstm_sine: a CPU's
+    cores)."""
     coordinator: str | None = None
     """HOST:PORT of process 0, where SLURM, Open MPI or JobSet do not tell."""
     processes: int | None = None

@@ -13,6 +13,10 @@ import pytest
 from jaxdl import __main__, compilecheck, projectsteps
 from jaxdl.cards import CARDS, target_config
 
+needs_compiler = pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda12_plugin") is None,
+    reason="needs the CUDA compiler: make cuda-check",
+)
 FCN = [(stride, kind) for stride in (32, 16, 8) for kind in ("train", "predict")]
 
 
@@ -144,10 +148,7 @@ def test_unknown_commands_show_the_help(capsys):
     assert "compile-check" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda12_plugin") is None,
-    reason="needs the CUDA compiler: make cuda-check",
-)
+@needs_compiler
 def test_a_step_compiles_for_a_card_that_is_not_here():
     compilecheck.require_compiler()
     mesh = compilecheck.mesh_of(CARDS["t4"], 1)
@@ -157,10 +158,7 @@ def test_a_step_compiles_for_a_card_that_is_not_here():
     assert 100e6 < row.peak < 1e9
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda12_plugin") is None,
-    reason="needs the CUDA compiler: make cuda-check",
-)
+@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_h100_gets_channels_last_convolutions_and_turns_kernels_alone(dtype: Any):
     """cuDNN's layout for tensor cores from layer to layer: no activation is turned or copied."""

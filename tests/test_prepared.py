@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from jaxdl.data import voc
+from jaxdl.data.locks import LOCK
 from jaxdl.data.prepared import Prepared, open_prepared, prepare
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
+from tests.processes import full_after
 
 SIZES = {"b": (30, 40), "a": (41, 25), "d": (16, 16), "c": (20, 33)}
 
@@ -197,3 +199,13 @@ def test_pickle_and_threads(year: Path, tmp_path: Path):
     for n, example in enumerate(examples):
         np.testing.assert_array_equal(example.label, label_values(*prepared.sizes[n % 4]))
         assert example.image.shape[:2] == tuple(prepared.sizes[n % 4])
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(year: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    with (
+        full_after(512),
+        pytest.raises(TrainingError, match=r"cannot be written \(.*\); free some"),
+    ):
+        run(year, out)
+    assert not [path for path in out.rglob("*") if path.is_file() and path.name != LOCK]

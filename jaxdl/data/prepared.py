@@ -5,6 +5,7 @@ No TensorFlow is needed: the records are array_record files, and Pillow decodes 
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from PIL import Image
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.pictures import IGNORE, VOID, decode, read_image
 from jaxdl.data.voc import Source, check_files
-from jaxdl.errors import InputError, writing
+from jaxdl.errors import FULL, InputError, writing
 from jaxdl.limits import reason
 
 _FORMAT = 1  # raise it when records change: older preparations are then left alone, not misread
@@ -175,9 +176,11 @@ def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
         shutil.rmtree(root / "downloads", ignore_errors=True)  # TFDS makes it; it is empty
     except BaseException as error:
         shutil.rmtree(root, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
+        # ArrayRecord, written in C++, says what the system said in words alone.
+        full = [n for n in FULL if os.strerror(n) in str(error)]
         with writing(root):
+            if isinstance(error, RuntimeError) and full:
+                raise OSError(full[0], os.strerror(full[0])) from error
             raise
 
 

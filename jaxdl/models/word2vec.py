@@ -146,7 +146,7 @@ def pair_changes(
     score, positive = _scores(inner, outer), _positive(weights, targets)
     slope = _slope(score, weights, positive)
     # Barriers: XLA's CPU product of a transposed first factor takes twice the time, and without the
-    # inner one the slopes are computed twice.
+    # inner one it goes over the slopes three times, not twice.
     scaled = lax.optimization_barrier(slope) * by_outer[:, None, :]
     turned = lax.optimization_barrier(scaled.swapaxes(1, 2))
     inners = jnp.einsum("glm,gmd->gld", slope, outer, precision=EXACT) * by_inner[:, :, None]
