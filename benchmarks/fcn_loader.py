@@ -15,8 +15,8 @@ from PIL import Image
 
 from benchmarks.fcn_runner import training
 from benchmarks.fcn_work import CANVASES, CLASSES, draw, stream_sizes
+from jaxdl import cpu
 from jaxdl.data import batches, prepared, voc
-from jaxdl.memory import keep_freed_memory
 from jaxdl.models.fcn import FCN
 
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench-fcn/loader"))
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
-    keep_freed_memory()
+    cpu.start()
     source = voc.open_voc(write_tree(args.out, args.images))
     ids = source.ids("trainval")
     data = prepared.prepare(source, ids, args.out / "prepared", num_classes=CLASSES)

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.process import forget_peak, own_peak_mb
-from jaxdl import train
+from jaxdl import cpu, train
 from jaxdl.data.batches import Batch
-from jaxdl.memory import keep_freed_memory
 from jaxdl.metrics import zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.segmentation import add_figures, pixel_loss, predict_batch
@@ -38,9 +37,11 @@ def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
     state, totals = train.start_state(params, optimizer), zero_totals(model.num_classes)
     example = jax.eval_shape(lambda: (state, totals))
 
+    roomy = cpu.in_one_room(step)
+
     def call(batch: Any) -> Any:
         nonlocal state, totals
-        state, totals, loss = step(state, totals, batch, 1e-6)
+        state, totals, loss = roomy(state, totals, batch, 1e-6)
         return loss
 
     return call, (step, lambda batch: (*example, batch, 1e-6))
@@ -49,9 +50,10 @@ def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
 def prediction(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
     """A call that predicts a batch's classes, and its jitted function."""
     predict = jax.jit(predict_batch(model, jnp.asarray(MEAN, jnp.float32)))
+    roomy = cpu.in_one_room(predict)
 
     def call(batch: Any) -> Any:
-        return predict(params, batch.images, batch.sizes)
+        return roomy(params, batch.images, batch.sizes)
 
     return call, (predict, lambda batch: (params, batch.images, batch.sizes))
 
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--remat", action="store_true")
     args = parser.parse_args()
-    keep_freed_memory()
+    cpu.start()
     batches = read_batches(args.work)
     model: Any = FCN(args.stride, width=args.width, remat=args.remat)
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]

@@ -30,12 +30,11 @@ from jax.sharding import Mesh
 from experiments import fcn_predict, fcn_stages, plan
 from experiments.command import Bar, check_least, main, parse
 from experiments.devices import Devices, train_everywhere
-from jaxdl import train
+from jaxdl import cpu, train
 from jaxdl.data import batches
 from jaxdl.data.voc import VOC2012_MD5
 from jaxdl.errors import InputError
 from jaxdl.losses import Reduction
-from jaxdl.memory import keep_freed_memory
 from jaxdl.models.bilinear import Align
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -216,7 +215,7 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
+    cpu.start()
     if sys.argv[1:2] == ["predict"]:
         main(lambda: fcn_predict.predict(sys.argv[2:]))
     elif sys.argv[1:2] == ["plan"]:

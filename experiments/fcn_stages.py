@@ -14,6 +14,7 @@ from experiments.fcn_data import Data, open_data
 from experiments.fcn_pictures import draw_overview, draw_samples
 from experiments.fcn_start import fresh_params, optimizer_of, start_params
 from jaxdl import checkpoint, hosts, report, train, weights
+from jaxdl.cpu import in_one_room
 from jaxdl.data import batches, voc
 from jaxdl.figures import fcn_section
 from jaxdl.mesh import fetch, join_rows, local_rows, put, shardings
@@ -71,6 +72,8 @@ def train_stage(
         prepare=make_prepare(draws, cfg.updates, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop),
         updates=cfg.updates,
     )
+    if mesh is None:
+        step = in_one_room(step)
     evaluate = make_evaluate(model, colour, whole)
     size = 1 if mesh is None else mesh.size
     filled = -(-cfg.batch_size // size) * size  # rows that the devices divide

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
+from jaxdl.cpu import in_one_room
 from jaxdl.data.augment import augment
 from jaxdl.data.batches import Batch, Stored, class_labels, gather, part, preprocess
 from jaxdl.losses import Reduction, pixel_xent, reduce_pixels
@@ -114,7 +115,7 @@ def make_predict(
     pixels, of 128 beyond, which changes nothing in the result.
     """
 
-    one = jax.jit(predict_batch(model, mean))
+    one = in_one_room(jax.jit(predict_batch(model, mean)))
 
     def predict(params, image):
         h, w = image.shape[:2]

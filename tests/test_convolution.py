@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdl import projectsteps
-from jaxdl.models import convolution, winograd
+from jaxdl.models import convolution, vgg, winograd
 from jaxdl.models.bilinear import upsample
 from jaxdl.models.convolution import convolve, layer
 from jaxdl.models.fcn import FCN
@@ -150,21 +150,52 @@ def test_a_network_written_for_cpus_is_the_same_network(stride: Any, remat: bool
     jax.tree.map(close, *found)
 
 
+def needed(model: Any, side: int, width: int) -> tuple[int, int]:
+    """Temporary bytes of a gradient of one image, and the bytes of its parameters."""
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+
+    def loss(params, images):
+        return (model.apply({"params": params}, images) ** 2).mean()
+
+    found: Any = jax.jit(jax.grad(loss)).lower(params, images).compile().memory_analysis()
+    return found.temp_size_in_bytes, 4 * sum(p.size for p in jax.tree.leaves(params))
+
+
 def test_computing_again_needs_less_memory():
-    """A quarter less at least; XLA's CPU backend undoes what `jax.checkpoint` does."""
+    """XLA's CPU backend undoes what `jax.checkpoint` does. The first block is worked in bands."""
+    plain, again = (
+        needed(FCN(32, 4, 8, remat=remat, for_cpu=True), 256, 8)[0] for remat in (False, True)
+    )
+    assert again < 0.65 * plain
 
-    def memory(remat: bool) -> int:
-        model: Any = FCN(32, 4, 8, remat=remat, for_cpu=True)
-        params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
-        images = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
 
-        def loss(params, images):
-            return (model.apply({"params": params}, images) ** 2).mean()
+def test_transformed_kernels_are_not_kept():
+    """All of them together take 16/9 of the parameters; of a small image the rest is little."""
+    temporary, parameters = needed(FCN(32, 4, 4, for_cpu=True), 64, 4)
+    assert temporary < parameters
 
-        found: Any = jax.jit(jax.grad(loss)).lower(params, images).compile().memory_analysis()
-        return found.temp_size_in_bytes
 
-    assert memory(True) < 0.75 * memory(False)
+@pytest.mark.parametrize(
+    ("h", "w", "sizes"),
+    [(67, 33, None), (96, 40, None), (130, 64, [[101, 50], [130, 64]]), (64, 9, [[64, 9], [3, 5]])],
+)
+def test_bands_of_the_first_block_give_its_gradients(h: int, w: int, sizes: Any):
+    rng = np.random.default_rng(h)
+    with jax.enable_x64(True):
+        sizes = None if sizes is None else jnp.array(sizes)
+        x = vgg.keep_valid(jnp.asarray(rng.normal(size=(2, h, w, 3))), sizes, 0)
+        layers = [
+            {"kernel": rng.normal(size=(3, 3, i, o)), "bias": rng.normal(size=o)}
+            for i, o in ((3, 4), (4, 5))
+        ]
+        g = rng.normal(size=(2, -(-h // 2), -(-w // 2), 5))
+
+        def gradients(block):
+            return jax.jit(jax.grad(lambda *of: (block(*of, sizes, 0, True) * g).sum(), (0, 1)))
+
+        whole, bands = (gradients(block)(x, layers) for block in (vgg._block, vgg._block_again))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), whole, bands)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
@@ -186,6 +217,35 @@ def test_freed_memory_is_kept():
     if not kept:
         pytest.skip("another C library than glibc")
     assert within - without > 80_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
+def test_a_program_takes_its_memory_once():
+    """Twenty runs of two programs in turn: no place is wasted."""
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from jaxdl import cpu, memory\n"
+        "if not memory.keep_freed_memory(): print('no'); exit()\n"
+        "cpu.start()\n"
+        "def f(x):\n"
+        "    a = jnp.sin(jnp.arange(x.size * 1_000_000) * x[0])\n"
+        "    return jax.lax.fori_loop(0, 2, lambda _, a: a / 2, a)[::100], x + 1\n"
+        "f = jax.jit(f); run = cpu.in_one_room(f)\n"
+        "def peak():\n"
+        "    line = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
+        "    return int(line.split()[1]) * 1024\n"
+        "xs = [jnp.ones(60), jnp.ones(30)]\n"
+        "needs = [f.lower(x).compile().memory_analysis().temp_size_in_bytes for x in xs]\n"
+        "before = peak()\n"
+        "for n in range(20): jax.block_until_ready(run(xs[n % 2]))\n"
+        "print(max(needs), peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.stdout == "no\n":
+        pytest.skip("another C library than glibc")
+    need, grown = map(int, done.stdout.split())
+    assert need > 2e8
+    assert grown < 1.7 * need
 
 
 @pytest.mark.parametrize("kind", ["train", "predict"])

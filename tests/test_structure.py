@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     ("errors",),
     ("limits", "hosts", "memory", "mesh"),
+    ("cpu",),
     ("checksums", "tensorboard", "vectorfiles", "weightfiles"),
     ("data",),
     ("models",),

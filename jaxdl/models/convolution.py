@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxdl.models import winograd
+from jaxdl.models.winograd import after
 
 PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
 
@@ -79,20 +80,7 @@ def _backward(kept, g):
     x, kernel, y = kept
     g = jnp.where(y > 0, g, jnp.zeros((), g.dtype))
     back = input_gradient(g, kernel)
-    if _suits(kernel.shape, kernel.dtype):
-        x, g = after(x, back), after(g, back)
-    return back, kernel_gradient(x, g), g.sum((0, 1, 2)), None
-
-
-def after(x: Array, other: Array) -> Array:
-    """x, in a way that the compiler cannot compute before `other`.
-
-    Else it finds that what is computed again was there before, and keeps it: here tiles, each 4
-    times their image, those of x from the forward on. (XLA's CPU backend drops an optimization
-    barrier, which `jax.checkpoint` relies on, before it looks for common subexpressions.)
-    """
-    first = other.reshape(-1)[0]
-    return jnp.where((first != first) & (first == 0), jnp.zeros((), x.dtype), x)  # never
+    return back, kernel_gradient(x, g, back), g.sum((0, 1, 2)), None
 
 
 _layer_on_cpu.defvjp(_forward, _backward)
@@ -108,11 +96,15 @@ def input_gradient(
 
 
 def kernel_gradient(
-    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"]
+    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"], before: Array | None = None
 ) -> Float[Array, "3 3 i o"]:
-    """Of a 3x3 convolution, as a CPU runs it: in pieces of wide images; narrow ones go in one."""
+    """Of a 3x3 convolution, as a CPU runs it: in pieces of wide images; narrow ones go in one.
+
+    `before`: see `winograd.kernel_gradient`.
+    """
     if _suits((x.shape[3], g.shape[3]), x.dtype):
-        return winograd.kernel_gradient(x, g)
+        return winograd.kernel_gradient(x, g, before)
+    x = after(x, g)
     b, h, w, _ = x.shape
     wide = g.shape[3] >= 64 and b * h * w > PIECE
     count = max(1, h * w // PIECE) if wide else 1

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdl.models.convolution import after, layer
+from jaxdl.models.convolution import layer
+from jaxdl.models.winograd import after
 
 # Channels and convolutions of each block.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+BANDS = 4  # of the first block, where it is computed again for the gradient on a CPU
 
 HE_NORMAL = nn.initializers.he_normal()
 # The images are bytes less their mean, about 64 in spread: conv1_1 brings them to 1.
@@ -89,10 +91,44 @@ def _block_forward(x, layers, sizes, poolings, for_cpu):
 
 def _block_backward(poolings, for_cpu, kept, g):
     x, layers, sizes = kept
+    if for_cpu and poolings == 0 and x.shape[1] >= 16 * BANDS:
+        return *_in_bands(x, layers, sizes, g), None
     _, pull = jax.vjp(
         lambda x, layers: _block(x, layers, sizes, poolings, for_cpu), after(x, g), layers
     )
     return *pull(g), None
+
+
+def _in_bands(x, layers, sizes, g):
+    """The first block's gradients on a CPU, one band of rows after the other.
+
+    Each band is computed with as many rows more on both sides as there are convolutions: their
+    outermost rows lack a neighbour and are cut off before the pooling. Rows outside the canvas are
+    zero after every layer, as those outside an image are.
+    """
+    (b, h, w, _), halo = x.shape, len(layers)
+    tall = 2 * -(-h // (2 * BANDS))  # a band's rows, an even number
+    edges = ((0, 0), (halo, tall * BANDS - h + halo), (0, 0), (0, 0))
+    limits = jnp.array([[h, w]], jnp.int32) if sizes is None else sizes
+    inside = jnp.pad(valid_mask(limits, h, w), edges)
+    x = jnp.pad(x, edges)
+    g = jnp.pad(g, ((0, 0), (0, tall // 2 * BANDS - g.shape[1]), (0, 0), (0, 0)))
+    back, total = jnp.zeros_like(x), None
+    for first in range(0, tall * BANDS, tall):
+        rows = slice(first, first + tall + 2 * halo)
+        mask = jnp.broadcast_to(inside[:, rows], (b, tall + 2 * halo, w, 1))
+
+        def band(x, layers, mask=mask):
+            for params in layers:
+                x = layer(x, params["kernel"], params["bias"], mask, for_cpu=True)
+            return max_pool(x[:, halo:-halo])
+
+        start = after(x[:, rows], g if total is None else total[0]["kernel"])
+        _, pull = jax.vjp(band, start, layers)
+        part, found = pull(g[:, first // 2 : (first + tall) // 2])
+        back = back.at[:, rows].add(part)
+        total = found if total is None else jax.tree.map(jnp.add, total, found)
+    return back[:, halo : halo + h], total
 
 
 _block_again.defvjp(_block_forward, _block_backward)
