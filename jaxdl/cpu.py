@@ -28,13 +28,14 @@ def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
 
     For large programs on one CPU device; elsewhere the function itself. Each new shape of arguments
     is compiled ahead (once: jit takes the same program), which tells the size; see
-    `jaxdl.memory.rooms`. Arrays of the host are on the device before the call: JAX runs what has to
-    wait for its arguments in another thread after all.
+    `jaxdl.memory.the_room`. Arrays of the host are on the device before the call: JAX runs what has
+    to wait for its arguments in another thread after all.
     """
-    if jax.default_backend() != "cpu":
+    room = memory.the_room() if jax.default_backend() == "cpu" else None
+    if room is None:
         return function
     jitted: Any = function
-    fit, seen = memory.rooms(), set()
+    seen = set()
 
     def put(x: Any) -> Any:
         return jax.block_until_ready(jax.device_put(x)) if isinstance(x, np.ndarray) else x
@@ -44,7 +45,11 @@ def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
         shapes = tuple(np.shape(x) for x in jax.tree.leaves(args))
         if shapes not in seen:
             seen.add(shapes)
-            fit(jitted.lower(*args).compile().memory_analysis().temp_size_in_bytes)
-        return jitted(*args)
+            room.grow(jitted.lower(*args).compile().memory_analysis().temp_size_in_bytes)
+        room.open()
+        try:
+            return jitted(*args)
+        finally:
+            room.close()
 
     return call

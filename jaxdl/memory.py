@@ -1,13 +1,15 @@
 """How the C library hands out memory to this process."""
 
 import ctypes
+import functools
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-_SLACK = 1 << 27  # bytes of a room for what else falls into it; free until it is written
+_SLACK = 1 << 27  # bytes of a room for what else falls into it
 
 
 def keep_freed_memory() -> bool:
@@ -28,39 +30,50 @@ def keep_freed_memory() -> bool:
     return told == [1, 1, 1]
 
 
-def rooms() -> Callable[[int], bool]:
-    """``fit(size)``: see to it that the heap has a free piece for `size` bytes, again and again.
+class Room(NamedTuple):
+    """See `the_room`."""
 
-    Where freed memory is kept (`keep_freed_memory`, called here). A large array that is freed and
-    allocated anew does not fit into its own place if a few bytes were put there meanwhile; glibc
-    then grows the heap, up to three times. So this leaves a piece free that is larger than the
-    array (none of it written, so none of it in memory), and puts up with small ones in it. A larger
-    `size` than before makes a new room and gives the old one up; `fit` says whether it made one.
+    grow: Callable[[int], None]
+    open: Callable[[], None]
+    close: Callable[[], None]
+
+
+@functools.cache
+def the_room() -> Room | None:
+    """The process's piece of the heap for one large array; freed memory is kept from now on.
+
+    A large array that is freed and allocated anew does not fit into its own place if a few bytes
+    were put there meanwhile; glibc then grows the heap, twice or three times. So the place is held
+    while nothing runs: ``grow(bytes)`` before the first run of a program, ``open()`` before each
+    run, ``close()`` after it. It is larger than the array, for what falls into it meanwhile; what
+    is not written takes no memory. None: where the C library is not glibc.
     """
     if not keep_freed_memory():
-        return lambda size: False
+        return None
     library = ctypes.CDLL(None)
     malloc, free, trim = library.malloc, library.free, library.malloc_trim
     malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     free.argtypes = [ctypes.c_void_p]
-    room = 0
+    place, size = None, 0
 
-    def fit(size: int) -> bool:
-        nonlocal room
-        if size <= room:
-            return False
-        trim(0)  # what was written in the old room goes back
-        if room:
-            malloc(room)  # for good, and never written: no array falls there any more
-        begin = malloc(size + _SLACK)
-        if begin is None:
-            return False
+    def grow(need: int) -> None:
+        nonlocal place, size
+        if need + _SLACK <= size:
+            return
+        free(place)
+        trim(0)  # what was written in the old place goes back
+        size = need + _SLACK
+        place = malloc(size)
         above, small = malloc(4096), 4096
-        while above is not None and above < begin and small < size:
+        while place is not None and above is not None and above < place and small < size:
             small *= 2  # until nothing free lies below that is as large
             above = malloc(small)
-        free(begin)  # does not melt into the heap's end: a piece that stays lies above
-        room = size
-        return True
+        # What lies above for good keeps the place from melting into the heap's end.
 
-    return fit
+    def close() -> None:
+        nonlocal place
+        before, place = place, malloc(size)
+        if place != before:
+            trim(0)  # another place: what was written in the old one goes back
+
+    return Room(grow, lambda: free(place), close)

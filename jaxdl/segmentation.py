@@ -87,10 +87,12 @@ def make_evaluate(
         _, (_, figures) = loss_fn(params, batch)
         return add_figures(totals, figures)
 
+    run = in_one_room(one) if whole is None else one
+
     def evaluate(params, batches):
         totals = put(zero_totals(model.num_classes), whole)
         for batch in batches:
-            totals = one(params, totals, batch)
+            totals = run(params, totals, batch)
         return summarise(totals)
 
     return evaluate

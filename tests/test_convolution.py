@@ -220,32 +220,38 @@ def test_freed_memory_is_kept():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
-def test_a_program_takes_its_memory_once():
-    """Twenty runs of two programs in turn: no place is wasted."""
+def test_large_arrays_come_back_to_their_place():
+    """Thirty arrays of 100 and 50 MB, one after the other, among small ones that stay."""
     code = (
-        "import jax, jax.numpy as jnp\n"
-        "from jaxdl import cpu, memory\n"
-        "if not memory.keep_freed_memory(): print('no'); exit()\n"
-        "cpu.start()\n"
-        "def f(x):\n"
-        "    a = jnp.sin(jnp.arange(x.size * 1_000_000) * x[0])\n"
-        "    return jax.lax.fori_loop(0, 2, lambda _, a: a / 2, a)[::100], x + 1\n"
-        "f = jax.jit(f); run = cpu.in_one_room(f)\n"
+        "import ctypes, sys\n"
+        "from jaxdl import memory\n"
+        "room, c = memory.the_room(), ctypes.CDLL(None)\n"
+        "if room is None: print('no'); exit()\n"
+        "c.malloc.restype = c.memalign.restype = ctypes.c_void_p\n"
+        "c.malloc.argtypes = [ctypes.c_size_t]; c.memalign.argtypes = [ctypes.c_size_t] * 2\n"
+        "c.free.argtypes = [ctypes.c_void_p]\n"
         "def peak():\n"
         "    line = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
         "    return int(line.split()[1]) * 1024\n"
-        "xs = [jnp.ones(60), jnp.ones(30)]\n"
-        "needs = [f.lower(x).compile().memory_analysis().temp_size_in_bytes for x in xs]\n"
         "before = peak()\n"
-        "for n in range(20): jax.block_until_ready(run(xs[n % 2]))\n"
-        "print(max(needs), peak() - before)"
+        "for n in range(30):\n"
+        "    size = (100_000_000, 50_000_000)[n % 2]\n"
+        "    if sys.argv[1] == 'room': room.grow(size); room.open()\n"
+        "    array = c.memalign(64, size); c.malloc(900)\n"
+        "    ctypes.memset(array, 1, size); c.free(array)\n"
+        "    if sys.argv[1] == 'room': room.close()\n"
+        "print(peak() - before)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.stdout == "no\n":
+    command = [sys.executable, "-c", code]
+    found = [
+        subprocess.run([*command, way], capture_output=True, text=True).stdout.strip()
+        for way in ("room", "none")
+    ]
+    if "no" in found:
         pytest.skip("another C library than glibc")
-    need, grown = map(int, done.stdout.split())
-    assert need > 2e8
-    assert grown < 1.7 * need
+    within, without = map(int, found)
+    assert within < 170e6
+    assert without > 180e6  # else there is nothing to gain
 
 
 @pytest.mark.parametrize("kind", ["train", "predict"])
