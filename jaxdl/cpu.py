@@ -14,7 +14,7 @@ from jaxdl import memory
 
 
 def start() -> None:
-    """Before other uses of JAX, for `in_one_room`.
+    """For `in_one_room`: before other uses of JAX, by a program (it is for the whole process).
 
     Functions run in the caller's thread. Else the next one starts as soon as the last one's results
     are there, and allocates while the other has yet to free what it needed.
@@ -26,12 +26,13 @@ def start() -> None:
 def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
     """A jitted function that finds the place of its temporary memory free, run after run.
 
-    For large programs on one CPU device; elsewhere the function itself. Each new shape of arguments
-    is compiled ahead (once: jit takes the same program), which tells the size; see
-    `jaxdl.memory.the_room`. Arrays of the host are on the device before the call: JAX runs what has
-    to wait for its arguments in another thread after all.
+    For large programs on one CPU device, after `start`; elsewhere the function itself. Each new
+    shape of arguments is compiled ahead (once: jit takes the same program), which tells the size;
+    see `jaxdl.memory.the_room`. Arrays of the host are on the device before the call: JAX runs what
+    has to wait for its arguments in another thread after all.
     """
-    room = memory.the_room() if jax.default_backend() == "cpu" else None
+    started = not jax.config.values["jax_cpu_enable_async_dispatch"]
+    room = memory.the_room() if started and jax.default_backend() == "cpu" else None
     if room is None:
         return function
     jitted: Any = function
