@@ -250,8 +250,9 @@ def test_large_arrays_come_back_to_their_place():
     if "no" in found:
         pytest.skip("another C library than glibc")
     within, without = map(int, found)
-    assert within < 170e6
-    assert without > 180e6  # else there is nothing to gain
+    # How much the small ones are in the way depends on the heap's state: 150 and 200 MB, or 250
+    # and 500, were seen.
+    assert within < 0.8 * without
 
 
 @pytest.mark.parametrize("kind", ["train", "predict"])
