@@ -33,7 +33,8 @@ class FCN(nn.Module):
         compute_dtype: dtype of the activations (None: that of the images). The parameters stay
             float32, and the logits are at least float32.
         for_cpu: write convolutions and upsampling as XLA's CPU backend runs them fastest, equal but
-            for rounding. None: where JAX's default backend is the CPU.
+            for rounding. None: where JAX has one device, a CPU. On several they would send a
+            number between devices in each layer (`jaxdl.models.winograd.after`).
     """
 
     stride: Literal[32, 16, 8] = 32
@@ -56,7 +57,8 @@ class FCN(nn.Module):
                 each fills it. Logits outside an image mean nothing (their labels are void).
         """
         height, width = images.shape[1:3]
-        for_cpu = jax.default_backend() == "cpu" if self.for_cpu is None else self.for_cpu
+        one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+        for_cpu = one_cpu if self.for_cpu is None else self.for_cpu
         x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
         x = keep_valid(x, sizes, 0)
         pools = Trunk(self.width, self.remat, for_cpu, name="trunk")(x, sizes)

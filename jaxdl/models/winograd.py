@@ -99,12 +99,12 @@ def _outputs_of(
     x = _halves(x, 1, rows + 1, columns + 1)
     kernel, m, across = after(kernel, x), [], []
     # Turned about, G's first and last row change places; so nothing is copied to turn it.
-    order, side = ((3, 1, 2, 0), 1) if turned else (range(4), 0)
+    order, axis = ((3, 1, 2, 0), 1) if turned else (range(4), 0)
     for row in range(4):
         if m:
             x, kernel = after(x, m[-1]), after(kernel, m[-1])
         u = _of_kernel(kernel, order[row])
-        m = _products(_of_tiles(x, row), [u[n] for n in order], (1, side))
+        m = _products(_of_tiles(x, row), [u[n] for n in order], (1, axis))
         across.append(_outputs(*(p.reshape(b, rows, columns, -1) for p in m)))
     down = [_outputs(*(across[n][side] for n in range(4))) for side in range(2)]
     y = jnp.stack([jnp.stack([down[side][row] for side in range(2)], 3) for row in range(2)], 2)
