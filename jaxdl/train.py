@@ -77,7 +77,8 @@ def momentum_sgd(
     if weight_decay:
         mask = is_kernel if bias_rule else None
         parts.append(optax.add_decayed_weights(weight_decay, mask=mask))
-    sgd = optax.inject_hyperparams(optax.sgd, static_args=("momentum",))
+    # The rate has the dtype that each step gives it: float32 in float64 programs too.
+    sgd = optax.inject_hyperparams(optax.sgd, ("momentum",), hyperparam_dtype=jnp.float32)
     parts.append(sgd(learning_rate=0.0, momentum=momentum))
     if bias_rule:
         parts.append(optax.masked(optax.scale(2.0), is_bias))

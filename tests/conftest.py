@@ -15,11 +15,14 @@ if "XLA_FLAGS" not in os.environ:
 import jax
 import pytest
 
-# Most of a tiny run in a process of its own is compilation: one cache for all of them, of the
-# process that starts the workers.
+# Most of a test's time is compilation: one cache for the workers and for the processes that tests
+# start, of the process that starts the workers.
 OWN_CACHE = "JAXDL_TEST_CACHE" not in os.environ
 os.environ.setdefault("JAXDL_TEST_CACHE", tempfile.mkdtemp(prefix="jaxdl-test-"))
 
+jax.config.update("jax_compilation_cache_dir", os.environ["JAXDL_TEST_CACHE"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 

@@ -147,13 +147,14 @@ def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
         logits, loss, count, grads = run(params, batch)
         alone = []
         for row, (h, w) in enumerate(sizes):
-            # Alone in a canvas of the next multiple of 112, to bound the number of compilations;
+            # Alone in a square of 112 or 224, to bound the number of compilations;
             # `test_a_canvas_changes_nothing` is against no padding at all.
-            to_multiple = [(0, -h % 112), (0, -w % 112)]
+            side = 112 if max(h, w) <= 112 else 224
+            around = [(0, side - h), (0, side - w)]
             one = Batch(
-                np.pad(batch.images[row : row + 1, :h, :w], [(0, 0), *to_multiple, (0, 0)]),
+                np.pad(batch.images[row : row + 1, :h, :w], [(0, 0), *around, (0, 0)]),
                 np.pad(
-                    batch.labels[row : row + 1, :h, :w], [(0, 0), *to_multiple], constant_values=255
+                    batch.labels[row : row + 1, :h, :w], [(0, 0), *around], constant_values=255
                 ),
                 batch.sizes[row : row + 1],
             )
@@ -331,11 +332,10 @@ def test_predict_gives_the_classes_of_the_bare_network_for_any_size():
     model = FCN(8, CLASSES, 32)
     params, rng = random_params(model), np.random.default_rng(3)
     predict = make_predict(model, MEAN)
+    bare_network = jax.jit(lambda params, x: model.apply({"params": params}, x))
     for h, w in ((1, 1), (37, 90), (300, 20)):
         image = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
-        bare = model.apply(
-            {"params": params}, image[None].astype(np.float32) - MEAN[None, None, None]
-        )
+        bare = bare_network(params, image[None].astype(np.float32) - MEAN[None, None, None])
         classes = predict(params, image)
         assert classes.shape == (h, w)
         assert (classes == np.asarray(bare)[0].argmax(-1)).mean() > 0.999
