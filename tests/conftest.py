@@ -1,5 +1,6 @@
 """All tests run strict, and on the CPU; tests marked `fuzz` can be run over and over."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ if "XLA_FLAGS" not in os.environ:
 import jax
 import pytest
 
+# Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
+gc.set_threshold(100_000, 20, 100)
 # Most of a test's time is compilation: one cache for the workers and for the processes that tests
 # start, of the process that starts the workers.
 OWN_CACHE = "JAXDL_TEST_CACHE" not in os.environ

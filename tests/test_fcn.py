@@ -153,9 +153,7 @@ def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
             around = [(0, side - h), (0, side - w)]
             one = Batch(
                 np.pad(batch.images[row : row + 1, :h, :w], [(0, 0), *around, (0, 0)]),
-                np.pad(
-                    batch.labels[row : row + 1, :h, :w], [(0, 0), *around], constant_values=255
-                ),
+                np.pad(batch.labels[row : row + 1, :h, :w], [(0, 0), *around], constant_values=255),
                 batch.sizes[row : row + 1],
             )
             alone.append(run(params, one))
