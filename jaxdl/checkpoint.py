@@ -95,8 +95,9 @@ def open_manager(
 def _quiet() -> Generator[None]:
     """Of a save that fails, only what is raised is told.
 
-    Orbax logs it as well, with its traceback, and TensorStore says of every array that was still
-    on its way that the event loop is closed, or that nobody awaits its coroutine.
+    Orbax logs it as well, with its traceback, asyncio logs the errors of further arrays, and
+    TensorStore says of every array that was still on its way that the event loop is closed, or that
+    nobody awaits its coroutine.
     """
 
     def without_traceback(record: logging.LogRecord) -> bool:
@@ -106,21 +107,19 @@ def _quiet() -> Generator[None]:
         if "Event loop is closed" not in str(hook.exc_value):
             before(hook)
 
-    log, before = logging.getLogger("absl"), sys.unraisablehook
-    log.addFilter(without_traceback)
-    sys.unraisablehook = without_loops
-    try:
-        yield
-    except TrainingError:  # arrays may still be on their way: what is quiet stays so
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        raise
-    except BaseException:
-        sys.unraisablehook = before
-        raise
-    else:
-        sys.unraisablehook = before
-    finally:
-        log.removeFilter(without_traceback)
+    before = sys.unraisablehook
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(setattr, sys, "unraisablehook", before)
+        sys.unraisablehook = without_loops
+        for log in map(logging.getLogger, ("absl", "asyncio")):
+            log.addFilter(without_traceback)
+            afterwards.callback(log.removeFilter, without_traceback)
+        try:
+            yield
+        except TrainingError:  # arrays may still be on their way: what is quiet stays so
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            afterwards.pop_all()
+            raise
 
 
 def _mend(folder: Path, say: Say) -> None:

@@ -163,7 +163,8 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
     """A limit on the size of files fails in the system, as a full disk, and needs no mount."""
     kept = checkpoint.steps(run / "checkpoints")
     code = (
-        "import resource, runpy, sys; size = int(sys.argv.pop(1));"
+        "import atexit, gc, resource, runpy, sys; size = int(sys.argv.pop(1));"
+        "atexit.register(gc.collect);"  # what is told of objects nobody came for is told for sure
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size));"
         f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
     )
