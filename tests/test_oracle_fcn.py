@@ -111,9 +111,8 @@ def check_file(file: Any, dtype: np.dtype) -> None:
         grads,
         layers(file, "grad", np.float64),
     )
-    if not exact:  # what rounding makes of three steps would hide an error of the optimiser
-        return
     # Three steps of our momentum SGD: the loss before each, after them, and the weights.
+    tolerance = 1e-6 if exact else 2e-2
     for name, decay in (("sgd", 0.0), ("sgdwd", meta["weight_decay"])):
         optimizer = momentum_sgd(momentum=meta["momentum"], weight_decay=decay)
         step = dense_step(loss_fn, optimizer, lambda totals, _: totals)
@@ -122,9 +121,11 @@ def check_file(file: Any, dtype: np.dtype) -> None:
             state, _, loss = step(state, (), labels, meta["lr"])
             losses.append(float(loss))
         losses.append(float(loss_and_grads(state.params, labels)[0][0]))
-        np.testing.assert_allclose(losses, file[f"{name}_losses"], rtol=1e-5, atol=1e-12)
+        np.testing.assert_allclose(
+            losses, file[f"{name}_losses"], rtol=max(tolerance, 1e-5), atol=1e-12
+        )
         jax.tree.map_with_path(
-            lambda where, got, want, name=name: close(got, want, 1e-6, f"{name}3 {where}"),
+            lambda where, got, want, name=name: close(got, want, tolerance, f"{name}3 {where}"),
             state.params,
             layers(file, f"{name}3", np.float64),
         )
