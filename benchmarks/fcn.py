@@ -212,6 +212,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                     seconds[program.system][run] += last[program.system]["seconds"]
     rows = []
     for program in programs:
+        done = program.head.get("flops_done")
         rates = sorted(repeat * images / s for s in seconds[program.system])
         rows.append(
             Row(
@@ -222,6 +223,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                 images_per_s=median(rates),
                 peak_mb=last[program.system]["peak_mb"],
                 share_of_roof=median(rates) * flops / images / roof,
+                share_done=None if done is None else median(rates) * done / images / roof,
                 low=rates[0],
                 high=rates[-1],
                 start_s=program.head["start_s"],
@@ -239,8 +241,9 @@ def run(cfg: Config) -> list[Row]:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 140)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
-    roof = measure_rates(cfg.threads).flops
-    console.print(f"roof: {roof / 1e9:.0f} Gflop/s, NumPy's float32 product, {cfg.threads} threads")
+    rates = measure_rates(cfg.threads)
+    roof = rates.flops
+    console.print(f"roof: {rates.described()}, {cfg.threads} threads")
     rows: list[Row] = []
     examples: dict[int, Path] = {
         stride: cfg.out.absolute() / f"example-{stride}.npz" for stride in cfg.strides

@@ -107,12 +107,11 @@ def main() -> None:
     parser.add_argument("--json", help="write the rows here")
     args = parser.parse_args()
     keep_freed_memory()
-    roof = measure_rates(os.cpu_count() or 1).flops
+    rates = measure_rates(os.cpu_count() or 1)
+    roof = rates.flops
     console = Console(highlight=False, markup=False)
     rows = []
-    table = Table(
-        title=f"{args.size}x{args.size}, batch {args.batch}; roof {roof / 1e9:.0f} Gflop/s"
-    )
+    table = Table(title=f"{args.size}x{args.size}, batch {args.batch}; roof {rates.described()}")
     for name in ("layer", "direction", "ms", "Gflop", "Gflop/s", "of the roof"):
         table.add_column(name, justify="left" if name in ("layer", "direction") else "right")
     for row in layers(args.size, args.batch, args.width):

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks import word2vec_table
 from benchmarks.process import measure, own_choice
-from benchmarks.roof import Rates, Step, measure_rates
+from benchmarks.roof import Rates, Step, better, measure_rates
 from benchmarks.word2vec_table import Row
 from experiments.command import main
 from jaxdl import vectors
@@ -266,7 +266,7 @@ def run(config: Config) -> list[Row]:
     for shown in word2vec_table.tables(rows):
         console.print(shown)
     after = machine()
-    best = {n: Rates(*map(max, before[n], after[n])) for n in before}
+    best = {n: better(before[n], after[n]) for n in before}
     for line in (*word2vec_table.comparisons(rows), *word2vec_table.roof(Step(), best, rows)):
         console.print(line)
     return rows

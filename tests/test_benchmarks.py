@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks import fcn, fcn_layers, fcn_work, lstm, lstm_runner, word2vec
 from benchmarks.process import ROOT, measure, own_choice
-from benchmarks.roof import Rates, Step, measure_rates
+from benchmarks.roof import Rates, Step, better, measure_rates
 from benchmarks.word2vec import Config, Text
 from benchmarks.word2vec_table import WIDTH, Row, comparisons, groups, roof, spread, tables
 from experiments import word2vec as experiment
@@ -215,7 +215,7 @@ def test_the_roof_is_that_of_the_default_step():
 
 def test_the_roof_is_the_nearer_limit():
     step = Step()
-    rates = Rates(flops=step.flops() * 1e6, bytes=step.bytes() * 4e6)
+    rates = Rates(flops=step.flops() * 1e6, bytes=step.bytes() * 4e6, kernel="made up")
     lines = roof(step, {1: rates}, [row(eff_wps=5e5)])
     assert "roof 1,000,000 eff words/s" in lines[1]
     assert "50% of the roof (50% of the flops, 12% of the bytes)" in lines[2]
@@ -225,6 +225,12 @@ def test_the_machines_rates_are_of_a_real_machine():
     rates = measure_rates(1)
     assert 1e8 < rates.flops < 1e14
     assert 1e8 < rates.bytes < 1e13
+    assert rates.kernel.startswith(("NumPy, ", "XLA"))
+
+
+def test_the_better_of_two_measurements_keeps_its_kernel():
+    first, second = Rates(3.0, 1.0, "XLA"), Rates(2.0, 4.0, "NumPy, Haswell")
+    assert better(first, second) == better(second, first) == Rates(3.0, 4.0, "XLA")
 
 
 def test_a_process_is_measured_apart_from_its_parent(tmp_path: Path):
@@ -383,6 +389,9 @@ def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
     for row in rows:
         assert row.images_per_s > 0
         assert 0 < row.share_of_roof < 1
+        assert row.share_done is not None
+        # Winograd's products save three quarters at most; padding and upsampling add some.
+        assert 0.25 < row.share_done / row.share_of_roof < 4
         assert row.peak_mb > (row.compiled_mb or 0) > 0
         assert row.compilations == (1 if row.size == "64" else 3)  # canvases
     assert "roof:" in capsys.readouterr().out
