@@ -22,7 +22,12 @@ from jaxdl.errors import InputError
 FILE = Path(__file__).resolve().parents[1] / "constraints.txt"
 # Of no program of ours; and the project itself.
 LEFT_OUT = {"pip", "setuptools", "wheel", "distribute", "jaxdl-functional"}
-LIST = "import platform, json; print(json.dumps(platform.python_version_tuple()[:2]))"
+LIST = """
+import json, sys
+from importlib.metadata import distributions
+versions = {found.name: found.version for found in reversed([*distributions()])}
+print(json.dumps(["%d.%d" % sys.version_info[:2], versions]))
+"""
 
 Versions = Mapping[str, str]  # distribution, as it writes itself -> version
 
@@ -45,18 +50,16 @@ def read_freeze(text: str) -> dict[str, str]:
 def ask(interpreter: str) -> tuple[str, dict[str, str]]:
     """An interpreter's Python (3.11) and the versions of what is installed for it."""
     try:
-        major, minor = json.loads(_said(interpreter, "-c", LIST))
-        listed = json.loads(_said(interpreter, "-m", "pip", "list", "--format", "json"))
+        said = subprocess.run(
+            [interpreter, "-P", "-c", LIST], check=True, capture_output=True, text=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
         raise InputError(
-            f"{interpreter}: {said.strip().splitlines()[-1]}; give a Python with pip"
+            f"{interpreter}: {said.strip().splitlines()[-1]}; give a Python"
         ) from error
-    return f"{major}.{minor}", {package["name"]: package["version"] for package in listed}
-
-
-def _said(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    python, versions = json.loads(said)
+    return python, versions
 
 
 def join(environments: Sequence[tuple[str, Versions]]) -> dict[str, dict[str, str]]:
