@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run test check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,12 @@ run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, w
 test: $(VENV)/.dev ## the whole test suite
 	$(PY) -m pytest -n 2 --dist loadgroup
 
+check-numbers: $(VENV)/.run ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
+	$(PY) -m benchmarks.check_numbers $(ARGS)
+
+test-newest: ## the suite with the newest pins on Debian trixie, and the compile check; as root, with debootstrap; options: make test-newest ARGS='tests/test_fcn.py'
+	tests/newest.sh $(ARGS)
+
 soak: $(VENV)/.dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
 	$(PY) -m tests.soak $(ARGS)
 fuzz: $(VENV)/.dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
@@ -44,7 +50,7 @@ lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the co
 
 lint-containers: $(VENV)/.dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
 	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
-	$(VENV)/bin/shellcheck containers/*.sh containers/slurm/*.sbatch
+	$(VENV)/bin/shellcheck containers/*.sh containers/slurm/*.sbatch tests/*.sh
 	$(PY) -m tests.kubernetes containers/k8s/*.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
 

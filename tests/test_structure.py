@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from the lines above its own, and a package from itself.
 ORDER = (
-    ("errors",),
+    ("errors", "arithmetic"),
     ("limits", "hosts", "memory", "mesh"),
     ("cpu",),
     ("checksums", "tensorboard", "vectorfiles", "weightfiles"),
