@@ -13,6 +13,7 @@ import tyro
 from PIL import Image
 
 from experiments.command import Bar
+from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, report
 from jaxdl.data import voc
 from jaxdl.data.pictures import read_photo
@@ -36,6 +37,10 @@ class Predict:
     """The last checkpoint, or that of the best test mean IU."""
     out: Path = Path("predictions")
     """Where NAME_classes.png and NAME_overlay.png go."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list[str]]:
@@ -55,7 +60,8 @@ def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list
 
 def predict(argv: Sequence[str]) -> None:
     """The command: reads every image first, so that a bad one stops it before any work."""
-    options = tyro.cli(Predict, args=list(argv), prog="python -m experiments.fcn predict")
+    prog = "python -m experiments.fcn predict"
+    options = started(tyro.cli(Predict, args=list(argv), prog=prog))
     bar = Bar()
     if not options.images:
         raise InputError("name at least one image")

@@ -5,7 +5,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from experiments.command import Bar
+from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, forecast, prediction, report
 from jaxdl.data import sine
 from jaxdl.errors import InputError
@@ -40,6 +41,10 @@ class Predict:
     """carry keeps the state, a step for each value; window reads the whole window anew."""
     out: Path = Path("prediction.csv")
     """Predicted steps, a line each; the picture beside it has the same name with .png."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tuple[int, int]:
@@ -57,7 +62,8 @@ def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tup
 
 def predict(argv: Sequence[str]) -> None:
     """The command."""
-    cfg = tyro.cli(Predict, args=list(argv), prog="python -m experiments.lstm_sine predict")
+    prog = "python -m experiments.lstm_sine predict"
+    cfg = started(tyro.cli(Predict, args=list(argv), prog=prog))
     if cfg.length < 1:
         raise InputError(f"--length {cfg.length}: must be 1 or more")
     if not (cfg.checkpoint / "summary.json").is_file():

@@ -22,7 +22,7 @@ from experiments.word2vec_data import (
     vocabulary_of,
 )
 from experiments.word2vec_results import evaluate, write_results
-from experiments.word2vec_step import make_step, optimizer_of, start_tables
+from experiments.word2vec_step import make_step, optimizer_of, rate_of, start_tables
 from jaxdl import checkpoint, embedding, hosts, report, train
 from jaxdl.mesh import put, shardings
 from jaxdl.models.word2vec import Tables
@@ -165,6 +165,7 @@ def _fit(
         compile_seconds = 0.0
         words = batches.kept / per_epoch
         raw = batches.corpus.raw_tokens / per_epoch
+        rate = partial(rate_of, cfg, steps=steps)
         inner = make_step(cfg, batches, optimizer, mesh)
         last_end = max([0, *(end for end in ends if end <= first)])
 
@@ -228,9 +229,6 @@ def _fit(
                 return
             clock["saved"] = time.monotonic()
             checkpoint.save(manager, done, kept_of(state, totals), meta, metrics)
-
-        def rate(n: int) -> float:
-            return cfg.learning_rate - (cfg.learning_rate - cfg.last_rate) * n / steps
 
         if call is None:
             blocks = batches.run_ahead(first)
