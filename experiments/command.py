@@ -150,21 +150,21 @@ def open_run(
     `overwrite` deletes what runs leave, nothing else.
 
     Raises:
-        InputError: `overwrite` would delete one of the `inputs`.
+        InputError: the run would write over one of the `inputs`, or `overwrite` delete it.
         InputError: the folder holds a run of another configuration (the message is the
             difference), a run that may not be resumed, or files that are not a run.
     """
-    path = out / "run.json"
+    path, home = out / "run.json", out.resolve()
+    for given in inputs:
+        real = given.resolve()
+        below = real.relative_to(home).parts if real.is_relative_to(home) else None
+        if (below and MADE.fullmatch(below[0])) or (below == () and overwrite):
+            raise InputError(f"{given}: the run would write over this input; move it elsewhere")
     if overwrite and out.is_dir():
         there = [p for p in out.iterdir() if p.name != locks.LOCK]
         if there and not path.is_file():
             raise InputError(f"{out}: holds no run.json, so --overwrite will not delete it")
         old = [p for p in there if MADE.fullmatch(p.name)]
-        gone = [out.resolve() / p.name for p in old]
-        for given in inputs:
-            real = given.resolve()
-            if real == out.resolve() or any(real.is_relative_to(p) for p in gone):
-                raise InputError(f"{given}: --overwrite would delete this input; move it elsewhere")
         # A killed deletion leaves a run that is not finished, and still may be overwritten.
         for p in sorted(old, key=lambda p: (p == path, p.name != "summary.json")):
             shutil.rmtree(p) if p.is_dir() and not p.is_symlink() else p.unlink()

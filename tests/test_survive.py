@@ -278,8 +278,10 @@ def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(out)
     for given in (out, out / "fcn8s", link / "vocabulary.txt"):
-        with pytest.raises(InputError, match="--overwrite would delete this input; move it"):
+        with pytest.raises(InputError, match="the run would write over this input; move it"):
             open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[given])
+    with pytest.raises(InputError, match="fcn8s: the run would write over this input"):
+        open_run(out, {}, free=(), resume=True, overwrite=False, inputs=[out / "fcn8s"])
     assert sorted(out.rglob("*")) == before
     open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"])
     assert sorted(p.name for p in out.iterdir()) == ["mine", "notes.txt"]
