@@ -161,10 +161,13 @@ def open_run(
         if (below and MADE.fullmatch(below[0])) or (below == () and overwrite):
             raise InputError(f"{given}: the run would write over this input; move it elsewhere")
     if overwrite and out.is_dir():
-        there = [p for p in out.iterdir() if p.name != locks.LOCK]
-        if there and not path.is_file():
-            raise InputError(f"{out}: holds no run.json, so --overwrite will not delete it")
-        old = [p for p in there if MADE.fullmatch(p.name)]
+        old = [p for p in out.iterdir() if MADE.fullmatch(p.name)]
+        if old and not path.is_file():
+            names = ", ".join(sorted(p.name for p in old)[:3])
+            raise InputError(
+                f"{out}: holds no run.json, so --overwrite will not delete {names}; name another "
+                "folder with --out"
+            )
         # A killed deletion leaves a run that is not finished, and still may be overwritten.
         for p in sorted(old, key=lambda p: (p == path, p.name != "summary.json")):
             shutil.rmtree(p) if p.is_dir() and not p.is_symlink() else p.unlink()

@@ -285,6 +285,10 @@ def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
     assert sorted(out.rglob("*")) == before
     open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"])
     assert sorted(p.name for p in out.iterdir()) == ["mine", "notes.txt"]
+    assert open_run(out, {}, free=(), resume=True, overwrite=True) is None  # a second time
+    (out / "samples").mkdir()
+    with pytest.raises(InputError, match=r"holds no run\.json, so --overwrite will not delete sam"):
+        open_run(out, {}, free=(), resume=True, overwrite=True)
 
 
 def test_every_file_of_a_run_is_one_that_overwriting_deletes(straight: Path, tmp_path: Path):
