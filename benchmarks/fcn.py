@@ -22,6 +22,8 @@ from benchmarks.fcn_table import Row, table
 from benchmarks.process import ROOT, own_choice
 from benchmarks.roof import measure_rates
 from experiments.command import check_least, main
+from jaxdl import report
+from jaxdl.atomic import check_output
 from jaxdl.errors import InputError, TrainingError
 
 What = Literal["step", "predict"]
@@ -238,6 +240,8 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
 def run(cfg: Config) -> list[Row]:
     """All tasks in turn; prints the table."""
     check(cfg)
+    if cfg.json is not None:
+        check_output(cfg.json)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 140)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
@@ -254,7 +258,7 @@ def run(cfg: Config) -> list[Row]:
         rows += measure(cfg, task, examples[task.stride], roof)
         console.print(table(rows[-len(cfg.systems) :]))
         if cfg.json is not None:
-            cfg.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+            report.write_json(cfg.json, [asdict(row) for row in rows])
     console.print(table(rows))
     return rows
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.command import Bar, as_dict, check_least, main, one_run, open_run
+from experiments.command import Bar, as_dict, check_least, input_paths, main, one_run, open_run
 from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, classification, report, train
 from jaxdl.data.digits import DigitData, open_digits
@@ -188,7 +188,14 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
         count = len(data.train.images)
         raise InputError(f"--batch-size {cfg.batch_size}: there are {count} pictures to train on")
     config = as_dict(cfg)
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
+    record = open_run(
+        cfg.out,
+        config,
+        free=FREE,
+        resume=cfg.resume,
+        overwrite=cfg.overwrite,
+        inputs=input_paths(cfg),
+    )
     counts = {"train": len(data.train.images), "test": len(data.test.images)}
     if record is None:
         record = report.run_record("digits", config, data.classes)

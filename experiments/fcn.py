@@ -216,6 +216,7 @@ def run(cfg: Config, bar: Bar) -> dict:
             "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **summary[name])
         )
     bar.line(f"report: {cfg.out / 'report.html'}")
+    bar.warn(summary.get("warnings", ()))
     return summary
 
 

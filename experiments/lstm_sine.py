@@ -135,10 +135,13 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
         return lstm_train.train_run(cfg, series, config, record, mesh or cores, bar)
 
-    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["lstm_sine"])
+    summary = train_everywhere(
+        cfg, bar, train, free=FREE, parts=["lstm_sine"], inputs=lstm_train.input_files(cfg)
+    )
     if summary:
         lstm_results.tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
+        bar.warn(summary.get("warnings", ()))
     return summary
 
 

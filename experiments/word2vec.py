@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import plan, word2vec_query, word2vec_train
+from experiments import plan, word2vec_data, word2vec_query, word2vec_train
 from experiments.command import Bar, check_least, main, parse
 from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
@@ -198,7 +198,9 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
         return word2vec_train.train_run(cfg, config, record, mesh, bar)
 
-    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["word2vec"])
+    summary = train_everywhere(
+        cfg, bar, train, free=FREE, parts=["word2vec"], inputs=word2vec_data.input_files(cfg)
+    )
     if not summary:
         return {}
     bar.line(
@@ -213,6 +215,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {found['score']:.3f} ({found['used']} of {found['all']})")
     bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {cfg.out / 'report.html'}")
+    bar.warn(summary.get("warnings", ()))
     return summary
 
 

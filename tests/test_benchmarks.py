@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from benchmarks.roof import Rates, Step, better, measure_rates
 from benchmarks.word2vec import Config, Text
 from benchmarks.word2vec_table import WIDTH, Row, comparisons, groups, roof, spread, tables
 from experiments import word2vec as experiment
-from jaxdl import vectors
+from jaxdl import report, vectors
 from jaxdl.data import corpus
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
@@ -142,7 +143,8 @@ def test_evaluation_leaves_out_what_is_unknown(tmp_path: Path):
 
 
 def test_rows_have_the_keys_that_were_agreed(tmp_path: Path):
-    word2vec.write_rows(tmp_path / "rows.json", [row(), row("gensim", "file", ws353=0.5)])
+    rows = [asdict(one) for one in (row(), row("gensim", "file", ws353=0.5))]
+    report.write_json(tmp_path / "rows.json", rows)
     written = json.loads((tmp_path / "rows.json").read_text())
     assert [list(one) for one in written] == [KEYS, KEYS]
     assert written[0]["ws353"] is None

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import from the lines above its own, and a package from itself.
 ORDER = (
     ("errors", "arithmetic"),
-    ("limits", "hosts", "memory", "mesh"),
+    ("limits", "hosts", "memory", "mesh", "atomic", "fingerprint"),
     ("compile_cache", "cpu"),
     ("checksums", "tensorboard", "vectorfiles", "weightfiles"),
     ("data",),
