@@ -22,7 +22,6 @@ from experiments.command import Bar, as_dict, check_least, input_paths, main, on
 from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, classification, report, train
 from jaxdl.data.digits import DigitData, open_digits
-from jaxdl.digitfigures import digits_section
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.metrics import add_batch, zero_totals
 from jaxdl.models.lenet import LeNet
@@ -213,6 +212,8 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
         figures = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
         seconds = sum(row["seconds"] for row in rows)
         summary = {"digits": figures | {"epochs": epochs, "seconds": seconds}}
+        from jaxdl.digitfigures import digits_section  # matplotlib takes long to import
+
         report.write_page(page, "jaxdl", [digits_section(cfg.out)], record)
         report.write_json(summary_file, summary)
     accuracy, device = 100 * summary["digits"]["accuracy"], jax.devices()[0]

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import fcn_predict, fcn_stages, plan
+from experiments import fcn_stages
 from experiments.command import Bar, check_least, main, parse
 from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
@@ -223,8 +223,12 @@ def run(cfg: Config, bar: Bar) -> dict:
 if __name__ == "__main__":
     cpu.start()
     if sys.argv[1:2] == ["predict"]:
+        from experiments import fcn_predict
+
         main(lambda: fcn_predict.predict(sys.argv[2:]))
     elif sys.argv[1:2] == ["plan"]:
+        from experiments import plan  # the other experiments', too
+
         main(lambda: plan.fcn(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.fcn"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import lstm_predict, lstm_results, lstm_train, plan
+from experiments import lstm_results, lstm_train
 from experiments.command import Bar, check_least, main, parse
 from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
@@ -147,8 +147,12 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["predict"]:
+        from experiments import lstm_predict
+
         main(lambda: lstm_predict.predict(sys.argv[2:]))
     elif sys.argv[1:2] == ["plan"]:
+        from experiments import plan  # the other experiments', too
+
         main(lambda: plan.lstm_sine(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.lstm_sine"

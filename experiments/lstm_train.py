@@ -20,7 +20,6 @@ from jaxdl.data import sine
 from jaxdl.fingerprint import of_files
 from jaxdl.forecast import Members
 from jaxdl.mesh import fetch, put, shardings
-from jaxdl.sinefigures import lstm_section
 
 if TYPE_CHECKING:
     from experiments.command import Bar
@@ -135,6 +134,8 @@ def train_run(
     }
     report.write_json(cfg.out / "summary.json", summary)
     assert record is not None
+    from jaxdl.sinefigures import lstm_section  # matplotlib takes long to import
+
     report.write_page(cfg.out / "report.html", "jaxdl", [lstm_section(cfg.out)], record)
     return summary
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import plan, word2vec_data, word2vec_query, word2vec_train
+from experiments import word2vec_data, word2vec_train
 from experiments.command import Bar, check_least, main, parse
 from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
@@ -221,8 +221,12 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["query"]:
+        from experiments import word2vec_query
+
         main(lambda: word2vec_query.query(sys.argv[2:]))
     elif sys.argv[1:2] == ["plan"]:
+        from experiments import plan  # the other experiments', too
+
         main(lambda: plan.word2vec(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.word2vec"

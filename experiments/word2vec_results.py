@@ -9,7 +9,6 @@ from experiments.word2vec_data import Vocabulary
 from jaxdl import report
 from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
 from jaxdl.vectors import Vectors, save_binary
-from jaxdl.wordfigures import word_map
 
 if TYPE_CHECKING:
     from experiments.word2vec import Config
@@ -72,6 +71,8 @@ def write_results(cfg: "Config", vocabulary: Vocabulary, inputs: np.ndarray) -> 
     ]
     report.write_json(cfg.out / "neighbours.json", {"words": shown})
     words = vocabulary.words[:MAP_WORDS]
+    from jaxdl.wordfigures import word_map  # matplotlib takes long to import
+
     drawn = word_map(words, inputs[:MAP_WORDS], cfg.seed)
     drawn["counts"] = vocabulary.counts[:MAP_WORDS].tolist()
     report.write_json(cfg.out / "map.json", drawn)

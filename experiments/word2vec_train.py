@@ -32,7 +32,6 @@ from jaxdl.mesh import put, shardings
 from jaxdl.models.word2vec import Tables
 from jaxdl.objectives import Sums
 from jaxdl.sharding import shard_tables, whole_tables
-from jaxdl.wordfigures import word2vec_section
 from jaxdl.wordstream import Prepared
 
 if TYPE_CHECKING:
@@ -116,6 +115,8 @@ def _train(
     }
     report.write_json(cfg.out / "summary.json", summary)
     assert record is not None
+    from jaxdl.wordfigures import word2vec_section  # matplotlib takes long to import
+
     report.write_page(cfg.out / "report.html", "jaxdl", [word2vec_section(cfg.out)], record)
     return summary
 

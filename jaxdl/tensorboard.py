@@ -12,12 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import summary
-from tensorboardX.proto import event_pb2
-from tensorboardX.record_writer import RecordWriter
 
-_EVENT = vars(event_pb2)["Event"]
-_SESSION = vars(event_pb2)["SessionLog"]
 FLUSH_SECONDS = 5
 
 
@@ -38,6 +33,13 @@ class Board:
 
     def __init__(self, folder: Path, first: int) -> None:
         """Begin a file; TensorBoard hides the points at or after step `first` of earlier ones."""
+        # Here, as it takes long to import (it looks for boto3).
+        from tensorboardX import summary
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.record_writer import RecordWriter
+
+        self._event, self._summary = vars(event_pb2)["Event"], summary
+        session: Any = vars(event_pb2)["SessionLog"]
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads a folder's files by name; a quick resume must not overwrite one.
         now = time.time_ns()
@@ -45,10 +47,10 @@ class Board:
         self._writer = RecordWriter(str(folder / name))
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._add(file_version="brain.Event:2")
-        self._add(step=first, session_log=_SESSION(status=_SESSION.START))
+        self._add(step=first, session_log=session(status=session.START))
 
     def _add(self, **values: object) -> None:
-        self._writer.write(_EVENT(wall_time=time.time(), **values).SerializeToString())
+        self._writer.write(self._event(wall_time=time.time(), **values).SerializeToString())
         if time.monotonic() >= self._flush_at:
             self._writer.flush()
             self._flush_at = time.monotonic() + FLUSH_SECONDS
@@ -56,11 +58,11 @@ class Board:
     def scalars(self, step: int, tree: Any) -> None:
         """A point for every number of a tree of dicts and lists, under the name "train/loss"."""
         for tag, number in _numbers(tree, ""):
-            self._add(step=step, summary=summary.scalar(tag, number))
+            self._add(step=step, summary=self._summary.scalar(tag, number))
 
     def image(self, step: int, tag: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """One RGB picture."""
-        self._add(step=step, summary=summary.image(tag, picture, dataformats="HWC"))
+        self._add(step=step, summary=self._summary.image(tag, picture, dataformats="HWC"))
 
     def close(self) -> None:
         """Write out what is pending; harmless if called twice."""

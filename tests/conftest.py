@@ -6,6 +6,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile hundreds of small programs and run each a few times: light optimisation by LLVM
@@ -16,23 +18,29 @@ if "XLA_FLAGS" not in os.environ:
 import jax
 import pytest
 
+from tests import compiled
+
 # Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
 gc.set_threshold(100_000, 20, 100)
-# Most of a test's time is compilation: one cache for the workers and for the processes that tests
-# start, of the process that starts the workers.
-OWN_CACHE = "JAXDL_TEST_CACHE" not in os.environ
-os.environ.setdefault("JAXDL_TEST_CACHE", tempfile.mkdtemp(prefix="jaxdl-test-"))
-
-jax.config.update("jax_compilation_cache_dir", os.environ["JAXDL_TEST_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
 
-def pytest_sessionfinish() -> None:
-    if OWN_CACHE:
-        shutil.rmtree(os.environ["JAXDL_TEST_CACHE"], ignore_errors=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Most of a test's time is compilation: one cache for the workers and for what tests start.
+
+    It is of the process that starts the workers, and begins with what earlier runs kept.
+    """
+    if "JAXDL_TEST_CACHE" not in os.environ:
+        own = Path(tempfile.mkdtemp(prefix="jaxdl-test-"))
+        os.environ["JAXDL_TEST_CACHE"] = str(own)
+        config.add_cleanup(partial(shutil.rmtree, own, ignore_errors=True))
+        kept = compiled.folder(config.cache.mkdir("compiled"))
+        compiled.take(kept, own)
+        config.add_cleanup(partial(compiled.keep, own, kept))  # cleaned up first: the last added
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAXDL_TEST_CACHE"])
 
 
 @pytest.fixture

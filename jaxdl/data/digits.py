@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Shaped, UInt8
-from sklearn.datasets import load_digits
 
 from jaxdl.errors import InputError
 from jaxdl.limits import reason
@@ -113,6 +111,8 @@ def _idx_pair(folder: Path, name: str) -> Pictures:
 
 def _prepared(folder: Path, side: str) -> Pictures:
     try:
+        import tensorflow_datasets as tfds  # takes long to import, as scikit-learn does
+
         source: Any = tfds.builder_from_directory(str(folder)).as_data_source(split=side)
         rows = [source[n] for n in range(len(source))]
         images = np.stack([row["image"][..., 0] for row in rows])
@@ -140,6 +140,8 @@ def _checked(pictures: Pictures, name: str) -> Pictures:
 
 
 def _embedded() -> DigitData:
+    from sklearn.datasets import load_digits
+
     found: Any = load_digits()
     images = (found.images * (255 / 16)).round().astype(np.uint8)
     labels = found.target.astype(np.uint8)
