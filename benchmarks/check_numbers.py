@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxdl import arithmetic, classification, embedding, forecast, segmentation, train, wordstream
-from jaxdl.data.batches import Batch
+from jaxdl.data.batches import Batch, preprocess
 from jaxdl.data.digits import open_digits
 from jaxdl.data.scenes import make_scene
 from jaxdl.data.sine import sine
@@ -109,10 +109,19 @@ def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> W
 def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
     params = cast(fcn_params(stride, width), dtype)
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
-    predict = jax.jit(segmentation.predict_batch(model, jnp.asarray(MEAN, jnp.float32)))
+    mean = jnp.asarray(MEAN, jnp.float32)
+    predict = segmentation.predict_batch(model, mean)
     batch, (height, wide) = fcn_batch(canvas), TRUE_SIZES[canvas]
-    args = (params, batch.images, batch.sizes)
-    return Work(predict, args, lambda classes: classes[:, :height, :wide])
+
+    def both(params, images, sizes):
+        """The logits too: a random network sees one class nearly everywhere."""
+        logits = model.apply({"params": params}, preprocess(images, mean), sizes)
+        return {"classes": predict(params, images, sizes), "logits": logits}
+
+    def pick(outputs):
+        return jax.tree.map(lambda array: array[:, :height, :wide], outputs)
+
+    return Work(jax.jit(both), (params, batch.images, batch.sizes), pick)
 
 
 def word_stream(words: int) -> tuple[np.ndarray, tuple[Any, ...], dict[str, Any]]:
