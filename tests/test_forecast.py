@@ -178,7 +178,7 @@ def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
     members, optimizer, compiled = members_of((2, 3), (0, 1)), momentum_sgd(), []
     step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
 
-    def count(event: str, duration: float, **_: Any) -> None:
+    def count(event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(event)
 
