@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Shaped, UInt8
 from sklearn.datasets import load_digits
 
@@ -112,6 +111,8 @@ def _idx_pair(folder: Path, name: str) -> Pictures:
 
 
 def _prepared(folder: Path, side: str) -> Pictures:
+    import tensorflow_datasets as tfds  # seconds to import, and only such a folder needs it
+
     try:
         source: Any = tfds.builder_from_directory(str(folder)).as_data_source(split=side)
         rows = [source[n] for n in range(len(source))]
