@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run test soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +62,9 @@ bench-fcn: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the FCN beside PyTorch,
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 	$(PY) -m benchmarks.fcn_layers
 	$(PY) -m benchmarks.fcn_loader
+
+bench-gpu: $(VENV)/.run ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
+	$(PY) -m benchmarks.gpu $(ARGS)
 
 cuda-check: $(CUDA_VENV)/.cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
 	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)

@@ -63,7 +63,7 @@ def main() -> int:
             return 2
         waiting.pop(0)
     found = read(rows)
-    text = summary(found)
+    text = summary(found, args.quick)
     (out / "table.txt").write_text(text)
     print(f"\n{text}\nrows: {rows}; what the parts printed: {log}")
     return int(any(row["status"] == "failed" for row in found))

@@ -123,5 +123,4 @@ def run(recorder: Recorder) -> None:
     wanted = cases(recorder.quick)
     if recorder.quick:
         wanted.append(("mixed", MODES[0], None))
-    for case in recorder.in_time(wanted, name):
-        (compare if case[2] is not None else mixed)(recorder, case)
+    recorder.run(wanted, name, lambda c: (mixed if c[2] is None else compare)(recorder, c))

@@ -1,4 +1,4 @@
-"""Part 7, and the last of part 2: digits to 97 %, and a run killed and resumed beside a straight one.
+"""Part 7, and the end of part 2: digits to 97 %; a run killed and resumed beside a straight one.
 
 The runs are processes of their own, so that one can be killed; this one has no JAX.
 """
@@ -96,7 +96,7 @@ def start(recorder: Recorder, out: Path, *more: str) -> subprocess.Popen:
     """A run in a process of its own."""
     out.mkdir(exist_ok=True)
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # two share the device
-    epochs = str(3 if recorder.quick else EPOCHS)
+    epochs = str(2 if recorder.quick else EPOCHS)
     command = [sys.executable, "-m", "benchmarks.gpu.digits", "--out", str(out), "--epochs", epochs]
     command += [*more, *(["--quick"] if recorder.quick else [])]
     return subprocess.Popen(command, cwd=ROOT, env=environment)
@@ -119,7 +119,7 @@ def straight(recorder: Recorder, out: Path) -> None:
     what, best = f"digits to {MARK:.0%}", max(accuracy for _, accuracy, _, _ in curve)
     reached = [row for row in curve if row[1] >= MARK]
     if recorder.quick:
-        recorder.row("digits, test accuracy after 3 epochs", "of 1", best)
+        recorder.row("digits, test accuracy after 2 epochs", "of 1", best)
     elif not reached:
         note = f"{best:.2%} at most in {len(curve)} epochs"
         recorder.write(what, "failed", note=note)

@@ -152,7 +152,9 @@ def programs(case: Case, width: int, shapes: Iterable[Canvas]) -> list[Program]:
 
         seconds = time.perf_counter() - begin
         found = compiled.memory_analysis()
-        memory = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
+        memory = (
+            found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
+        )
         return Program(call, seconds, memory - found.alias_size_in_bytes)
 
     return [one(canvas) for canvas in shapes]
@@ -212,5 +214,5 @@ def run(recorder: Recorder) -> None:
     """See the module."""
     device = planned.start(recorder.quick)
     card = planned.find_card(device.device_kind, rates(recorder.rows))
-    for case in recorder.in_time(cases(recorder.quick), lambda case: case.name):
-        one(recorder, case, card, device)
+    wanted = cases(recorder.quick)
+    recorder.run(wanted, lambda c: c.name, lambda c: one(recorder, c, card, device))

@@ -56,10 +56,10 @@ def sweep(recorder: Recorder, seeds: int, card: Card | None) -> None:
     about = {"networks": count, "compile_s": compile_s, "launches": launches}
     about |= {"seconds": timing.median, "epoch_us": epoch_us}
     note = f"compiled in {compile_s:.1f} s; {epoch_us:,.0f} us an epoch of all"
-    what, per_s = f"{count} networks", row and row.per_s
+    what, per_s = f"{count} networks", None if row is None else row.per_s
     recorder.rate(what, "network epochs/s", count * epochs, timing, per_s, note=note, **about)
     note = f"{timing.median / launches * 1e6:.2f} us each, all in all"
-    each, kernels = launches / epochs, row and row.kernels / epochs
+    each, kernels = launches / epochs, None if row is None else row.kernels / epochs
     recorder.row(f"{what}: launches an epoch", "launches", each, kernels, note=note, **about)
 
 
@@ -101,8 +101,11 @@ def run(recorder: Recorder) -> None:
     card = planned.find_card(device.device_kind, rates(recorder.rows))
     seeds = (1,) if recorder.quick else (1, 8)
     wanted: list[Any] = [*seeds, *([] if recorder.label else [CUDNN])]
-    for case in recorder.in_time(wanted, lambda case: case if case == CUDNN else f"{4 * case} networks"):
+
+    def one(case: Any) -> None:
         if case == CUDNN:
             cudnn(recorder, device)
         else:
             sweep(recorder, case, card)
+
+    recorder.run(wanted, lambda n: n if n == CUDNN else f"{4 * n} networks", one)

@@ -67,14 +67,16 @@ def rate_rows(recorder: Recorder, device: Any, card: Any) -> None:
     if card is not None:
         peaks |= {"float32": planned.vector_flops(card), "copy": card.bandwidth}
     keys = jax.random.split(jax.random.key(0), 3)
-    for name in recorder.in_time(PRODUCTS, lambda name: f"matrix product, {name}"):
+
+    def product_rate(name: str) -> None:
         dtype, precision = PRODUCTS[name]
         a, b = (jax.random.normal(k, (side, side), dtype) for k in keys[:2])
         product = jax.jit(lambda a, b, p=precision: jnp.matmul(a, b, precision=p))
         timing = measure(lambda p=product, a=a, b=b: p(a, b), seconds)
         what, flops = f"matrix product, {name}", 2 * side**3
         recorder.rate(what, "flop/s", flops, timing, peaks.get(name), rate=name)
-        del a, b
+
+    recorder.run(PRODUCTS, lambda name: f"matrix product, {name}", product_rate)
     with recorder.case("copy"):
         x = jax.random.normal(keys[2], (size,))
         copy = jax.jit(lambda x: x * 1.5)

@@ -1,5 +1,6 @@
 """The parts, their shares of the time, and how each runs in a process of its own."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,8 +65,13 @@ def run_process(
     with log.open("ab") as out:
         start = out.tell()
         process = subprocess.Popen(
-            command, cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL,
-            stdout=out, stderr=out, start_new_session=True,
+            command,
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
             status: int | None = process.wait(timeout=max(0.1, recorder.left()))
@@ -88,14 +94,11 @@ def run_process(
 
 def end(process: subprocess.Popen) -> None:
     """The whole group: a part may have started others."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    try:  # a process that hangs in the driver does not even end when it is killed
+    # A process that hangs in the driver does not even end when it is killed.
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def run_part(part: Part, rows: Path, log: Path, seconds: float, quick: bool) -> int | None:
@@ -107,6 +110,8 @@ def run_part(part: Part, rows: Path, log: Path, seconds: float, quick: bool) -> 
     environment = dict(os.environ)
     if quick:
         command.append("--quick")
-        # Small programs, run a few times: light optimisation compiles them three times faster.
+    if quick and part.name != "digits":
+        # Small programs, run a few times: light optimisation compiles them three times faster. A
+        # LeNet's convolutions are hundreds of times slower by it.
         environment.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     return run_process(command, recorder, log, environment)

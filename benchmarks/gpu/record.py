@@ -32,7 +32,7 @@ def measure(call: Callable[[], Any], seconds: float, most: int = 30) -> Timing:
     import jax
 
     def sample(calls: int) -> float:
-        begin = time.perf_counter()
+        begin, out = time.perf_counter(), None
         for _ in range(calls):
             out = call()
         jax.block_until_ready(out)
@@ -82,7 +82,12 @@ class Recorder:
         self.write(what, "measured", **(given | more))
 
     def rate(
-        self, what: str, unit: str, items: float, timing: Timing, planned: float | None = None,
+        self,
+        what: str,
+        unit: str,
+        items: float,
+        timing: Timing,
+        planned: float | None = None,
         **more: Any,
     ) -> None:
         """Items a second, of the seconds of a call."""
@@ -99,7 +104,7 @@ class Recorder:
 
     @contextmanager
     def case(self, what: str) -> Iterator[None]:
-        """One case of several: an error in it is a row, and the next one may go on."""
+        """One case of several: an error in it is a row, and the next one goes on."""
         begin = time.time()
         try:
             yield
@@ -109,17 +114,19 @@ class Recorder:
         finally:
             self.longest = max(self.longest, time.time() - begin)
 
-    def in_time(self, cases: Iterable[C], name: Callable[[C], str]) -> Iterator[C]:
-        """The cases, each as one `case`, while there is time for one that takes as long as any.
+    def run(
+        self, cases: Iterable[C], name: Callable[[C], str], call: Callable[[C], object]
+    ) -> None:
+        """Call with each of the cases while there is time for one that takes as long as any so far.
 
-        Those that are not reached are a row.
+        An error in one becomes a row, as do those that are not reached.
         """
         waiting = list(cases)
         while waiting and self.left() > self.longest:
             one = waiting.pop(0)
             print(f"{self.part}: {self.label}{name(one)}", flush=True)
             with self.case(name(one)):
-                yield one
+                call(one)
         if waiting:
             names = ", ".join(map(name, waiting[:3])) + (", ..." if len(waiting) > 3 else "")
             self.skip(f"{len(waiting)} more cases", f"no time left (--minutes): {names}")

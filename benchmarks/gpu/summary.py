@@ -51,21 +51,21 @@ def lines(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
 def table(rows: Sequence[Row]) -> str:
     """Part by part, in columns as wide as they have to be; remarks follow in full."""
     heads = ("", "planned", "measured", "ratio", "lowest - highest", "")
-    text = []
-    known = [part for part in PARTS if any(row["part"] == part.name for row in rows)]
-    everything = [(part, list(lines([r for r in rows if r["part"] == part.name]))) for part in known]
-    shown = [line for _, part_lines in everything for line in part_lines if line[2]]
-    widths = [max((len(line[n]) for line in [heads, *shown]), default=0) for n in range(5)]
-    for part, part_lines in everything:
-        text += ["", f"{part.name}: {part.about}"]
-        text.append("  ".join(h.rjust(w) if n else h.ljust(w) for n, (h, w) in enumerate(zip(heads, widths, strict=False))))
-        for line in part_lines:
-            cells = [c.rjust(w) if n else c.ljust(w) for n, (c, w) in enumerate(zip(line, widths, strict=False))]
-            if not line[2]:
-                text.append(f"{line[0]}: {line[5]}")
-            else:
-                text.append("  ".join([*cells, line[5]]).rstrip())
-    return "\n".join(text).lstrip("\n")
+    parts = [(part, list(lines(_of(rows, part.name)))) for part in PARTS]
+    shown = [line for _, found in parts for line in found if line[2]]
+    widths = [max(len(line[n]) for line in [heads, *shown]) for n in range(5)]
+
+    def text(line: tuple[str, ...]) -> str:
+        if line is not heads and not line[2]:  # only said
+            return f"{line[0]}: {line[5]}"
+        cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=False)]
+        return "  ".join([line[0].ljust(widths[0]), *cells, line[5]]).rstrip()
+
+    found = []
+    for part, its in parts:
+        if its:
+            found += ["", f"{part.name}: {part.about}", text(heads), *map(text, its)]
+    return "\n".join(found).lstrip("\n")
 
 
 def follows(rows: Sequence[Row]) -> list[str]:
@@ -89,7 +89,8 @@ def rates(rows: Sequence[Row]) -> Iterator[str]:
         yield f"Of the data sheet's rates this card reaches: {told}."
     for row in rows:
         if row["what"].startswith("reduction check") and row["ratio"] > 1:
-            yield f"{row['what']} is WRONG: trust no result of this jaxlib on that device."
+            place = row["what"].split(", ")[1]
+            yield f"jaxlib adds up WRONG on the {place} (reduction check): train nothing there."
 
 
 def memory(rows: Sequence[Row]) -> Iterator[str]:
@@ -121,7 +122,8 @@ def precision(rows: Sequence[Row]) -> Iterator[str]:
 
 def fcn(rows: Sequence[Row]) -> Iterator[str]:
     """How far the planner's bound is from what is reached; what pays."""
-    cases = {tuple(row["case"].values()): row for row in _of(rows, "fcn") if row["unit"] == "images/s"}
+    own = [row for row in _of(rows, "fcn") if row["unit"] == "images/s"]
+    cases = {tuple(row["case"].values()): row for row in own}
     ratios = [row["ratio"] for row in cases.values() if row["ratio"]]
     if ratios:
         yield (
@@ -156,7 +158,8 @@ def _per_launch(rows: Sequence[Row]) -> list[float]:
 
 def word2vec(rows: Sequence[Row]) -> Iterator[str]:
     """The best block, and whether summing first pays."""
-    cases = {(r["size"], r["sum_first"]): r for r in _of(rows, "word2vec") if r["unit"] == "words/s" and "size" in r}
+    timed = [row for row in _of(rows, "word2vec") if row["unit"] == "words/s" and "size" in row]
+    cases = {(row["size"], row["sum_first"]): row for row in timed}
     if not cases:
         return
     best = max(cases.values(), key=lambda row: row["measured"])
@@ -173,28 +176,34 @@ def lstm(rows: Sequence[Row]) -> Iterator[str]:
     for part in ("lstm", "word2vec"):
         if costs := _per_launch(_of(rows, part)):
             low, high = min(costs) * 1e6, max(costs) * 1e6
+            spread = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
             yield (
-                f"A launch of the {part} step takes {low:.2f} to {high:.2f} us all in all; the "
-                f"planner assumes {PLANNER * 1e6:.0f}."
+                f"A launch of the {part} step takes {spread} us, all its time divided among them; "
+                f"the planner assumes {PLANNER * 1e6:.0f}."
             )
     library = next((row for row in own if row.get("cudnn")), None)
     for row in own:
         if library and row["unit"] == "network epochs/s" and "networks" in row:
             gain = row["measured"] / library["measured"]
-            yield f"The sweep of {row['networks']} networks trains {gain:.2f} times as many network epochs a second as cuDNN's LSTM."
+            yield (
+                f"The sweep of {row['networks']} networks trains {gain:.2f} times as many network "
+                "epochs a second as cuDNN's LSTM."
+            )
 
 
 def peers(rows: Sequence[Row]) -> Iterator[str]:
     """Beside PyTorch, its best form of each case."""
-    ours = {tuple(r["case"].values()): r["measured"] for r in _of(rows, "fcn") if r["unit"] == "images/s"}
+    own = [row for row in _of(rows, "fcn") if row["unit"] == "images/s"]
+    ours = {tuple(row["case"].values()): row["measured"] for row in own}
     theirs: dict[Any, float] = {}
     for row in _of(rows, "torch_fcn"):
         key = tuple(row["case"].values())
         theirs[key] = max(row["measured"], theirs.get(key, 0.0))
-    for key in ours.keys() & theirs.keys():
+    for key in (key for key in ours if key in theirs):
         stride, kind, size, dtype, batch, _ = key
         ratio = ours[key] / theirs[key]
-        yield f"fcn{stride}s {kind} {size} {dtype} batch {batch}: {ratio:.2f} times PyTorch's best form."
+        case = f"fcn{stride}s {kind} {size} {dtype} batch {batch}"
+        yield f"{case}: {ratio:.2f} times as fast as PyTorch's best form."
 
 
 def buffers(rows: Sequence[Row]) -> Iterator[str]:
@@ -213,7 +222,10 @@ def faults(rows: Sequence[Row]) -> Iterator[str]:
             yield f"FAILED, {row['part']}, {row['what']}: {row['note']}"
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Row], quick: bool = False) -> str:
     """All of it."""
-    told = "\n".join(f"- {sentence}" for sentence in follows(rows)) or "- nothing was measured"
+    sentences = follows(rows) or ["Nothing was measured."]
+    if quick:
+        sentences.insert(0, "The quick form proves that all of it runs; its figures mean nothing.")
+    told = "\n".join(f"- {sentence}" for sentence in sentences)
     return f"{table(rows)}\n\nWhat follows\n{told}\n"

@@ -53,8 +53,12 @@ def stream(words: int, size: int) -> tuple[wordstream.Stream, Any]:
     sentences = np.arange(len(ids), dtype=np.int32) // 20
     keep = wordstream.keep_probability(counts, 1e-3).astype(np.float32)
     left = wordstream.subsample(
-        jax.random.key(0), jnp.asarray(ids, jnp.int32), jnp.asarray(sentences), jnp.asarray(keep),
-        window=OBJECTIVE.window, size=size,
+        jax.random.key(0),
+        jnp.asarray(ids, jnp.int32),
+        jnp.asarray(sentences),
+        jnp.asarray(keep),
+        window=OBJECTIVE.window,
+        size=size,
     )
     return left, unigram_table(counts)
 
@@ -93,9 +97,9 @@ def one(recorder: Recorder, case: Case, card: Card | None) -> None:
     about = {"size": case.size, "sum_first": case.sum_first, "compile_s": compile_s}
     about |= {"launches": launches, "seconds": timing.median}
     note = f"compiled in {compile_s:.1f} s; {timing.median / blocks * 1e6:,.0f} us a block"
-    items, per_s = blocks * case.size, row and row.per_s
+    items, per_s = blocks * case.size, None if row is None else row.per_s
     recorder.rate(case.name, "words/s", items, timing, per_s, note=note, **about)
-    kernels = row and row.kernels / blocks
+    kernels = None if row is None else row.kernels / blocks
     note = f"{timing.median / launches * 1e6:.2f} us each, all in all"
     each = launches / blocks
     recorder.row(f"{case.name}: launches a block", "launches", each, kernels, note=note, **about)
@@ -108,5 +112,4 @@ def run(recorder: Recorder) -> None:
     """See the module."""
     device = planned.start(recorder.quick)
     card = planned.find_card(device.device_kind, rates(recorder.rows))
-    for case in recorder.in_time(cases(recorder), lambda case: case.name):
-        one(recorder, case, card)
+    recorder.run(cases(recorder), lambda c: c.name, lambda c: one(recorder, c, card))
