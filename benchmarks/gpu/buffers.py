@@ -5,12 +5,15 @@ CPU first, and measured in processes of their own. This one has no JAX.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
+from benchmarks.gpu.digits import NO_GPU
 from benchmarks.gpu.record import Recorder
 from benchmarks.process import ROOT
+from jaxdl.errors import InputError
 
 ENABLE = "--xla_gpu_enable_command_buffer="
 # The first set that this version of XLA knows is taken. Without the smallest size a loop of few
@@ -57,6 +60,8 @@ def run(recorder: Recorder) -> None:
         try:
             status = subprocess.run(command, cwd=ROOT, env=environment, timeout=limit).returncode
         except subprocess.TimeoutExpired:
-            status = "no end within its time"
+            status = -signal.SIGKILL
+        if status == 2:
+            raise InputError(NO_GPU)
         if status:
             recorder.write(f"{label}: {module}", "failed", note=f"status {status}; see the log")

@@ -126,7 +126,7 @@ def programs(case: Case, width: int, shapes: Iterable[Canvas]) -> list[Program]:
         options: Any = {"flip": False, "scale": (1.0, 1.0), "crop": None}
         prepare = segmentation.make_prepare(jax.random.key(0), case.updates, **options)
     carried = [train.start_state(params, optimizer), zero_totals(VOC_CLASSES)]
-    step = train.dense_step(
+    jitted: Any = train.dense_step(
         *(loss, optimizer, segmentation.add_figures), prepare=prepare, updates=case.updates
     )
     predict = jax.jit(segmentation.predict_batch(model, jnp.zeros(3)))
@@ -144,14 +144,14 @@ def programs(case: Case, width: int, shapes: Iterable[Canvas]) -> list[Program]:
                 return compiled(params, batch.images, batch.sizes)
 
         else:
-            compiled: Any = step.lower(*carried, batch, rate).compile()  # type: ignore[attr-defined]
+            compiled = jitted.lower(*carried, batch, rate).compile()
 
             def call() -> Any:
                 carried[0], carried[1], loss = compiled(*carried, batch, rate)
                 return loss
 
         seconds = time.perf_counter() - begin
-        found = compiled.memory_analysis()
+        found: Any = compiled.memory_analysis()
         memory = (
             found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
         )
