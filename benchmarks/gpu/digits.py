@@ -56,7 +56,9 @@ def train(out: Path, epochs: int, save_at: int | None, quick: bool) -> None:
     evaluate = classification.make_evaluate(model)
     per_epoch = len(data.train.images) // BATCH
     steps = epochs * per_epoch
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
+    light = {"xla_backend_optimization_level": 0}  # it runs once
+    init = jax.jit(model.init, compiler_options=light)
+    params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
     state, totals = training.start_state(params, optimizer), zero_totals(10)
     first = 0
     manager: Any = None
