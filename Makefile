@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run check test check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
 .PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
@@ -76,6 +76,9 @@ bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; op
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 	$(PY) -m benchmarks.fcn_layers $(LAYERS)
 	$(PY) -m benchmarks.fcn_loader $(LOADER)
+
+bench-gpu: env ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
+	$(PY) -m benchmarks.gpu $(ARGS)
 
 cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
 	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)

@@ -31,7 +31,7 @@ from jaxdl.programs import count_flops, read_program
 from jaxdl.projectsteps import Kind, Step, Stride
 
 Name = Literal["fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm"]
-CardName = Literal["t4", "a10g", "l4", "a100", "h100", "b200"]
+CardName = Literal["t4", "a10g", "l4", "a100", "h100", "h200", "b200"]
 
 FRACTION = 0.85  # of the memory that XLA takes: XLA_CLIENT_MEM_FRACTION in containers/
 LAUNCH = 3e-6  # seconds, assumed: what a kernel costs at least
