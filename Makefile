@@ -37,13 +37,13 @@ run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vecto
 check: lint ## lint and the quick tests: 90 seconds on 2 cores
 	$(PYTEST) -m 'not slow' $(ARGS)
 
-test: env-dev ## the whole test suite; options: make test ARGS='tests/test_fcn.py -k bilinear'
+test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k bilinear'
 	$(PYTEST) $(ARGS)
 
 check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
 	$(PY) -m benchmarks.check_numbers $(ARGS)
 
-test-newest: ## the suite with the newest pins on Debian trixie, and the compile check; as root, with debootstrap; options: make test-newest ARGS='tests/test_fcn.py'
+test-newest: ## the suite with the newest pins on Debian trixie, and the compile check; as root, with debootstrap; options: make test-newest ARGS='tests/fcn/test_fcn.py'
 	tests/newest.sh $(ARGS)
 
 soak: env-dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
@@ -59,7 +59,7 @@ lint: env-dev lint-containers ## ruff, ruff format --check, pyrefly; the contain
 lint-containers: env-dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
 	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
 	$(VENV)/bin/shellcheck containers/*.sh containers/slurm/*.sbatch tests/*.sh
-	$(PY) -m tests.kubernetes containers/k8s/*.yaml
+	$(PY) -m tests.helpers.kubernetes containers/k8s/*.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
 
 format: env-dev ## rewrite the code in the project's format
@@ -74,8 +74,8 @@ bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-
 
 bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
-	$(PY) -m benchmarks.fcn_layers $(LAYERS)
-	$(PY) -m benchmarks.fcn_loader $(LOADER)
+	$(PY) -m benchmarks.fcn.layers $(LAYERS)
+	$(PY) -m benchmarks.fcn.loader $(LOADER)
 
 bench-gpu: env ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
 	$(PY) -m benchmarks.gpu $(ARGS)

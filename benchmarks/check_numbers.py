@@ -1,10 +1,11 @@
 """Do our own steps compute right at real sizes? `make check-numbers`; options: `--quick`, `--only`.
 
 jaxlib 0.10.2 is silently wrong on CPUs in fusions that it hands to the YNNPACK library, in large
-arrays alone (`jaxdl.arithmetic`). So each step runs on one CPU device as the experiments run it,
-once more without those fusions, and, where that is cheap, in float64. A table tells the largest
-difference of each step's outputs: losses, updated parameters, and gradients (momentum starts at
-zero, so that a step's velocity is its gradient). Exit status 1 where one exceeds the tolerance.
+arrays alone (`jaxdl.devices.arithmetic`). So each step runs on one CPU device as the experiments
+run it, once more without those fusions, and, where that is cheap, in float64. A table tells the
+largest difference of each step's outputs: losses, updated parameters, and gradients (momentum
+starts at zero, so that a step's velocity is its gradient). Exit status 1 where one exceeds the
+tolerance.
 """
 
 import argparse
@@ -22,18 +23,26 @@ from jax.errors import JaxRuntimeError
 from rich.console import Console
 from rich.table import Table
 
-from jaxdl import arithmetic, classification, embedding, forecast, segmentation, train, wordstream
-from jaxdl.data.batches import Batch, preprocess
-from jaxdl.data.digits import open_digits
-from jaxdl.data.scenes import make_scene
-from jaxdl.data.sine import sine
-from jaxdl.metrics import add_batch, zero_totals
-from jaxdl.models.fcn import FCN
-from jaxdl.models.lenet import LeNet
-from jaxdl.models.word2vec import Tables, init_tables
-from jaxdl.objectives import Objective
-from jaxdl.projectsteps import VOC_CANVASES, VOC_CLASSES
-from jaxdl.sampling import unigram_table
+from jaxdl.devices import arithmetic
+from jaxdl.digits import task
+from jaxdl.digits.data import open_digits
+from jaxdl.digits.model import LeNet
+from jaxdl.fcn.data.batches import Batch, preprocess
+from jaxdl.fcn.data.scenes import make_scene
+from jaxdl.fcn.metrics import add_batch, zero_totals
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.plan import VOC_CLASSES
+from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
+from jaxdl.lstm import sweep
+from jaxdl.lstm.series import sine
+from jaxdl.planner.steps import VOC_CANVASES
+from jaxdl.training import optimizers
+from jaxdl.training.step import dense_step, start_state
+from jaxdl.word2vec import blocks
+from jaxdl.word2vec.model import Tables, init_tables
+from jaxdl.word2vec.negative_sampling import unigram_table
+from jaxdl.word2vec.objectives import Objective
+from jaxdl.word2vec.step import train_blocks
 
 # Leaves out the fusions that may be wrong.
 WITHOUT: dict[str, bool | str] = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -98,10 +107,10 @@ def fcn_batch(canvas: tuple[int, int]) -> Batch:
 def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
     params = cast(fcn_params(stride, width), dtype)
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
-    optimizer = train.momentum_sgd()
-    loss = segmentation.pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
-    step = train.dense_step(loss, optimizer, segmentation.add_figures)
-    state = train.start_state(params, optimizer)
+    optimizer = optimizers.momentum_sgd()
+    loss = pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
+    step = dense_step(loss, optimizer, add_figures)
+    state = start_state(params, optimizer)
     args = (state, zero_totals(VOC_CLASSES), fcn_batch(canvas), np.float32(1e-3))
     return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
 
@@ -110,7 +119,7 @@ def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) ->
     params = cast(fcn_params(stride, width), dtype)
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
     mean = jnp.asarray(MEAN, jnp.float32)
-    predict = segmentation.predict_batch(model, mean)
+    predict = predict_batch(model, mean)
     batch, (height, wide) = fcn_batch(canvas), TRUE_SIZES[canvas]
 
     def both(params, images, sizes):
@@ -125,26 +134,26 @@ def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) ->
 
 
 def word_stream(words: int) -> tuple[np.ndarray, tuple[Any, ...], dict[str, Any]]:
-    """Counts of words by Zipf's law, a text of them, and what `wordstream.subsample` takes."""
+    """Counts of words by Zipf's law, a text of them, and what `blocks.subsample` takes."""
     rng = np.random.default_rng(3)
     share = 1 / np.arange(1, words + 1)
     ids = rng.choice(words, size=1 << 18, p=share / share.sum()).astype(np.int32)
     counts = np.maximum(np.bincount(ids, minlength=words), 1)
-    keep = wordstream.keep_probability(counts, 1e-3).astype(np.float32)
+    keep = blocks.keep_probability(counts, 1e-3).astype(np.float32)
     args = (jax.random.key(4), ids, np.arange(len(ids), dtype=np.int32) // 1000, keep)
     return counts, args, {"window": 5, "shrink": "each", "size": 32}
 
 
 def subsample(words: int, dtype: Any) -> Work:
     _, args, static = word_stream(words)
-    return Work(jax.jit(partial(wordstream.subsample, **static)), args)
+    return Work(jax.jit(partial(blocks.subsample, **static)), args)
 
 
 def word_blocks(words: int) -> tuple[Any, tuple[Any, ...]]:
-    """`wordstream.prepare` for a dispatch, and its arguments."""
+    """`blocks.prepare` for a dispatch, and its arguments."""
     counts, args, static = word_stream(words)
-    stream = wordstream.subsample(*args, **static)
-    prepare = partial(wordstream.prepare, objective=Objective(), blocks=400, size=32, cap=100.0)
+    stream = blocks.subsample(*args, **static)
+    prepare = partial(blocks.prepare, objective=Objective(), blocks=400, size=32, cap=100.0)
     at = np.int32(0)
     return jax.jit(prepare), (stream, unigram_table(counts), None, jax.random.key(5), at)
 
@@ -161,32 +170,32 @@ def word2vec(words: int, dtype: Any) -> Work:
     # Outputs that are not zero, as after an epoch: else the first gradients of the inputs are.
     outputs = np.random.default_rng(7).uniform(-0.1, 0.1, (words, 100))
     tables = cast(Tables(tables.inputs, jnp.asarray(outputs)), dtype)
-    step = partial(embedding.train_blocks, objective=Objective(), sum_first=False)
+    step = partial(train_blocks, objective=Objective(), sum_first=False)
     rate = np.asarray(0.025, dtype), np.asarray(1e-7, dtype)
     return Work(jax.jit(step, donate_argnums=0), (tables, prepared, None, *rate))
 
 
 def lstm(seeds: int, dtype: Any) -> Work:
-    members, key = forecast.members_of((2, 3, 4, 5), range(seeds)), jax.random.key(8)
-    optimizer = train.momentum_sgd()
+    members, key = sweep.members_of((2, 3, 4, 5), range(seeds)), jax.random.key(8)
+    optimizer = optimizers.momentum_sgd()
     sizes = {"epochs": 100, "batch": 32, "window": 50}
     with jax.enable_x64(False):
-        state = cast(forecast.start_sweep(key, members, optimizer), dtype)
-        totals = cast(forecast.zero_losses(1, 100, members), dtype)
-    step = forecast.sweep_step(key, members, optimizer, **sizes)
+        state = cast(sweep.start_sweep(key, members, optimizer), dtype)
+        totals = cast(sweep.zero_losses(1, 100, members), dtype)
+    step = sweep.sweep_step(key, members, optimizer, **sizes)
     return Work(step, (state, totals, sine().astype(dtype), np.asarray(0.1, dtype)))
 
 
 def digits(dtype: Any) -> Work:
     data = open_digits(None)
-    model, optimizer = LeNet(len(data.classes)), train.momentum_sgd()
+    model, optimizer = LeNet(len(data.classes)), optimizers.momentum_sgd()
     image = jnp.zeros((1, *data.train.images.shape[1:], 1), jnp.float32)
     params = jax.jit(model.init)(jax.random.key(9), image)["params"]
-    batch = next(classification.batches(data.train, 64, seed=0, first=0))
-    step = train.dense_step(
-        classification.picture_loss(model), optimizer, lambda totals, new: add_batch(totals, *new)
+    batch = next(task.batches(data.train, 64, seed=0, first=0))
+    step = dense_step(
+        task.picture_loss(model), optimizer, lambda totals, new: add_batch(totals, *new)
     )
-    state = train.start_state(cast(params, dtype), optimizer)
+    state = start_state(cast(params, dtype), optimizer)
     args = (state, zero_totals(len(data.classes)), batch, np.float32(0.01))
     return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
 

@@ -1,1 +1,1 @@
-"""One file per experiment: Config, presets, run(cfg). Run with ``python -m experiments.NAME``."""
+"""The commands ``python -m experiments.NAME``, one file each."""

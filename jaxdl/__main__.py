@@ -27,15 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     prog = f"jaxdl {words[0]}"
     try:
         if words[0] == "doctor":
-            from jaxdl import doctor  # never imports jax
+            from jaxdl.doctor import command  # never imports jax
 
-            return doctor.run(tyro.cli(doctor.Config, args=words[1:], prog=prog))
+            return command.run(tyro.cli(command.Config, args=words[1:], prog=prog))
         # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from jaxdl import compilecheck
+        from jaxdl.planner import compile_check
 
-        return compilecheck.run(tyro.cli(compilecheck.Config, args=words[1:], prog=prog))
+        return compile_check.run(tyro.cli(compile_check.Config, args=words[1:], prog=prog))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)
         return EXIT_STATUS[InputError]

@@ -18,7 +18,7 @@ if "XLA_FLAGS" not in os.environ:
 import jax
 import pytest
 
-from tests import compiled
+from tests.helpers import compiled
 
 # Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
 gc.set_threshold(100_000, 20, 100)

@@ -93,6 +93,6 @@ within python -m pytest -n 2 --dist loadgroup || failed=1
 echo "== the compile check"
 within pip --disable-pip-version-check install -q --no-deps --upgrade --target /cuda \
   -c constraints.txt jax-cuda12-pjrt jax-cuda12-plugin nvidia-cuda-nvcc-cu12
-within env PYTHONPATH=/cuda python -m pytest tests/test_compilecheck.py || failed=1
+within env PYTHONPATH=/cuda python -m pytest tests/planner/test_compile_check.py || failed=1
 within env PYTHONPATH=/cuda python -m jaxdl compile-check --device h100 --gpus 1 --no-largest || failed=1
 exit $failed

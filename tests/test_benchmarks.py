@@ -17,17 +17,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import fcn, fcn_layers, fcn_work, lstm, lstm_runner, word2vec
+from benchmarks.fcn import __main__ as fcn
+from benchmarks.fcn import layers, workload
+from benchmarks.lstm import __main__ as lstm
+from benchmarks.lstm import jax_runner
 from benchmarks.process import ROOT, measure, own_choice
 from benchmarks.roof import Rates, Step, better, measure_rates
-from benchmarks.word2vec import Config, Text
-from benchmarks.word2vec_table import WIDTH, Row, comparisons, groups, roof, spread, tables
-from experiments import word2vec as experiment
-from jaxdl import report, vectors
-from jaxdl.data import corpus
+from benchmarks.word2vec.__main__ import Config, Text, evaluate, find_evaluations, train, write_text
+from benchmarks.word2vec.table import WIDTH, Row, comparisons, groups, roof, spread, tables
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.evaluation import evaluate_analogies, evaluate_word_pairs
-from jaxdl.models.word2vec import pair_loss
+from jaxdl.files import atomic
+from jaxdl.word2vec import config as experiment
+from jaxdl.word2vec import vectors
+from jaxdl.word2vec.data import corpus
+from jaxdl.word2vec.evaluation import evaluate_analogies, evaluate_word_pairs
+from jaxdl.word2vec.model import pair_loss
 
 KEYS = ["tool", "mode", "epochs", "seed", "raw_wps", "eff_wps", "train_s", "total_s", "peak_mb"]
 KEYS += ["ws353", "simlex", "analogy"]
@@ -45,7 +49,7 @@ def test_all_tools_get_the_tokens_of_our_own_rule(tmp_path: Path):
     lines = [" ".join(rng.choice(words, rng.integers(0, 9))) for _ in range(200)]
     first.write_text("\n\n".join(lines) + "\nno line end")
     second.write_text("now " * 25_003 + "\n")
-    text = word2vec.write_text([first, second], tmp_path / "text.txt")
+    text = write_text([first, second], tmp_path / "text.txt")
 
     ours = corpus.encode([first, second], tmp_path / "cache", min_count=1)
     read = corpus.encode([text.path], tmp_path / "cache", tokens="split", min_count=1)
@@ -62,7 +66,7 @@ def test_all_tools_get_the_tokens_of_our_own_rule(tmp_path: Path):
 def test_a_text_without_a_frequent_word_is_refused(tmp_path: Path):
     (tmp_path / "a.txt").write_text("one two three")
     with pytest.raises(InputError, match=r"a\.txt: no word comes 5 times"):
-        word2vec.write_text([tmp_path / "a.txt"], tmp_path / "text.txt")
+        write_text([tmp_path / "a.txt"], tmp_path / "text.txt")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_a_run_that_fails_names_its_log(tmp_path: Path):
     config = Config(gensim_python=Path(sys.executable), out=tmp_path)
     text = Text(tmp_path / "text.txt", 1, 1, 1)
     with pytest.raises(TrainingError, match=r"No module named 'gensim'.*log\.txt"):
-        word2vec.train(config, "gensim-iterator", text, 1, 1, {})
+        train(config, "gensim-iterator", text, 1, 1, {})
 
 
 def test_evaluation_files_are_told_apart_by_name(tmp_path: Path):
@@ -111,12 +115,12 @@ def test_evaluation_files_are_told_apart_by_name(tmp_path: Path):
     for path in (*pairs, tmp_path / "q.txt", tmp_path / "other.txt"):
         path.touch()
     given = ours(word_pairs=pairs[::-1], analogies=(tmp_path / "q.txt",))
-    found = word2vec.find_evaluations(given)
+    found = find_evaluations(given)
     assert found == {"ws353": pairs[0], "simlex": pairs[1], "analogy": tmp_path / "q.txt"}
-    assert word2vec.find_evaluations(ours()) == {}
+    assert find_evaluations(ours()) == {}
     for wrong in ((tmp_path / "other.txt",), (pairs[0], pairs[0])):
         with pytest.raises(InputError, match="with wordsim and one with simlex"):
-            word2vec.find_evaluations(ours(word_pairs=wrong))
+            find_evaluations(ours(word_pairs=wrong))
 
 
 def test_evaluation_leaves_out_what_is_unknown(tmp_path: Path):
@@ -134,17 +138,17 @@ def test_evaluation_leaves_out_what_is_unknown(tmp_path: Path):
     for name, content in texts.items():
         path[name].write_text(content)
     files = {"ws353": path["pairs"], "simlex": path["unknown"], "analogy": path["analogies"]}
-    assert word2vec.evaluate(saved, files) == {
+    assert evaluate(saved, files) == {
         "ws353": evaluate_word_pairs(loaded, path["pairs"]).spearman,
         "simlex": None,
         "analogy": evaluate_analogies(loaded, path["analogies"]).total.correct / 3,
     }
-    assert word2vec.evaluate(saved, {"analogy": path["unasked"]}) == {"analogy": None}
+    assert evaluate(saved, {"analogy": path["unasked"]}) == {"analogy": None}
 
 
 def test_rows_have_the_keys_that_were_agreed(tmp_path: Path):
     rows = [asdict(one) for one in (row(), row("gensim", "file", ws353=0.5))]
-    report.write_json(tmp_path / "rows.json", rows)
+    atomic.write_json(tmp_path / "rows.json", rows)
     written = json.loads((tmp_path / "rows.json").read_text())
     assert [list(one) for one in written] == [KEYS, KEYS]
     assert written[0]["ws353"] is None
@@ -260,7 +264,7 @@ def test_a_peer_chooses_its_own_kernels():
 
 
 def test_gensims_side_imports_nothing_of_ours():
-    tree = ast.parse((ROOT / "benchmarks" / "gensim_runner.py").read_text())
+    tree = ast.parse((ROOT / "benchmarks/word2vec/gensim_runner.py").read_text())
     names = [
         name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
     ]
@@ -274,11 +278,11 @@ def test_gensims_side_imports_nothing_of_ours():
 def lstm_options(folder: Path, *more: str) -> list[str]:
     given = ["--hidden", "2", "3", "--epochs", "6", "--batch", "4", "--window", "10", "--seed", "0"]
     given += ["--optimizer", "momentum", "--learning-rate", "0.1"]
-    return [*given, "--series", str(lstm_runner.series_file(folder)), *more]
+    return [*given, "--series", str(jax_runner.series_file(folder)), *more]
 
 
 def test_our_lstm_runner_prints_its_figures(tmp_path: Path):
-    command = [sys.executable, "-m", "benchmarks.lstm_runner"]
+    command = [sys.executable, "-m", "benchmarks.lstm.jax_runner"]
     found, total, peak = lstm.call(
         [*command, *lstm_options(tmp_path, "--seeds", "2", "--roof")], tmp_path / "log.txt"
     )
@@ -297,7 +301,7 @@ def test_a_runner_that_fails_is_one_line(tmp_path: Path):
 
 def test_the_example_for_the_peer_holds_what_numpy_gets(tmp_path: Path):
     """The gates in the order g, i, f, o, and the readout; the gradient by differences."""
-    lstm_runner.write_example(tmp_path / "example.npz")
+    jax_runner.write_example(tmp_path / "example.npz")
     kept = np.load(tmp_path / "example.npz")
 
     def outputs(bias):
@@ -400,17 +404,17 @@ def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
 
 
 def test_the_stream_has_the_sizes_of_voc():
-    sizes = fcn_work.stream_sizes(40)
+    sizes = workload.stream_sizes(40)
     assert len(sizes) == 40
     assert {(375, 500), (500, 375), (333, 500), (500, 500)} <= set(sizes)
-    assert sizes[:7] == fcn_work.stream_sizes(7)
-    batches = fcn_work.on_canvases(fcn_work.draw(sizes[:12]), 4)
+    assert sizes[:7] == workload.stream_sizes(7)
+    batches = workload.on_canvases(workload.draw(sizes[:12]), 4)
     assert sum(int((np.asarray(batch.sizes)[:, 0] > 0).sum()) for batch in batches) == 12
-    assert len({batch.images.shape for batch in batches}) <= fcn_work.CANVASES
+    assert len({batch.images.shape for batch in batches}) <= workload.CANVASES
 
 
 def test_flops_of_a_step_are_three_forward_without_the_images_gradient():
-    forward, step = (fcn_work.flops(32, 1, step, [(64, 96)]) for step in (False, True))
+    forward, step = (workload.flops(32, 1, step, [(64, 96)]) for step in (False, True))
     first = 2 * 9 * 3 * 64 * 64 * 96
     assert step == 3 * forward - first
     blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -438,7 +442,7 @@ def test_bad_fcn_options_are_told_in_one_line(tmp_path: Path, options: dict, mes
 
 def test_layers_are_timed_in_every_direction():
     """conv1_1 has no gradient of its input; the flops are those of the convolutions."""
-    found = list(fcn_layers.layers(32, 1, 32, budget=0.0))
+    found = list(layers.layers(32, 1, 32, budget=0.0))
     convolutions = [timed for timed in found if timed.flops]
     assert len(convolutions) == 13 * 3 - 1
     assert all(timed.seconds > 0 for timed in found)

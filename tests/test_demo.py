@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.demo import SECTIONS, Config, run
+from jaxdl.demo import SECTIONS, Config, run
 from jaxdl.errors import InputError
 
 

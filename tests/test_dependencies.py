@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.processes import ROOT
+from tests.helpers.processes import ROOT
 
 OWN = {"jaxdl", "experiments", "tests", "benchmarks"}
 # Imported and not declared: distribution -> why.

@@ -11,15 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from experiments.word2vec_query import query
-from jaxdl.digitfigures import digits_section
-from jaxdl.figures import fcn_section, svg_element
-from jaxdl.notes import Notes
-from jaxdl.report import read_json, run_record, write_json, write_page
-from jaxdl.sinefigures import lstm_section
-from jaxdl.vectors import Vectors, save_npz
-from jaxdl.wordfigures import word2vec_section
-from tests.voc_tree import jpeg, png, write
+from jaxdl.digits.report import digits_section
+from jaxdl.fcn.report import fcn_section
+from jaxdl.files.atomic import read_json, write_json
+from jaxdl.lstm.report import lstm_section
+from jaxdl.report.page import write_page
+from jaxdl.report.plots import svg_element
+from jaxdl.report.reading import Notes
+from jaxdl.training.run_folder import run_record
+from jaxdl.word2vec.query import query
+from jaxdl.word2vec.report import word2vec_section
+from jaxdl.word2vec.vectors import Vectors, save_npz
+from tests.helpers.voc_tree import jpeg, png, write
 
 PLAIN = tuple(f"name {n}" for n in range(9))
 HOSTILE = (

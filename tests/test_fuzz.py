@@ -22,12 +22,18 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from safetensors.numpy import save
 
-from experiments.word2vec_data import read_vocabulary
-from jaxdl import evaluation, report, vectors, weightfiles
-from jaxdl.data import corpus, digits, pictures, sine, splits, voc
-from jaxdl.vectors import Vectors
-from tests.bounds import MAT_HEAD, forget_peak, npy, read, tar_header
-from tests.voc_tree import jpeg, label_values, mat, png, write_voc
+from jaxdl.digits.data import read_idx
+from jaxdl.fcn.data import decode, matlab, splits, voc
+from jaxdl.fcn.weights import files
+from jaxdl.files import atomic
+from jaxdl.lstm import series
+from jaxdl.training import run_folder
+from jaxdl.word2vec import evaluation
+from jaxdl.word2vec.data import corpus
+from jaxdl.word2vec.dataset import read_vocabulary
+from jaxdl.word2vec.vectors import Vectors, load, save_binary, save_npz, save_text
+from tests.helpers.bounds import MAT_HEAD, forget_peak, npy, read, tar_header
+from tests.helpers.voc_tree import jpeg, label_values, mat, png, write_voc
 
 CASES = 200  # of a round of each test
 pytestmark = pytest.mark.fuzz
@@ -113,9 +119,9 @@ def saved(folder: Path, save: Callable[..., None], suffix: str = "", **options: 
 @pytest.fixture(scope="module")
 def vector_files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     here = tmp_path_factory.mktemp("seeds")
-    text, binary = saved(here, vectors.save_text), saved(here, vectors.save_binary)
-    old = saved(here, vectors.save_binary, newlines=True)
-    arrays = saved(here, vectors.save_npz, ".npz")
+    text, binary = saved(here, save_text), saved(here, save_binary)
+    old = saved(here, save_binary, newlines=True)
+    arrays = saved(here, save_npz, ".npz")
     return [text, binary, old, arrays, gzip.compress(text, mtime=0), gzip.compress(arrays, mtime=0)]
 
 
@@ -126,17 +132,17 @@ NUMBERS = (b"999999999999", b"-1", b"0", b"65536", b"4294967296", b"nan", b"1e39
 @given(data=st.data(), suffix=st.sampled_from((".txt", ".bin", ".npz", ".gz", "")))
 def test_vectors(tmp_path: Path, vector_files: list[bytes], data: st.DataObject, suffix: str):
     content = data.draw(damaged(vector_files, NUMBERS))
-    found = attempt(tmp_path / f"v{suffix}", content, vectors.load)
+    found = attempt(tmp_path / f"v{suffix}", content, load)
     if found is None:
         return
     assert np.isfinite(found.table).all()
     # What was read can be written and comes back the same.
-    for suffix, write in ((".txt", vectors.save_text), (".npz", vectors.save_npz)):
+    for suffix, write in ((".txt", save_text), (".npz", save_npz)):
         again = tmp_path / f"again{suffix}"
         done = read(lambda write=write, path=again: (write(path, found), True), again)
         if done is None:
             continue  # a word with a newline, as binary may have
-        back = vectors.load(again)
+        back = load(again)
         assert back.words == found.words
         assert back.table.tobytes() == found.table.tobytes()
 
@@ -173,7 +179,7 @@ SHAPES = (b"(1000000000000,)", b"(" * 50, b"'|O'", b"'<U9999999'", b"-1", b"1_0"
 
 
 def every_array(path: Path) -> dict[str, np.ndarray]:
-    with weightfiles.open_arrays(path) as (names, get, _):
+    with files.open_arrays(path) as (names, get, _):
         return {name: np.asarray(get(name)) for name in names}
 
 
@@ -219,7 +225,7 @@ CHUNKS = (b"\xff\xda", b"\xff\xd9", b"\xff\xc2", b"IDAT", b"\0\0\0\0IEND", b"tRN
 @fuzzed
 @given(content=damaged(PHOTOS, CHUNKS))
 def test_photos(tmp_path: Path, content: bytes):
-    found = attempt(tmp_path / "x", content, pictures.read_photo)
+    found = attempt(tmp_path / "x", content, decode.read_photo)
     assert found is None or (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
 
 
@@ -249,7 +255,7 @@ def mats() -> list[bytes]:
 @fuzzed
 @given(content=damaged(mats()))
 def test_mat_files(content: bytes):
-    found = read(lambda: pictures.read_mat(content, "x.mat", 21), "x.mat")
+    found = read(lambda: matlab.read_mat(content, "x.mat", 21), "x.mat")
     assert found is None or (found.min() >= -1 and found.max() < 21)
 
 
@@ -370,13 +376,13 @@ CELLS = (
 @example(content=b'a\n"\n')
 @example(content=b"\n\n,\n")
 def test_series(tmp_path: Path, content: bytes):
-    found = attempt(tmp_path / "x.csv", content, sine.read_csv)
+    found = attempt(tmp_path / "x.csv", content, series.read_csv)
     if found is None:
         return
     names, values = found
     assert values.shape[1] == len(names)
-    scaled = sine.learn_scaling(values).apply(values)
-    assert np.isfinite(sine.to_float32(scaled)).all()
+    scaled = series.learn_scaling(values).apply(values)
+    assert np.isfinite(series.to_float32(scaled)).all()
 
 
 @fuzzed
@@ -390,7 +396,7 @@ def test_series_come_back(tmp_path: Path, values: np.ndarray, name: str):
     names = [f"{name.strip()}x{n}" for n in range(values.shape[1])]
     with (path := tmp_path / "x.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([names, *(map(repr, line) for line in values.tolist())])
-    found, again = sine.read_csv(path)
+    found, again = series.read_csv(path)
     assert found == names
     np.testing.assert_array_equal(again, values)
 
@@ -412,7 +418,7 @@ HEADS = st.builds(
 @fuzzed
 @given(content=damaged([*IDX, *ZIPPED]) | HEADS, packed=st.booleans())
 def test_idx(tmp_path: Path, content: bytes, packed: bool):
-    found = attempt(tmp_path / f"x{'.gz' if packed else ''}", content, digits.read_idx)
+    found = attempt(tmp_path / f"x{'.gz' if packed else ''}", content, read_idx)
     assert found is None or (found.size > 0 and found.dtype == np.uint8)
 
 
@@ -451,9 +457,9 @@ def test_vocabularies(tmp_path: Path, content: bytes):
     content=damaged([b'{"step": 1, "a": 2}\n{"step": 2}\n', b"[]"], (b"[", b"{", b"\n", b"1e999"))
 )
 def test_metrics(tmp_path: Path, content: bytes):
-    for row in attempt(tmp_path / "x", content, report.read_rows) or []:
+    for row in attempt(tmp_path / "x", content, run_folder.read_rows) or []:
         assert isinstance(row["step"], int)
-    attempt(tmp_path / "x", content, report.read_json)
+    attempt(tmp_path / "x", content, atomic.read_json)
 
 
 TEXTS = [

@@ -12,8 +12,8 @@ from benchmarks.gpu import buffers, planned, summary
 from benchmarks.gpu.parts import PARTS, Part, run_process, share
 from benchmarks.gpu.record import Recorder, Timing, rates, read
 from benchmarks.process import ROOT
-from jaxdl import compilecheck, plan
-from jaxdl.cards import CARDS
+from jaxdl.planner import plan
+from jaxdl.planner.cards import CARDS, LAUNCH
 
 # What a GPU machine that is lent for minutes may lack.
 MISSING = ("tensorflow_datasets", "grain", "tyro", "tensorboardX", "array_record")
@@ -36,7 +36,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bare: dict):
     modules = ", ".join(f"benchmarks.gpu.{part.name}" for part in PARTS)
-    told = f"import {modules}, jaxdl.classification  # which digits imports in its runs"
+    told = f"import {modules}, jaxdl.digits.task  # which digits imports in its runs"
     subprocess.run([sys.executable, "-c", told], env=bare, cwd=ROOT, check=True, timeout=300)
 
     command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--parts", "machine", "lstm"]
@@ -131,7 +131,7 @@ def test_a_devices_name_gives_its_card(kind: str, name: str | None):
 
 
 def test_the_table_lays_planned_beside_measured_and_says_what_follows(tmp_path: Path):
-    assert (summary.PLANNER, summary.MARGIN) == (compilecheck.LAUNCH, plan.MARGIN)
+    assert (summary.PLANNER, summary.MARGIN) == (LAUNCH, plan.MARGIN)
     rows = tmp_path / "rows.jsonl"
 
     def at(part: str) -> Recorder:

@@ -21,14 +21,19 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from experiments.fcn_predict import read_meta
-from experiments.word2vec_data import read_vocabulary
-from jaxdl import limits, report, vectors, weights
-from jaxdl.data import archives, corpus, digits, pictures, prepared, sine, splits, voc
+from jaxdl.digits.data import open_digits, read_idx
 from jaxdl.errors import InputError
-from jaxdl.evaluation import evaluate_word_pairs
-from jaxdl.vectors import Vectors
-from tests.bounds import (
+from jaxdl.fcn.data import archives, decode, matlab, records, splits, voc
+from jaxdl.fcn.predict import read_meta
+from jaxdl.fcn.weights import vgg16
+from jaxdl.files import atomic, limits
+from jaxdl.lstm import series
+from jaxdl.training import run_folder
+from jaxdl.word2vec.data import corpus
+from jaxdl.word2vec.dataset import read_vocabulary
+from jaxdl.word2vec.evaluation import evaluate_word_pairs
+from jaxdl.word2vec.vectors import Vectors, load
+from tests.helpers.bounds import (
     MAT_HEAD,
     forget_peak,
     mat_element,
@@ -38,7 +43,7 @@ from tests.bounds import (
     refusal,
     tar_header,
 )
-from tests.voc_tree import jpeg, label_values, make_tar, mat, png, refused, write, write_voc
+from tests.helpers.voc_tree import jpeg, label_values, make_tar, mat, png, refused, write, write_voc
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,7 +86,9 @@ def test_loading_unpickles_nothing(tmp_path: Path):
     save_file({"x": np.ones(1, np.float32)}, tmp_path / "a.safetensors")
     code = (
         "import sys, pathlib, numpy as np\n"
-        "from jaxdl import checkpoint, vectors, weights\n"
+        "from jaxdl.training import checkpoint\n"
+        "from jaxdl.word2vec import vectors\n"
+        "from jaxdl.fcn.weights import vgg16 as weights\n"
         "from jaxdl.errors import InputError\n"
         "here = pathlib.Path(sys.argv[1])\n"
         "with checkpoint.open_manager(here / 'c', lambda m: m['score']) as manager:\n"
@@ -130,7 +137,7 @@ def test_a_pytorch_that_can_be_led_astray_is_not_used(tmp_path, monkeypatch, ver
     vars(torch)["__version__"] = version
     monkeypatch.setitem(sys.modules, "torch", torch)
     path = write(tmp_path / "a.pth", b"x")
-    message = refusal(lambda: weights.load_vgg16(path), path)
+    message = refusal(lambda: vgg16.load_vgg16(path), path)
     assert f"PyTorch {version} can be made to run code" in message
     assert "install 2.10" in message
 
@@ -297,7 +304,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_image_bombs(tmp_path: Path, name: str):
     path = write(tmp_path / "x", BOMBS[name])
-    message = refusal(lambda: pictures.read_photo(path), path)
+    message = refusal(lambda: decode.read_photo(path), path)
     assert "too many" in message or "decompression bomb" in message
     if name.startswith("png"):
         refusal(lambda: voc.read_label(BOMBS[name], "x.png", 21), "x.png")
@@ -312,15 +319,15 @@ def test_the_content_tells_what_a_picture_is(tmp_path: Path):
     assert "it is PNG, not JPEG" in refusal(lambda: voc.read_image(png(values), "x.jpg"), "x.jpg")
     message = refusal(lambda: voc.read_label(jpeg(12, 9, "L"), "x.png", 21), "x.png")
     assert "it is JPEG, not PNG" in message
-    assert pictures.read_photo(write(tmp_path / "x.jpg", png(values))).shape == (12, 9, 3)
-    assert pictures.read_photo(write(tmp_path / "x.png", jpeg(12, 9))).shape == (12, 9, 3)
+    assert decode.read_photo(write(tmp_path / "x.jpg", png(values))).shape == (12, 9, 3)
+    assert decode.read_photo(write(tmp_path / "x.png", jpeg(12, 9))).shape == (12, 9, 3)
 
 
 def test_only_formats_asked_for_are_tried(tmp_path: Path):
     """Pillow hands PostScript to Ghostscript, a program that has been made to run code."""
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
     path = write(tmp_path / "x.jpg", eps)
-    assert "not JPEG or PNG" in refusal(lambda: pictures.read_photo(path), path)
+    assert "not JPEG or PNG" in refusal(lambda: decode.read_photo(path), path)
     with pytest.raises(InputError, match=r"^x: not a readable image \(not JPEG\)"):
         voc.read_image(eps, "x")
 
@@ -329,7 +336,7 @@ def test_a_deep_picture_is_not_clipped(tmp_path: Path):
     out = io.BytesIO()
     Image.fromarray(np.full((3, 4), 1000, np.uint16)).save(out, "PNG")
     path = write(tmp_path / "x.png", out.getvalue())
-    assert "more than 8 bits" in refusal(lambda: pictures.read_photo(path), path)
+    assert "more than 8 bits" in refusal(lambda: decode.read_photo(path), path)
 
 
 FIELDS = struct.pack("<HHI", 5, 4, 32) + mat_element(1, b"Segmentation".ljust(32, b"\0"))
@@ -363,34 +370,34 @@ MATS = {
 @pytest.mark.parametrize("name", MATS)
 def test_hostile_mat_files(name: str):
     assert "restore" in refusal(
-        lambda: pictures.read_mat(MAT_HEAD + MATS[name], "x.mat", 21), "x.mat"
+        lambda: matlab.read_mat(MAT_HEAD + MATS[name], "x.mat", 21), "x.mat"
     )
 
 
 def test_mat_files_as_scipy_writes_them():
     values = label_values(7, 5)
     wanted = np.where(values == 255, -1, values.astype(np.int32))
-    np.testing.assert_array_equal(pictures.read_mat(mat(values), "x", 21), wanted)
-    small = pictures.read_mat(MAT_HEAD + packed(struct_of(LABEL)), "x", 21)
+    np.testing.assert_array_equal(matlab.read_mat(mat(values), "x", 21), wanted)
+    small = matlab.read_mat(MAT_HEAD + packed(struct_of(LABEL)), "x", 21)
     np.testing.assert_array_equal(small, [[1, 3], [2, 4]])
     with refused("x: label value 3", "outside [0, 3)"):
-        pictures.read_mat(MAT_HEAD + struct_of(LABEL), "x", 3)
+        matlab.read_mat(MAT_HEAD + struct_of(LABEL), "x", 3)
     with refused("no matrix of uint8"):
-        pictures.read_mat(mat(np.full((3, 3), -1, np.int8)), "x", 21)
+        matlab.read_mat(mat(np.full((3, 3), -1, np.int8)), "x", 21)
 
 
 def test_a_prepared_set_whose_records_were_exchanged(tmp_path: Path, monkeypatch):
     """Ids become names of files, so those of the records are not believed."""
     source = voc.open_voc(write_voc(tmp_path / "in"))
     ids = source.ids("train")
-    folder = prepared.prepare(source, ids, tmp_path / "data", num_classes=21).folder
-    real = prepared.open_prepared(folder)
-    other = prepared.Prepared(
+    folder = records.prepare(source, ids, tmp_path / "data", num_classes=21).folder
+    real = records.open_prepared(folder)
+    other = records.Prepared(
         folder, ("../x", ids[1]), real.sizes[::-1], real.pixels, {}, real._records
     )
-    monkeypatch.setattr(prepared, "open_prepared", lambda _: other)
+    monkeypatch.setattr(records, "open_prepared", lambda _: other)
     with refused(folder, "holds other ids"):
-        prepared.prepare(source, ids, tmp_path / "data", num_classes=21)
+        records.prepare(source, ids, tmp_path / "data", num_classes=21)
     with refused("has not its size"):
         other[0]
 
@@ -450,12 +457,12 @@ def test_hostile_series(tmp_path: Path, content: bytes, said: str):
     path = write(tmp_path / "x.csv", content)
     if said == "a row of":
         os.truncate(path, 4 << 30)
-    assert said in refusal(lambda: sine.read_csv(path), path)
+    assert said in refusal(lambda: series.read_csv(path), path)
 
 
 def test_many_columns_make_no_long_line(tmp_path: Path):
     path = write(tmp_path / "x.csv", b"a," * 100_000 + b"b\n")
-    assert "its columns are 'a', 'a'" in refusal(lambda: sine.read_csv(path, ["z"]), path)
+    assert "its columns are 'a', 'a'" in refusal(lambda: series.read_csv(path, ["z"]), path)
 
 
 IDX = {
@@ -471,15 +478,15 @@ IDX = {
 @pytest.mark.parametrize("content", IDX.values(), ids=IDX)
 def test_hostile_idx_files(tmp_path: Path, content: bytes):
     path = write(tmp_path / "x", content)
-    refusal(lambda: digits.read_idx(path), path)
+    refusal(lambda: read_idx(path), path)
     zipped = write(tmp_path / "x.gz", gzip.compress(content))
-    refusal(lambda: digits.read_idx(zipped), zipped)
+    refusal(lambda: read_idx(zipped), zipped)
 
 
 def test_a_tfds_set_that_is_none(tmp_path: Path):
     write(tmp_path / "dataset_info.json", b'{"name": 3}')
     write(tmp_path / "features.json", b"[" * 5000)
-    assert "prepared TFDS set" in refusal(lambda: digits.open_digits(tmp_path), tmp_path)
+    assert "prepared TFDS set" in refusal(lambda: open_digits(tmp_path), tmp_path)
 
 
 def npz(**members: bytes) -> bytes:
@@ -495,17 +502,17 @@ TWO = npy("|u1", "(3,)", b"a\nb")
 
 def test_vectors_that_claim_to_be_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = sparse(tmp_path / "v.bin", b"1000000000 300\n", 1300 << 30)
-    refusal(lambda: vectors.load(path), path)
+    refusal(lambda: load(path), path)
     path = sparse(tmp_path / "w.bin", b"1 1000000000\n", 4 << 30)  # a line of 4 GiB
-    assert "at most 65536" in refusal(lambda: vectors.load(path), path)
+    assert "at most 65536" in refusal(lambda: load(path), path)
     monkeypatch.setattr(limits, "FREE", 1 << 22)
     bomb = npz(words=TWO, vectors=npy("<f4", "(2, 4194304)", bytes(1 << 25)))
     path = write(tmp_path / "v.npz", bomb)
-    assert "bomb" in refusal(lambda: vectors.load(path), path)
+    assert "bomb" in refusal(lambda: load(path), path)
     path = write(tmp_path / "v.gz", gzip.compress(b"2 4\n" + bytes(1 << 25)))
-    assert "bomb" in refusal(lambda: vectors.load(path), path)
+    assert "bomb" in refusal(lambda: load(path), path)
     path = write(tmp_path / "v.npz", npz(words=npy("|u1", "(1000000000000,)"), vectors=TWO))
-    refusal(lambda: vectors.load(path), path)
+    refusal(lambda: load(path), path)
 
 
 ARRAYS = {
@@ -524,9 +531,9 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_hostile_arrays_of_weights(tmp_path: Path, name: str):
     path = write(tmp_path / "w.npz", npz(conv1_1__W=ARRAYS[name], conv1_1__b=ARRAYS[name]))
-    refusal(lambda: weights.load_vgg16(path), path)
+    refusal(lambda: vgg16.load_vgg16(path), path)
     path = write(tmp_path / "n.npz", ARRAYS[name])  # not in a zip
-    refusal(lambda: weights.load_vgg16(path), path)
+    refusal(lambda: vgg16.load_vgg16(path), path)
 
 
 def head_of(text: bytes) -> bytes:
@@ -545,7 +552,7 @@ SAFETENSORS = {
 @pytest.mark.parametrize("name", SAFETENSORS)
 def test_hostile_safetensors(tmp_path: Path, name: str):
     path = write(tmp_path / "w.safetensors", SAFETENSORS[name])
-    refusal(lambda: weights.load_vgg16(path), path)
+    refusal(lambda: vgg16.load_vgg16(path), path)
 
 
 @pytest.mark.parametrize(
@@ -554,18 +561,18 @@ def test_hostile_safetensors(tmp_path: Path, name: str):
 def test_a_hostile_mean(tmp_path: Path, mean: str):
     trunk = {
         name: {"kernel": np.zeros((3, 3, i, o), "f4"), "bias": np.zeros(o, "f4")}
-        for name, i, o in weights.VGG_LAYERS
+        for name, i, o in vgg16.VGG_LAYERS
     }
     flat = {f"{n}/{k}": a for n, layer in trunk.items() for k, a in layer.items()}
     path = tmp_path / "w.safetensors"
     save_file(flat, path, {"mean": mean})
-    refusal(lambda: weights.load_vgg16(path), path)
+    refusal(lambda: vgg16.load_vgg16(path), path)
 
 
 def test_keys_that_write_to_the_terminal(tmp_path: Path):
     path = tmp_path / "w.safetensors"
     save_file({"a\nb\x1b[2J\u202e": np.zeros(1, "f4")}, path)
-    assert r"'a\nb\x1b[2J\u202e'" in refusal(lambda: weights.load_vgg16(path), path)
+    assert r"'a\nb\x1b[2J\u202e'" in refusal(lambda: vgg16.load_vgg16(path), path)
 
 
 def test_weights_in_other_files(tmp_path: Path):
@@ -578,25 +585,25 @@ def test_weights_in_other_files(tmp_path: Path):
     with h5py.File(path, "w") as file:
         file.create_dataset("conv1_1/b", (64,), "f4", external=[(str(secret), 0, 4 * 64)])
         file.create_dataset("conv1_2/W", (1 << 40,), "f4", chunks=(64,))  # 4 TiB, never written
-    assert "in another file" in refusal(lambda: weights.load_vgg16(path), path)
+    assert "in another file" in refusal(lambda: vgg16.load_vgg16(path), path)
     with h5py.File(path, "a") as file:
         del file["conv1_1"]
-    assert "more than VGG-16's layers" in refusal(lambda: weights.load_vgg16(path), path)
+    assert "more than VGG-16's layers" in refusal(lambda: vgg16.load_vgg16(path), path)
     tensor = onnx.TensorProto(name="block1_conv1/conv", dims=[64], data_type=1)
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="secret")
     model = onnx.ModelProto(ir_version=8, graph=onnx.GraphProto(initializer=[tensor]))
     path = write(tmp_path / "w.onnx", model.SerializeToString())
-    assert "in another file" in refusal(lambda: weights.load_vgg16(path), path)
+    assert "in another file" in refusal(lambda: vgg16.load_vgg16(path), path)
     path = sparse(tmp_path / "w.onnx", b"", 1 << 40)
-    assert "more than 2 GiB" in refusal(lambda: weights.load_vgg16(path), path)
+    assert "more than 2 GiB" in refusal(lambda: vgg16.load_vgg16(path), path)
 
 
 def test_other_files_of_a_run(tmp_path: Path):
     path = write(tmp_path / "x.json", "[" * 200_000)
-    assert "is not JSON" in refusal(lambda: report.read_json(path), path)
+    assert "is not JSON" in refusal(lambda: atomic.read_json(path), path)
     path = write(tmp_path / "metrics.jsonl", "[" * 200_000 + '\n{"step": 1}\n')
-    refusal(lambda: report.read_rows(path), path)
+    refusal(lambda: run_folder.read_rows(path), path)
     found = Vectors(("a", "b"), np.eye(2, dtype=np.float32))
     path = write(tmp_path / "pairs", "a\tb\t1e308\na\tb\t-1e308\n")
     refusal(lambda: evaluate_word_pairs(found, path), path)

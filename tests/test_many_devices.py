@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxdl import vectors
-from jaxdl.report import read_rows
-from tests import processes
+from jaxdl.training.run_folder import read_rows
+from jaxdl.word2vec import vectors
+from tests.helpers import processes
 
 pytestmark = pytest.mark.xdist_group("many devices")
 

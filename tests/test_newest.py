@@ -8,8 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import check_numbers
-from benchmarks.check_numbers import Case, Work, difference
+from benchmarks.check_numbers import Case, Work, check, difference, has_option
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,8 +25,8 @@ def off_by(error: float):
 
 @pytest.mark.parametrize(("error", "seen"), [(0.0, 0.0), (3e-3, 1e-3)])
 def test_a_wrong_step_is_seen(error: float, seen: float):
-    known = check_numbers.has_option()
-    arrays, without, double = check_numbers.check(off_by(error), known)
+    known = has_option()
+    arrays, without, double = check(off_by(error), known)
     assert arrays == 2
     assert double is not None
     assert double.worst == pytest.approx(seen, rel=1e-2)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests import pins
+from tests.helpers import pins
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 

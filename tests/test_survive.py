@@ -18,13 +18,23 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import digits, fcn, lstm_sine, word2vec
-from experiments.command import Bar, open_run
-from jaxdl import checkpoint
-from jaxdl.data import archives, corpus, docstrings, locks, scenes
+from jaxdl.cli.progress import Bar
+from jaxdl.digits import command as digits
+from jaxdl.digits.config import Config
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.report import read_json, read_rows, write_json
-from tests import processes
+from jaxdl.fcn import command as fcn
+from jaxdl.fcn import config as fcn_config
+from jaxdl.fcn.data import archives, scenes
+from jaxdl.files import locks
+from jaxdl.files.atomic import read_json, write_json
+from jaxdl.lstm import command as lstm_sine
+from jaxdl.lstm import config as lstm_config
+from jaxdl.training import checkpoint
+from jaxdl.training.run_folder import open_run, read_rows
+from jaxdl.word2vec import command as word2vec
+from jaxdl.word2vec import config as word2vec_config
+from jaxdl.word2vec.data import corpus, docstrings
+from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.
 pytestmark = pytest.mark.xdist_group("survive")
@@ -214,10 +224,10 @@ def test_a_full_disk_stops_what_prepares_data_and_leaves_nothing_half(
 
 
 CONFIGS: dict[str, tuple[Callable[..., dict], Callable[[Path], Any]]] = {
-    "fcn": (fcn.run, lambda out: fcn.Config(preset="demo", out=out)),
-    "word2vec": (word2vec.run, lambda out: word2vec.Config(preset="demo", out=out)),
-    "lstm_sine": (lstm_sine.run, lambda out: lstm_sine.Config(out=out)),
-    "digits": (digits.run, lambda out: digits.Config(out=out)),
+    "fcn": (fcn.run, lambda out: fcn_config.Config(preset="demo", out=out)),
+    "word2vec": (word2vec.run, lambda out: word2vec_config.Config(preset="demo", out=out)),
+    "lstm_sine": (lstm_sine.run, lambda out: lstm_config.Config(out=out)),
+    "digits": (digits.run, lambda out: Config(out=out)),
 }
 
 
@@ -324,13 +334,13 @@ def stop(done, of):
 """
 WRITERS = {
     "docstrings": (
-        "from jaxdl.data import docstrings as d\n"
+        "from jaxdl.word2vec.data import docstrings as d\n"
         "d._sources = lambda: sorted(Path('jaxdl').rglob('*.py'))",
         "d.write_docstrings(Path(sys.argv[1]) / 'text', stop)",
         lambda folder: docstrings.write_docstrings(folder / "text"),
     ),
     "scenes": (
-        "from jaxdl.data.scenes import write_scenes",
+        "from jaxdl.fcn.data.scenes import write_scenes",
         "write_scenes(Path(sys.argv[1]) / 's', train=4, val=2, seed=0, progress=stop)",
         lambda folder: scenes.write_scenes(folder / "s", train=4, val=2, seed=0),
     ),
@@ -345,7 +355,7 @@ def test_a_killed_writer_leaves_nothing_that_passes_for_whole(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """`tests/test_corpus.py` and `tests/test_prepared.py` do the same with theirs."""
+    """The tests of corpus (word2vec) and records (FCN) do the same with theirs."""
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     own = sorted((processes.ROOT / "jaxdl").rglob("*.py"))  # the whole text takes too long
     monkeypatch.setattr(docstrings, "_sources", lambda: own)

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.gpu import oracle, planned
 from benchmarks.gpu.record import Recorder
-from jaxdl.models.fcn import FCN
+from jaxdl.fcn.models.fcn import FCN
 
 # Tolerances of the tests on a CPU: activations and losses, gradients.
 EXACT, SINGLE, SINGLE_GRADIENT = 1e-6, 1e-5, 1e-4

@@ -41,43 +41,42 @@ def train(out: Path, epochs: int, save_at: int | None, quick: bool) -> None:
     import jax.numpy as jnp
 
     from benchmarks.gpu.planned import start
-    from jaxdl import classification
-    from jaxdl import train as training
-    from jaxdl.data.digits import open_digits
-    from jaxdl.metrics import add_batch, zero_totals
-    from jaxdl.models.lenet import LeNet
+    from jaxdl.digits import task
+    from jaxdl.digits.data import open_digits
+    from jaxdl.digits.model import LeNet
+    from jaxdl.fcn.metrics import add_batch, zero_totals
+    from jaxdl.training import optimizers
+    from jaxdl.training.step import TrainState, dense_step, start_state
 
     device = start(quick)
     data, model = open_digits(None), LeNet(10)
-    optimizer = training.momentum_sgd(weight_decay=5e-4)
-    step = training.dense_step(
-        classification.picture_loss(model), optimizer, lambda totals, f: add_batch(totals, *f)
-    )
-    evaluate = classification.make_evaluate(model)
+    optimizer = optimizers.momentum_sgd(weight_decay=5e-4)
+    step = dense_step(task.picture_loss(model), optimizer, lambda totals, f: add_batch(totals, *f))
+    evaluate = task.make_evaluate(model)
     per_epoch = len(data.train.images) // BATCH
     steps = epochs * per_epoch
     light = {"xla_backend_optimization_level": 0}  # it runs once
     init = jax.jit(model.init, compiler_options=light)
     params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
-    state, totals = training.start_state(params, optimizer), zero_totals(10)
+    state, totals = start_state(params, optimizer), zero_totals(10)
     first = 0
     manager: Any = None
     checkpoint: Any = None
     if save_at is not None or (out / "checkpoints").is_dir():
-        checkpoint = importlib.import_module("jaxdl.checkpoint")  # needs Orbax
+        checkpoint = importlib.import_module("jaxdl.training.checkpoint")  # needs Orbax
         opened = checkpoint.open_manager(out / "checkpoints", lambda metrics: metrics["accuracy"])
         manager = opened.__enter__()
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})
             totals = kept.pop("totals")
-            state = training.TrainState(**kept)
+            state = TrainState(**kept)
             first = int(state.step)
     if manager is None:
         evaluate(state.params, data.test, BATCH)  # compiled before the clock of training starts
     started, curve = time.perf_counter(), []
-    batches = classification.batches(data.train, BATCH, seed=0, first=first)
+    batches = task.batches(data.train, BATCH, seed=0, first=first)
     for n in range(first, steps):
-        rate = training.learning_rate(n, peak=PEAK, steps=steps, warmup=50, schedule="cosine")
+        rate = optimizers.learning_rate(n, peak=PEAK, steps=steps, warmup=50, schedule="cosine")
         state, totals, _ = step(state, totals, next(batches), rate)
         done = n + 1
         if checkpoint is not None and done == save_at:

@@ -13,17 +13,21 @@ import numpy as np
 from benchmarks.gpu import planned
 from benchmarks.gpu.correct import random_params
 from benchmarks.gpu.record import Recorder, measure, rates
-from jaxdl import plan, projectsteps, segmentation, train
-from jaxdl.cards import Card, Dtype
-from jaxdl.data.batches import Batch, Canvas
-from jaxdl.metrics import zero_totals
-from jaxdl.projectsteps import VOC_CANVASES, VOC_CLASSES, Kind, Stride
+from jaxdl.fcn import task
+from jaxdl.fcn.data.batches import Batch, Canvas
+from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.plan import VOC_CLASSES, fcn, fcn_loss
+from jaxdl.planner import plan
+from jaxdl.planner.cards import Card, Dtype
+from jaxdl.planner.steps import VOC_CANVASES, Kind, Step, Stride
+from jaxdl.training import optimizers
+from jaxdl.training.step import dense_step, start_state
 
 RATE = 1e-6
 DISPATCHED = 8  # steps of one dispatch
 STREAM = "VOC stream"
 # In each canvas of VOC: the most frequent true size, and how many of 20 batches are of it, about
-# as in VOC2012 (benchmarks/fcn_work.py).
+# as in VOC2012 (benchmarks/fcn/workload.py).
 SHARES = {(384, 512): ((375, 500), 13), (512, 384): ((500, 375), 6), (512, 512): ((500, 500), 1)}
 
 
@@ -106,30 +110,30 @@ class Program(NamedTuple):
 
 
 @cache
-def plan_of(case: Case, canvas: Canvas, width: int) -> tuple[projectsteps.Step, plan.Work]:
+def plan_of(case: Case, canvas: Canvas, width: int) -> tuple[Step, plan.Work]:
     """The step with abstract arguments, and its work; of one update."""
     shape = case.stride, case.kind, canvas, case.batch, case.dtype
-    step = projectsteps.fcn(*shape, width=width)
+    step = fcn(*shape, width=width)
     if case.kind == "predict":
         return step, planned.prediction(step)
-    loss, _, _ = projectsteps.fcn_loss(case.stride, case.dtype, width=width)
+    loss, _, _ = fcn_loss(case.stride, case.dtype, width=width)
     return step, plan.dense(step, jax.value_and_grad(loss, has_aux=True))
 
 
 def programs(case: Case, width: int, shapes: Iterable[Canvas]) -> list[Program]:
     """Compiled and ready; all train the same parameters."""
-    loss, _, model = projectsteps.fcn_loss(case.stride, case.dtype, width=width)
+    loss, _, model = fcn_loss(case.stride, case.dtype, width=width)
     params = jax.device_put(random_params(model, np.random.default_rng(1)))
-    optimizer = train.momentum_sgd()
+    optimizer = optimizers.momentum_sgd()
     prepare = None
     if case.updates > 1:
         options: Any = {"flip": False, "scale": (1.0, 1.0), "crop": None}
-        prepare = segmentation.make_prepare(jax.random.key(0), case.updates, **options)
-    carried = [train.start_state(params, optimizer), zero_totals(VOC_CLASSES)]
-    jitted: Any = train.dense_step(
-        *(loss, optimizer, segmentation.add_figures), prepare=prepare, updates=case.updates
+        prepare = task.make_prepare(jax.random.key(0), case.updates, **options)
+    carried = [start_state(params, optimizer), zero_totals(VOC_CLASSES)]
+    jitted: Any = dense_step(
+        *(loss, optimizer, task.add_figures), prepare=prepare, updates=case.updates
     )
-    predict = jax.jit(segmentation.predict_batch(model, jnp.zeros(3)))
+    predict = jax.jit(task.predict_batch(model, jnp.zeros(3)))
 
     def one(canvas: Canvas) -> Program:
         # VOC's stream comes from the host's memory, as in training; the squares are on the device.

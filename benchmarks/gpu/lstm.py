@@ -10,10 +10,13 @@ from jax import lax
 
 from benchmarks.gpu import planned
 from benchmarks.gpu.record import Recorder, measure, rates
-from jaxdl import forecast, plan, projectsteps, train
-from jaxdl.cards import Card
-from jaxdl.data import sine
-from jaxdl.programs import read_program
+from jaxdl.lstm import plan
+from jaxdl.lstm.series import sine, to_float32
+from jaxdl.lstm.sweep import members_of, start_sweep, sweep_step, zero_losses
+from jaxdl.planner import plan as planner_plan
+from jaxdl.planner.cards import Card
+from jaxdl.planner.hlo_cost import read_program
+from jaxdl.training import optimizers
 
 SIZES, BATCH, WINDOW, EPOCHS = (2, 3, 4, 5), 32, 50, 100  # an epoch is one mini-batch
 CUDNN = "cuDNN's LSTM, 1 network of 5 units"
@@ -21,23 +24,21 @@ CUDNN = "cuDNN's LSTM, 1 network of 5 units"
 
 def series() -> Any:
     """The post's sine, (steps, 1)."""
-    return jnp.asarray(sine.to_float32(sine.sine()))
+    return jnp.asarray(to_float32(sine()))
 
 
 def sweep(recorder: Recorder, seeds: int, card: Card | None) -> None:
     """Networks of four sizes, `seeds` of each, as one program."""
     epochs = 10 if recorder.quick else EPOCHS
-    abstract = projectsteps.lstm(SIZES, seeds, epochs, BATCH, window=WINDOW)
-    members = forecast.members_of(SIZES, range(seeds))
+    abstract = plan.lstm(SIZES, seeds, epochs, BATCH, window=WINDOW)
+    members = members_of(SIZES, range(seeds))
     count = len(members.units)
-    row = planned.row(lambda: plan.sweep(abstract, count, 1), card, "float32")
-    key, optimizer, values = jax.random.key(0), train.momentum_sgd(), series()
-    step: Any = forecast.sweep_step(
-        key, members, optimizer, epochs=epochs, batch=BATCH, window=WINDOW
-    )
+    row = planned.row(lambda: planner_plan.sweep(abstract, count, 1), card, "float32")
+    key, optimizer, values = jax.random.key(0), optimizers.momentum_sgd(), series()
+    step: Any = sweep_step(key, members, optimizer, epochs=epochs, batch=BATCH, window=WINDOW)
     carried = [
-        forecast.start_sweep(key, members, optimizer),
-        forecast.zero_losses(1, epochs, members),
+        start_sweep(key, members, optimizer),
+        zero_losses(1, epochs, members),
     ]
     rate = jnp.float32(0.05)
     begin = time.perf_counter()

@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.gpu import planned
 from benchmarks.gpu.record import Recorder, measure
-from jaxdl import doctor
-from jaxdl.hostfacts import gather
+from jaxdl.doctor import command
+from jaxdl.doctor.facts import gather
 
 PACKAGES = (
     *("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu12"),
@@ -102,7 +102,7 @@ def run(recorder: Recorder) -> None:
             recorder.row(f"reduction check, {kind}", "", error, SUMS, note=note)
     with recorder.case("doctor"):
         facts = gather(host=False, timeout=max(5.0, recorder.left()))
-        faults = [f for f in doctor.examine(facts) if f.level != "ok"]
+        faults = [f for f in command.examine(facts) if f.level != "ok"]
         for fault in faults:
             recorder.write(f"doctor: {fault.level}", "told", note=f"{fault.name}: {fault.seen}")
         if not faults:

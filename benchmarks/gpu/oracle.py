@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.process import ROOT
-from jaxdl.forecast import mean_squared_error
-from jaxdl.losses import negative_sampling_loss, pixel_xent, reduce_pixels
-from jaxdl.models.fcn import FCN
-from jaxdl.models.lstm import forward
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.lstm.model import forward
+from jaxdl.lstm.sweep import mean_squared_error
+from jaxdl.word2vec.full_softmax import negative_sampling_loss
 
 FOLDER = ROOT / "tests" / "fixtures" / "oracle"
 ALIGN: dict[str, Any] = {"aligned": "exact", "center": "center"}

@@ -1,4 +1,4 @@
-"""What `jaxdl.plan` says of a step on the card that is there."""
+"""What `jaxdl.planner.plan` says of a step on the card that is there."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 
-from jaxdl import plan
-from jaxdl.cards import CARDS, Card, Dtype
-from jaxdl.footprint import footprint, size_of
-from jaxdl.programs import count_flops
-from jaxdl.projectsteps import Step
+from jaxdl.planner import plan
+from jaxdl.planner.cards import CARDS, Card, Dtype
+from jaxdl.planner.jaxpr_cost import count_flops, footprint, size_of
+from jaxdl.planner.steps import Step
 
 
 def find_card(kind: str, rates: Mapping[str, float]) -> Card | None:

@@ -8,8 +8,10 @@ from typing import Any
 from benchmarks.gpu.parts import PARTS
 
 Row = dict[str, Any]
-PLANNER = 3e-6  # seconds that `jaxdl.plan` assumes for a launch (jaxdl.compilecheck.LAUNCH)
-MARGIN = 1.4  # and how much more memory than planned it allows for (jaxdl.plan.MARGIN)
+PLANNER = (
+    3e-6  # seconds that `jaxdl.planner.plan` assumes for a launch (jaxdl.planner.cards.LAUNCH)
+)
+MARGIN = 1.4  # and how much more memory than planned it allows for (jaxdl.planner.plan.MARGIN)
 
 
 def number(value: float, unit: str = "") -> str:

@@ -24,8 +24,8 @@ def measure(call: Callable[[], Any], seconds: float, torch: Any) -> Timing:
 
 def make(case: Any, form: str, quick: bool, compiled: bool, torch: Any) -> Callable[[], Any]:
     """A training step, or a prediction, on a batch that lies on the device."""
+    from benchmarks.fcn.torch_runner import Network, loss_of
     from benchmarks.gpu.fcn import draw
-    from benchmarks.torch_fcn import Network, loss_of
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = Network(case.stride, CLASSES, 32 if quick else 1, form).to(device)

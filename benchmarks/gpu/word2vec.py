@@ -10,11 +10,14 @@ import numpy as np
 
 from benchmarks.gpu import planned
 from benchmarks.gpu.record import Recorder, measure, rates
-from jaxdl import embedding, plan, projectsteps, wordstream
-from jaxdl.cards import Card
-from jaxdl.models.word2vec import Tables
-from jaxdl.programs import read_program
-from jaxdl.sampling import unigram_table
+from jaxdl.planner import plan
+from jaxdl.planner.cards import Card
+from jaxdl.planner.hlo_cost import read_program
+from jaxdl.word2vec import blocks as wordstream
+from jaxdl.word2vec import plan as projectsteps
+from jaxdl.word2vec.model import Tables
+from jaxdl.word2vec.negative_sampling import unigram_table
+from jaxdl.word2vec.step import train_blocks
 
 OBJECTIVE = projectsteps.OBJECTIVE
 BLOCKS = {32: 400, 1024: 32, 16384: 4}  # of each size, in a dispatch
@@ -68,7 +71,7 @@ def one(recorder: Recorder, case: Case, card: Card | None) -> None:
     words = 2_000 if recorder.quick else projectsteps.WORDS
     blocks = 8 if recorder.quick else BLOCKS[case.size]
     step = projectsteps.word2vec(case.size, blocks, words=words)
-    call = partial(embedding.train_blocks, objective=OBJECTIVE, sum_first=case.sum_first)
+    call = partial(train_blocks, objective=OBJECTIVE, sum_first=case.sum_first)
     step = step._replace(call=jax.jit(call, donate_argnums=0))
     row = planned.row(lambda: plan.word2vec(step, 1), card, "float32")
 

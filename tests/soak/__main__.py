@@ -29,9 +29,9 @@ import jax
 import numpy as np
 import tyro
 
-from jaxdl import checkpoint
-from jaxdl.report import read_rows
-from tests import processes
+from jaxdl.training import checkpoint
+from jaxdl.training.run_folder import read_rows
+from tests.helpers import processes
 
 SAVING = "*.orbax-checkpoint-tmp*"
 TERM_SECONDS = 10  # that a run has to save and leave

@@ -1,0 +1,1 @@
+"""The FCN beside PyTorch."""

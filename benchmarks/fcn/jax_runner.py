@@ -1,0 +1,118 @@
+"""Our side of the FCN benchmark: answers the parent's calls with the seconds of its batches."""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.process import forget_peak, own_peak_mb
+from jaxdl.devices import cpu_memory
+from jaxdl.fcn.data.batches import Batch
+from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
+from jaxdl.planner.jaxpr_cost import count_flops
+from jaxdl.training import optimizers
+from jaxdl.training.step import dense_step, start_state
+
+MEAN = (123.68, 116.779, 103.939)
+
+
+def read_batches(path: Path) -> list[Batch]:
+    """What `benchmarks.fcn.workload.write_work` wrote."""
+    kept = np.load(path)
+    count = sum(name.startswith("images_") for name in kept)
+    return [Batch(*(kept[f"{name}_{n}"] for name in Batch._fields)) for n in range(count)]
+
+
+def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
+    """A call that trains on a batch, and its jitted step (with an example of its arguments)."""
+    optimizer = optimizers.momentum_sgd(momentum=0.9)
+    mean = jnp.asarray(MEAN, jnp.float32)
+    step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_figures)
+    state, totals = start_state(params, optimizer), zero_totals(model.num_classes)
+    example = jax.eval_shape(lambda: (state, totals))
+
+    roomy = cpu_memory.in_one_room(step)
+
+    def call(batch: Any) -> Any:
+        nonlocal state, totals
+        state, totals, loss = roomy(state, totals, batch, 1e-6)
+        return loss
+
+    return call, (step, lambda batch: (*example, batch, 1e-6))
+
+
+def prediction(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
+    """A call that predicts a batch's classes, and its jitted function."""
+    predict = jax.jit(predict_batch(model, jnp.asarray(MEAN, jnp.float32)))
+    roomy = cpu_memory.in_one_room(predict)
+
+    def call(batch: Any) -> Any:
+        return roomy(params, batch.images, batch.sizes)
+
+    return call, (predict, lambda batch: (params, batch.images, batch.sizes))
+
+
+def main() -> None:
+    """The command line: no defaults, the benchmark gives every value."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--what", choices=["step", "predict"], required=True)
+    parser.add_argument("--stride", type=int, choices=[32, 16, 8], required=True)
+    parser.add_argument("--width", type=int, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--remat", action="store_true")
+    args = parser.parse_args()
+    cpu_memory.start()
+    batches = read_batches(args.work)
+    model: Any = FCN(args.stride, width=args.width, remat=args.remat)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+    made = training(model, params) if args.what == "step" else prediction(model, params)
+    call, (program, arguments) = made
+    begin = time.perf_counter()
+    by_shape = {batch.images.shape: batch for batch in batches}
+    for batch in by_shape.values():
+        jax.block_until_ready(call(batch))
+    start = time.perf_counter() - begin
+    compiled = program._cache_size()
+    largest = max(batches, key=lambda batch: batch.images.size)
+    memory = program.lower(*arguments(largest)).compile().memory_analysis()
+    shapes = Counter(batch.images.shape for batch in batches)
+    done = sum(
+        count * count_flops(jax.make_jaxpr(program)(*arguments(by_shape[shape])))
+        for shape, count in shapes.items()
+    )
+    start_peak = own_peak_mb()
+    forget_peak()
+    print(
+        json.dumps(
+            {
+                "version": jax.__version__,
+                "start_s": start,
+                "start_peak_mb": start_peak,
+                "compilations": compiled,
+                "flops_done": done,
+                "compiled_mb": (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 1e6,
+            }
+        ),
+        flush=True,
+    )
+    for line in sys.stdin:
+        first, last = map(int, line.split())
+        begin = time.perf_counter()
+        jax.block_until_ready([call(batch) for batch in batches[first:last]])
+        seconds = time.perf_counter() - begin
+        found = {"seconds": seconds, "peak_mb": own_peak_mb()}
+        print(json.dumps(found | {"compilations": program._cache_size()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The LSTM sweep beside PyTorch."""

@@ -1,0 +1,109 @@
+"""A command's run: one at a time, resumed or refused, on all its devices."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jaxdl.cli.devices import start
+from jaxdl.cli.progress import Bar
+from jaxdl.devices import processes
+from jaxdl.errors import InputError
+from jaxdl.files import atomic, locks
+from jaxdl.files.fingerprint import check_unchanged
+from jaxdl.training.run_folder import open_run
+
+
+def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
+    """A command's ``run(cfg, bar)`` that holds the lock of ``cfg.out``: the second is refused.
+
+    Of the processes of one distributed run, which share the folder, the first holds it.
+    """
+
+    @functools.wraps(run)
+    def locked(cfg: Any, bar: Bar) -> dict:
+        if cfg.out.exists() and not cfg.out.is_dir():
+            raise InputError(f"{cfg.out}: is not a folder; name another with --out")
+        if jax.distributed.is_initialized() and jax.process_index():
+            return run(cfg, bar)
+        with locks.alone(cfg.out):
+            return run(cfg, bar)
+
+    return locked
+
+
+def input_paths(cfg: Any) -> list[Path]:
+    """The files and folders that a Config names, but for where the run writes."""
+    found: list[Path] = []
+    for field in dataclasses.fields(cfg):
+        value = getattr(cfg, field.name)
+        if field.name not in ("out", "data_dir"):
+            values = value if isinstance(value, tuple) else (value,)
+            found += [each for each in values if isinstance(each, Path)]
+    return found
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A Config as JSON stores it."""
+    return atomic.plain(dataclasses.asdict(config))
+
+
+def train_everywhere(
+    cfg: Any,
+    bar: Bar,
+    train: Callable[[dict[str, Any], dict[str, Any] | None, Mesh | None], dict[str, Any]],
+    *,
+    free: Sequence[str],
+    parts: Sequence[str],
+    inputs: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Train, or go on with, a run on all its devices, unless it is finished.
+
+    Args:
+        cfg: with the fields `out`, `resume`, `overwrite` and `devices`.
+        bar: prints in process 0 alone.
+        train: ``train(config, record, mesh)`` returns the summary; the record is that of the run to
+            go on with, or None.
+        free: see `open_run`.
+        parts: keys of a finished run's summary.
+        inputs: files that decide the result; a run begun with other contents is refused, finished
+            or not. `train` puts their `jaxdl.files.fingerprint.of_files` into the record's
+            "inputs".
+
+    Returns:
+        The summary; empty but in process 0.
+    """
+    mesh, config = start(cfg.devices), as_dict(cfg)
+    bar.console.quiet = not processes.is_lead()
+
+    def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        record = open_run(
+            cfg.out,
+            config,
+            free=free,
+            resume=cfg.resume,
+            overwrite=cfg.overwrite,
+            inputs=input_paths(cfg),
+        )
+        if record is not None:
+            check_unchanged(cfg.out, record.get("inputs"), inputs)
+        file, page = cfg.out / "summary.json", cfg.out / "report.html"
+        there = record is not None and file.is_file() and page.is_file()
+        summary = atomic.read_json(file) if there else {}
+        return record, summary if all(part in summary for part in parts) else {}
+
+    @one_run
+    def locked(cfg: Any, bar: Bar) -> dict[str, Any]:
+        record, summary = processes.from_lead(find)
+        if summary:
+            bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
+            return summary
+        return train(config, record, mesh)
+
+    with processes.leave_at_once():
+        summary = locked(cfg, bar)
+    return summary if processes.is_lead() else {}

@@ -1,0 +1,127 @@
+"""``python -m experiments.NAME plan``: memory, exchange and step time on 1 to 1024 devices.
+
+    python -m experiments.fcn plan --card h100 --fsdp --batch-size 16
+    python -m experiments.word2vec plan --devices 8 --card a100 --words 1000000 --block 1024
+    python -m experiments.lstm_sine plan --json plan.json
+
+The experiment's own options are taken too (``--preset``, ``--batch-size``, ``--width`` ...): put
+`plan` into the command that is to run. Nothing is compiled or allocated; see `jaxdl.planner.plan`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxdl.cli.command import parse
+from jaxdl.errors import InputError
+from jaxdl.files.atomic import check_output, write_json
+from jaxdl.planner import plan
+from jaxdl.planner.cards import CARDS, FRACTION, CardName, Dtype
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What training would need on many devices, and gain. Nothing is compiled, run or timed.
+
+    The experiment's own options are taken as well: those that change shapes change the plan.
+    """
+
+    devices: tuple[int, ...] = plan.COUNTS
+    """Numbers of devices; above 8 they are hosts of 8."""
+    card: CardName = "h100"
+    """What each device is."""
+    network: float | None = None
+    """Gbit/s of each device to other hosts, one way; by default a usual host's of the card."""
+    json: Path | None = None
+    """Write the rows and the assumptions here."""
+
+
+def read(
+    options_type: type, config_type: type, presets: dict[str, Any], argv: Sequence[str], name: str
+) -> tuple[Any, Any]:
+    """The planner's options and the experiment's config."""
+    prog = f"python -m experiments.{name} plan"
+    options, rest = tyro.cli(options_type, args=list(argv), prog=prog, return_unknown_args=True)
+    config = parse(config_type, presets, rest, prog)
+    plan.check_devices(options.devices)
+    if not options.devices:
+        raise InputError("--devices: name at least one number")
+    if options.network is not None and not options.network > 0:
+        raise InputError(f"--network {options.network}: must be above 0")
+    # A GPU that is here has no part in this.
+    jax.config.update("jax_platforms", "cpu")
+    return options, config
+
+
+def finish(
+    title: str,
+    options: Options,
+    work: Callable[[int], plan.Work],
+    dtype: Dtype,
+    told: Sequence[str],
+) -> None:
+    """Compute, print, write."""
+    if options.json is not None:
+        check_output(options.json)
+    card = CARDS[options.card]
+    network = card.network if options.network is None else options.network * 1e9 / 8
+    found = plan.rows(work, options.devices, card, dtype, network)
+    said = plan.assumptions(card, network, told)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    show(f"{title} on {options.card}: planned, not measured", found, console)
+    for line in said:
+        console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
+    if options.json is not None:
+        lines = [
+            dataclasses.asdict(row)
+            | {"total": row.memory.total}
+            | {"exchanges": {kind: each._asdict() for kind, each in row.exchanges.items()}}
+            for row in found
+        ]
+        whole = {"card": options.card, "rows": lines, "assumptions": said}
+        write_json(options.json, whole)
+
+
+def number(value: float) -> str:
+    """Three digits or more, and no exponents."""
+    if value and value < 0.001:
+        return "<0.001"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def show(title: str, found: Sequence[plan.Row], console: Console) -> None:
+    """Print a table of the memory of each device, and one of exchange and time."""
+    memory = Table(title=f"{title}\nMemory of each device, MB", title_justify="left")
+    split = any(row.memory.gathered for row in found)
+    parts = ("parameters", "optimizer", *(["gathered"] if split else []))
+    parts = (*parts, "gradients", "activations", "inputs")
+    for name in ("devices", "hosts", *parts, "all", "of"):
+        memory.add_column(name, justify="right")
+    times = Table(title="A step: exchange and time", title_justify="left")
+    columns = ("devices", "collectives MB", "roof ms", "launches ms", "links ms", "step ms")
+    for name in (*columns, f"{found[0].unit}/s", "efficiency"):
+        times.add_column(name, justify="right")
+    for row in found:
+        over = " !" if plan.MARGIN * row.memory.total > FRACTION * row.of else ""
+        memory.add_row(
+            *(f"{row.devices:,}", f"{row.hosts:,}"),
+            *(number(getattr(row.memory, part) / 1e6) for part in parts),
+            *(number(row.memory.total / 1e6) + over, number(row.of / 1e6)),
+        )
+        moved = (f"{kind} {number(e.bytes / 1e6)}" for kind, e in row.exchanges.items())
+        seconds = (row.roof_s, row.launch_s, row.link_s, row.step_s)
+        times.add_row(
+            *(f"{row.devices:,}", "\n".join(moved)),
+            *(number(one * 1e3) for one in seconds),
+            *(number(row.per_s), f"{row.efficiency:.1%}"),
+        )
+    console.print(memory)
+    console.print(times)

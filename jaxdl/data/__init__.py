@@ -1,1 +1,0 @@
-"""Data: from files to arrays."""

@@ -1,0 +1,1 @@
+"""Devices: memory of the CPU, meshes, processes."""

@@ -1,0 +1,56 @@
+"""Large programs on a CPU in no more memory than they need.
+
+A jitted function takes its temporary memory from the heap in each run, and gives it back. By itself
+that costs an FCN's training two or three times that memory (benchmarks/README.md).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdl.devices import heap
+
+
+def start() -> None:
+    """For `in_one_room`: before other uses of JAX, by a program (it is for the whole process).
+
+    Functions run in the caller's thread. Else the next one starts as soon as the last one's results
+    are there, and allocates while the other has yet to free what it needed.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    heap.keep_freed_memory()
+
+
+def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A jitted function that finds the place of its temporary memory free, run after run.
+
+    For large programs on one CPU device, after `start`; elsewhere the function itself. Each new
+    shape of arguments is compiled ahead (once: jit takes the same program), which tells the size;
+    see `jaxdl.devices.heap.the_room`. Arrays of the host are on the device before the call: JAX
+    runs what has to wait for its arguments in another thread after all.
+    """
+    started = not jax.config.values["jax_cpu_enable_async_dispatch"]
+    room = heap.the_room() if started and jax.default_backend() == "cpu" else None
+    if room is None:
+        return function
+    jitted: Any = function
+    seen = set()
+
+    def put(x: Any) -> Any:
+        return jax.block_until_ready(jax.device_put(x)) if isinstance(x, np.ndarray) else x
+
+    def call(*args: Any) -> Any:
+        args = jax.tree.map(put, args)
+        shapes = tuple(np.shape(x) for x in jax.tree.leaves(args))
+        if shapes not in seen:
+            seen.add(shapes)
+            room.grow(jitted.lower(*args).compile().memory_analysis().temp_size_in_bytes)
+        room.open()
+        try:
+            return jitted(*args)
+        finally:
+            room.close()
+
+    return call

@@ -1,0 +1,150 @@
+"""What a second core is for: a process that lays out what this one trains on, on a core of its own.
+
+XLA's CPU runtime hands the kernels of a small step from thread to thread, and two programs in one
+process take each other's: word2vec's step took 49 us alone and 64 us beside the program that
+prepares its blocks, as long as both on a single core. Pinned to a core each, in processes of their
+own, they do not meet.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+
+from jaxdl.devices.cache import adopt, settings
+from jaxdl.errors import TrainingError
+
+SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
+
+
+def quiet_cores() -> tuple[int, int] | None:
+    """The two least busy cores of those this process may use; None without two, or with a GPU."""
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return None
+    cores = os.sched_getaffinity(0)
+    plugins = entry_points(group="jax_plugins")
+    if len(cores) < 2 or (plugins and os.environ.get("JAX_PLATFORMS") != "cpu"):
+        return None
+    busy = psutil.cpu_percent(interval=0.05, percpu=True)
+    # Among equals by the process number, so that runs that start together part.
+    turn = os.getpid()
+    by_load = sorted(cores, key=lambda c: (round(busy[c], -1), (c + turn) % len(cores)))
+    return by_load[0], by_load[1]
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """This thread, and the threads it starts, on one core; afterwards this thread is free again."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
+@contextlib.contextmanager
+def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]], Iterator[Any]]]:
+    """Start a process on `core`; ``blocks = call(make)`` gives the items of ``make()`` from it.
+
+    It starts at once, so that it has imported what it needs when there is something to make.
+
+    Args:
+        core: of that process.
+
+    Yields:
+        A function to be called once. `make` must be picklable, and its items trees of arrays of
+        the same shapes. The iterator raises TrainingError where the process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    given = (theirs, core, settings())
+    process = context.Process(target=_serve, args=given, daemon=True)
+    process.start()
+    theirs.close()
+
+    def call(make):
+        ours.send(make)
+        return _receive(ours, process)
+
+    try:
+        yield call
+    finally:
+        ours.close()  # which ends the other process: it has nobody to send to
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection, core: int, cache: dict[str, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
+    os.sched_setaffinity(0, {core})
+    adopt(cache)
+    memory, free = None, list(range(SLOTS))
+    try:
+        for item in pipe.recv()():
+            leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(item)]
+            if memory is None:
+                size = sum(leaf.nbytes for leaf in leaves)
+                memory = SharedMemory(create=True, size=max(1, size * SLOTS))
+                like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), item)
+                pipe.send((memory.name, like))
+            slot = free.pop() if free else pipe.recv()
+            for place, leaf in zip(_views(memory, leaves, slot), leaves, strict=True):
+                np.copyto(place, leaf)
+            pipe.send(slot)
+        pipe.send(None)
+        while True:  # the memory stays until the other side has gone
+            pipe.recv()
+    except (EOFError, OSError):
+        pass  # the process that trains has gone
+    finally:
+        if memory is not None:
+            memory.close()
+
+
+def _receive(pipe: Connection, process: BaseProcess) -> Iterator[Any]:
+    memory, like = None, None
+    try:
+        while True:
+            message = pipe.recv()
+            if message is None:
+                return
+            if memory is None:
+                name, like = message
+                memory = SharedMemory(name)
+                memory.unlink()  # it lives as long as both processes have it open
+                continue
+            # Copied, as the other process may write into the slot again before the step has run.
+            leaves = [np.array(view) for view in _views(memory, jax.tree.leaves(like), message)]
+            pipe.send(message)
+            yield jax.tree.unflatten(jax.tree.structure(like), map(jnp.asarray, leaves))
+    except (EOFError, OSError) as error:
+        process.join()
+        raise TrainingError(
+            f"the process that prepares the text ended with status {process.exitcode}; "
+            "run the same command to go on, with --no-ahead if it happens again"
+        ) from error
+    finally:
+        if memory is not None:
+            memory.close()
+
+
+def _views(memory: SharedMemory, leaves: list[Any], slot: int) -> list[np.ndarray]:
+    """The arrays of a slot, one after the other."""
+    sizes = [int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in leaves]
+    starts = slot * sum(sizes) + np.cumsum([0, *sizes])
+    return [
+        np.ndarray(leaf.shape, leaf.dtype, memory.buf, int(start))
+        for leaf, start in zip(leaves, starts, strict=False)
+    ]

@@ -1,0 +1,1 @@
+"""A LeNet on digits: the check of a new host."""

@@ -1,0 +1,96 @@
+"""Classes of whole pictures: a task like the FCN's, on pictures of one output pixel."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree, UInt8
+
+from jaxdl.digits.data import Pictures
+from jaxdl.digits.model import LeNet
+from jaxdl.fcn.losses import pixel_xent
+from jaxdl.fcn.metrics import add_batch, summarise, zero_totals
+
+
+class PictureBatch(NamedTuple):
+    """A label of -1 counts for nothing: a last batch is filled up with them."""
+
+    images: UInt8[np.ndarray, "b h w"]
+    labels: Int[np.ndarray, " b"]
+
+
+def picture_loss(
+    model: LeNet,
+) -> Callable[[PyTree, PictureBatch], tuple[Array, tuple[Array, Any]]]:
+    """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `training.step.dense_step`."""
+
+    def loss_fn(params, batch):
+        logits = scores(model, params, batch.images)[:, None, None]
+        labels = jnp.asarray(batch.labels)[:, None, None]
+        total, count = pixel_xent(logits, labels)
+        loss = total / jnp.maximum(count, 1)
+        return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
+
+    return loss_fn
+
+
+def scores(model: LeNet, params: PyTree, images: UInt8[Any, "b h w"]) -> Float[Array, "b c"]:
+    """Logits of pictures, 0 to 255."""
+    scaled = jnp.asarray(images, jnp.float32)[..., None] / 255
+    logits: Any = model.apply({"params": params}, scaled)
+    return logits
+
+
+def make_evaluate(model: LeNet) -> Callable[[PyTree, Pictures, int], dict[str, Any]]:
+    """``evaluate(params, pictures, batch_size) -> {"accuracy", "loss", "confusion"}``.
+
+    One compiled program: the last batch is filled up with pictures that do not count.
+    """
+    loss_fn = picture_loss(model)
+
+    @jax.jit
+    def one(params, totals, batch):
+        return add_batch(totals, *loss_fn(params, batch)[1][1])
+
+    def evaluate(params, pictures, batch_size):
+        totals = zero_totals(model.num_classes)
+        for first in range(0, len(pictures.images), batch_size):
+            rows = np.arange(first, first + batch_size)
+            valid = rows < len(pictures.images)
+            rows = np.where(valid, rows, 0)
+            labels = np.where(valid, pictures.labels[rows].astype(np.int32), -1)
+            totals = one(params, totals, PictureBatch(pictures.images[rows], labels))
+        return figures(totals)
+
+    return evaluate
+
+
+def figures(totals: Any) -> dict[str, Any]:
+    """Accuracy (share of right pictures), mean loss, confusion matrix [true][found]."""
+    found = summarise(totals)
+    counts = np.asarray(totals.high, np.int64) << 32 | np.asarray(totals.low, np.int64)
+    return {
+        "accuracy": found["pixel_accuracy"],
+        "loss": found["loss"],
+        "confusion": counts.tolist(),
+    }
+
+
+def batches(
+    pictures: Pictures, batch_size: int, *, seed: int, first: int
+) -> Iterator[PictureBatch]:
+    """Batch `first` and those after it, without end; batch n depends on (seed, n) alone.
+
+    Each epoch is a permutation; pictures that fill no whole batch are left out of it.
+    """
+    per_epoch = len(pictures.images) // batch_size
+    epoch, order = -1, np.empty(0, np.int64)
+    for n in itertools.count(first):
+        if n // per_epoch != epoch:
+            epoch = n // per_epoch
+            order = np.random.default_rng((seed, epoch)).permutation(len(pictures.images))
+        rows = order[n % per_epoch * batch_size :][:batch_size]
+        yield PictureBatch(pictures.images[rows], pictures.labels[rows].astype(np.int32))

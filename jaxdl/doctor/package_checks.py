@@ -1,0 +1,152 @@
+"""Checks of Python, packages and variables: each judges the facts and names what mends it.
+
+Pure functions of `jaxdl.doctor.facts.Facts`. The number in brackets is that of the symptom's row in
+`containers/README.md`.
+"""
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from jaxdl.doctor.facts import Facts
+from jaxdl.doctor.findings import Finding, cuda_for, fault, ok, warning
+
+CUDNN, CUDNN_BROKEN = 90800, 91000  # major * 10000 + minor * 100 + patch
+# Less than this jax's plugin refuses; cuDNN is held to the version that jax was built with.
+LEAST = {"cuda_runtime": 12010, "cublas": 120100, "cusparse": 12100, "cupti": 18}
+CORE = ("jax", "jaxlib")
+RIGHT = {"3.11": "0.10.1", "": "0.12.0.1"}  # Python -> the jax of constraints.txt; "" is any other
+
+
+def check_python(facts: Facts) -> Finding:
+    """The interpreter is one that the project allows."""
+    if facts.requires_python and facts.python not in SpecifierSet(facts.requires_python):
+        seen = f"Python {facts.python}; the project needs {facts.requires_python}"
+        return fault("python", seen, "make clean && make run PYTHON=python3.11")
+    return ok("python", f"Python {facts.python}")
+
+
+def check_packages(facts: Facts) -> Finding:
+    """jax and jaxlib are there, of one version, and all packages in the project's ranges (8)."""
+    install = "pip install -c constraints.txt -e ."
+    for name in CORE:
+        if name not in facts.packages:
+            return fault("packages", f"{name} is not installed", install)
+    jax, jaxlib = (facts.packages[name] for name in CORE)
+    if jax != jaxlib:
+        return fault("packages", f"jax {jax} with jaxlib {jaxlib}: they must be equal", install)
+    for text in facts.requires:
+        need = Requirement(text)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        have = facts.packages.get(need.name.lower().replace("_", "-").replace(".", "-"))
+        if have is None:
+            return fault("packages", f"{need.name} is not installed", install)
+        if not need.specifier.contains(have, prereleases=True):
+            return fault("packages", f"{need.name} {have}; needed {need.specifier}", install)
+    return ok("packages", f"jax {jax}, jaxlib {jaxlib}")
+
+
+def check_plugin(facts: Facts) -> Finding:
+    """One CUDA plugin, of jax's version, where there is a GPU (1, 8)."""
+    plugins, jax = facts.plugins, facts.packages.get("jax", "")
+    if len(plugins) > 1:
+        other = 12 if cuda_for(facts) == 13 else 13
+        remedy = f"pip uninstall -y jax-cuda{other}-plugin jax-cuda{other}-pjrt"
+        return fault("cuda plugin", "those of CUDA 12 and of CUDA 13 are both installed", remedy)
+    for cuda, version in plugins.items():
+        pjrt = facts.packages.get(f"jax-cuda{cuda}-pjrt", "none")
+        remedy = f'pip install "jax[cuda{cuda}]=={jax}"'
+        if version != jax or pjrt != jax:
+            seen = f"plugin {version} and pjrt {pjrt} with jax {jax}: they must be equal"
+            return fault("cuda plugin", seen, remedy)
+        return ok("cuda plugin", f"CUDA {cuda}, {version}")
+    if facts.gpu and not facts.cpu_wanted:
+        seen = "an NVIDIA GPU, but no CUDA plugin: jax falls back to the CPU"
+        # A GPU whose devices are not here may be another's: the CPU image on a GPU host.
+        judge = fault if facts.nodes else warning
+        return judge("cuda plugin", seen, f"make cuda{cuda_for(facts)}")
+    return ok("cuda plugin", "none, and no NVIDIA GPU to use")
+
+
+def check_libraries(facts: Facts) -> Finding:
+    """LD_LIBRARY_PATH leaves the wheels' CUDA libraries alone (6)."""
+    if facts.shadows:
+        seen = f"LD_LIBRARY_PATH has CUDA's libraries: {', '.join(facts.shadows)}"
+        if facts.plugins:
+            return fault("library path", seen, "unset LD_LIBRARY_PATH")
+        return warning("library path", seen, "unset LD_LIBRARY_PATH")
+    return ok("library path", "nothing before the wheels' libraries")
+
+
+def check_cuda_libraries(facts: Facts) -> Finding:
+    """cuDNN and the others are those that jax was built with, or newer (7)."""
+    cuda = next(iter(facts.plugins), None)
+    if cuda is None:
+        return ok("cuda libraries", "no CUDA plugin")
+    remedy = f'pip install --force-reinstall "jax[cuda{cuda}]=={facts.packages.get("jax", "")}"'
+    for name, (found, built) in facts.probe.versions.items():
+        if isinstance(found, str):
+            if facts.gpu:
+                return fault("cuda libraries", f"{name} does not load: {found}", remedy)
+            continue
+        least = max(CUDNN, built // 100 * 100) if name == "cudnn" else LEAST.get(name, 0)
+        if found < least or (name == "cudnn" and found == CUDNN_BROKEN):
+            seen = f"{name} {found}; jax was built with {built}, and needs {least} or later"
+            return fault("cuda libraries", seen, remedy)
+    told = (f"{name} {v}" for name, (v, _) in facts.probe.versions.items() if isinstance(v, int))
+    return ok("cuda libraries", ", ".join(told) or "not told")
+
+
+def check_platforms(facts: Facts) -> Finding:
+    """JAX_PLATFORMS names platforms that jax knows, and leaves a way out (13)."""
+    text = facts.environ.get("JAX_PLATFORMS", "").strip()
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    usable = any(device.startswith("cuda") for device, _ in facts.probe.devices)
+    forced = "gpu" in names or ("cuda" in names and "cpu" not in names)
+    if forced and not usable:
+        seen = f"JAX_PLATFORMS={text}, but jax finds no GPU (it says no more than AssertionError)"
+        remedy = "export JAX_PLATFORMS=cuda,cpu" if facts.gpu else "unset JAX_PLATFORMS"
+        return fault("JAX_PLATFORMS", seen, remedy)
+    if "gpu" in names:
+        seen = f"JAX_PLATFORMS={text}: gpu means CUDA or ROCm"
+        return warning("JAX_PLATFORMS", seen, "export JAX_PLATFORMS=cuda,cpu")
+    return ok("JAX_PLATFORMS", text or "not set")
+
+
+def check_jax(facts: Facts) -> Finding:
+    """jax starts, in a process of its own, and finds the GPU that is there."""
+    probe = facts.probe
+    last = probe.err.splitlines()[-1] if probe.err else "no message"
+    if probe.code is None:
+        seen = f"did not start in {facts.timeout:g} s"
+        return fault("jax", seen, "nvidia-smi (if it hangs too: sudo reboot)")
+    if not probe.platform:
+        end = f"was ended by signal {-probe.code}" if probe.code < 0 else "did not start"
+        return fault("jax", f"{end}: {last}", "mend the errors above, or: make clean && make run")
+    names = ", ".join(f"{device} {kind}" for device, kind in probe.devices)
+    if facts.gpu and facts.plugins and probe.platform == "cpu" and not facts.cpu_wanted:
+        remedy = "mend the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
+        return fault("jax", f"an NVIDIA GPU is here, but jax uses the CPU: {last}", remedy)
+    return ok("jax", names)
+
+
+def check_arithmetic(facts: Facts) -> Finding:
+    """A compiled sum on the CPU is what NumPy says, as it is not in jaxlib 0.10.2 (14)."""
+    wrong, jaxlib = facts.probe.wrong_rows, facts.packages.get("jaxlib", "")
+    version = RIGHT.get(facts.python.rpartition(".")[0], RIGHT[""])
+    cuda = next((f"[cuda{cuda}]" for cuda in facts.plugins), "")
+    remedy = f'pip install "jax{cuda}=={version}" "jaxlib=={version}"'
+    judge = fault if facts.probe.platform == "cpu" else warning
+    if wrong is None and facts.probe.platform and facts.probe.code:
+        return judge("arithmetic", f"jaxlib {jaxlib}: a sum on the CPU ended the process", remedy)
+    if wrong is None:
+        return ok("arithmetic", "not told")
+    if isinstance(wrong, str):
+        if facts.probe.platform != "cpu" and facts.environ.get("JAX_PLATFORMS"):
+            return ok("arithmetic", "JAX_PLATFORMS leaves the CPU out")
+        return judge("arithmetic", f"jaxlib {jaxlib} cannot add up on the CPU: {wrong}", remedy)
+    if any(wrong.values()):
+        rows = ", ".join(f"{bad} of {count}" for count, bad in wrong.items() if bad)
+        seen = f"jaxlib {jaxlib} adds up wrong on the CPU, without an error: {rows} rows"
+        return judge("arithmetic", seen, remedy)
+    return ok("arithmetic", f"sums of {', '.join(wrong)} rows on the CPU are right")

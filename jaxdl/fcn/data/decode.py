@@ -1,0 +1,107 @@
+"""Bytes of pictures and of SBD's .mat files -> arrays, in bounded memory and time.
+
+The content tells what a file is, never its name, and only the formats asked for are tried: of
+Pillow's many readers, some start other programs. Every bad input is an `InputError`.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxdl.errors import InputError
+from jaxdl.fcn.data.archives import MOST, RESTORE
+from jaxdl.files.limits import read_bytes
+from jaxdl.files.text import reason
+
+VOID = 255
+IGNORE = -1
+MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in RGB
+# Pixels times scans: a progressive JPEG of 1 MB can ask for hours.
+_MOST_SCANNED = 1 << 31
+_PHOTOS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_SIGNS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
+_PALETTE = "save it as a palette PNG"
+
+
+def decode(data: bytes, name: str, formats: tuple[str, ...], advice: str = RESTORE) -> Image.Image:
+    """The decoded picture, of one of Pillow's `formats`.
+
+    Raises:
+        InputError: another format, damage, or a picture that is too large to be one.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on odd metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=formats)
+            pixels, scans = image.width * image.height, data.count(b"\xff\xda")
+            drawn = pixels if image.format == "PNG" else pixels * max(1, scans)
+            if pixels > MOST_PIXELS or drawn > _MOST_SCANNED:
+                raise InputError(f"{image.width}x{image.height} pixels or their scans are too many")
+            image.load()
+    # Broken bytes reach Pillow's decoders, which raise nearly every type of exception.
+    except Exception as error:
+        why = reason(error)
+        if isinstance(error, UnidentifiedImageError):
+            found = next((kind for sign, kind in _SIGNS.items() if data.startswith(sign)), None)
+            wanted = " or ".join(formats)
+            why = f"damaged {wanted}" if found in formats else f"it is {found}, not {wanted}"
+            why = why if found else f"not {wanted}"
+        raise InputError(f"{name}: not a readable image ({why}); {advice}") from error
+    return image
+
+
+def read_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """A JPEG as RGB, read-only. EXIF rotation is not applied: the labels are not rotated."""
+    return np.asarray(decode(data, name, ("JPEG",)).convert("RGB"))
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A user's own picture as RGB, turned upright as its camera recorded."""
+    try:
+        data = read_bytes(path, MOST)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as an image ({reason(error)})") from error
+    image = decode(data, str(path), _PHOTOS, "save it as JPEG or PNG")
+    if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
+        raise InputError(f"{path}: {image.mode} pixels are more than 8 bits; save it as 8-bit RGB")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:  # EXIF and palettes are read as late as here
+        raise InputError(f"{path}: cannot be read as an image ({reason(error)})") from error
+
+
+def read_label(data: bytes, name: str, num_classes: int) -> Int32[np.ndarray, "h w"]:
+    """Class indices of a palette or 8-bit grey PNG, IGNORE where it holds 255."""
+    known = next((kind for sign, kind in _SIGNS.items() if data.startswith(sign)), "PNG")
+    image = decode(data, name, ("PNG",), RESTORE if known == "PNG" else _PALETTE)
+    if image.mode not in ("P", "L"):
+        raise InputError(
+            f"{name}: the label is {image.format} with mode {image.mode}, not class indices; "
+            f"{_PALETTE} (mode P, one index per pixel)"
+        )
+    # IHDR's bit depth. Pillow stretches grey PNGs of 1-4 bits to 0..255: indices would be wrong.
+    if image.mode == "L" and data[24] != 8:
+        raise InputError(f"{name}: the label is a {data[24]}-bit grey PNG; {_PALETTE}")
+    return check_values(np.asarray(image), name, num_classes)
+
+
+def check_values(
+    label: UInt8[np.ndarray, "h w"], name: str, num_classes: int
+) -> Int32[np.ndarray, "h w"]:
+    """The label as int32, void (255) as IGNORE; InputError for a value that is no class."""
+    if not 1 <= num_classes <= VOID:
+        raise InputError(f"{num_classes} classes: choose 1 to {VOID} ({VOID} in a label is void)")
+    wrong = (label >= num_classes) & (label != VOID)
+    if wrong.any():
+        raise InputError(
+            f"{name}: label value {label[wrong][0]} ({wrong.sum()} pixels) is outside "
+            f"[0, {num_classes}) and not {VOID}; correct the label or set the number of classes"
+        )
+    return np.where(label == VOID, IGNORE, label.astype(np.int32)).astype(np.int32)

@@ -1,0 +1,214 @@
+"""Pairs of a source, checked once and kept as TFDS array records: cheap to open, random access.
+
+No TensorFlow is needed: the records are array_record files, and Pillow decodes the pictures.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int32, UInt8
+from PIL import Image
+
+from jaxdl.errors import FULL, InputError, writing
+from jaxdl.fcn.data.decode import IGNORE, VOID, decode, read_image
+from jaxdl.fcn.data.voc import Source, check_files
+from jaxdl.files.locks import one_at_a_time
+from jaxdl.files.text import reason
+
+_FORMAT = 2  # raise it when records change: older preparations are then left alone, not misread
+_SPLIT = "pairs"
+
+
+class _Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Not TFDS's: that looks for a hosted copy and leaves a folder in the system's /tmp."""
+
+
+class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """TFDS builder `voc_segmentation`: the JPEG as it was, the label as a grey PNG, 255 void."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    # TFDS looks for checksum files beside the class, with importlib_resources, which it does not
+    # install. There are none.
+    code_path = None
+
+    def __init__(self, *, data_dir: str, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+        self._records = records
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "id": tfds.features.Text(),
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            "height": tfds.features.Scalar(np.int32),
+            "width": tfds.features.Scalar(np.int32),
+            "pixels": tfds.features.Tensor(shape=(VOID + 1,), dtype=np.int32),
+        }
+        return _Info(
+            builder=self,
+            description="Images and class index labels (255: void), as jaxdl prepared them.",
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,  # records keep the order of the ids
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {_SPLIT: self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield from self._records
+
+    # TFDS prints about downloads here; there are none, and our caller reports the progress.
+    def _log_download_bytes(self) -> None: ...
+
+    def _log_download_done(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One decoded pair; the label holds class indices, and 255 where void. Both are read-only."""
+
+    id: str
+    image: UInt8[np.ndarray, "h w 3"]
+    label: UInt8[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Prepared pairs in the order of the ids they were prepared from. Threads may read at once."""
+
+    folder: Path
+    ids: tuple[str, ...]
+    sizes: Int32[np.ndarray, "n 2"]  # height, width
+    pixels: Int32[np.ndarray, "n 256"]  # of each class in the label; the last: void
+    _positions: dict[str, int] = field(repr=False)
+    _records: Any = field(repr=False)  # TFDS data source that does not decode pictures
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> Example:
+        if not 0 <= i < len(self.ids):
+            raise IndexError(f"example {i} of {len(self.ids)}")
+        record = self._records[i]
+        # Not TFDS's own decoding: with OpenCV installed, that turns pictures by their EXIF tag.
+        image = read_image(record["image"], f"{self.folder}: image of {self.ids[i]}")
+        name = f"{self.folder}: label of {self.ids[i]}"
+        label = np.asarray(decode(record["label"], name, ("PNG",)))
+        if not image.shape[:2] == label.shape == tuple(self.sizes[i]):
+            raise InputError(f"{name} has not its size; delete the folder and prepare again")
+        return Example(self.ids[i], image, label)
+
+    def index(self, id: str) -> int:
+        """Position of an id."""
+        if id not in self._positions:
+            raise InputError(f"{self.folder}: no id {id!r}; prepare a list that has it")
+        return self._positions[id]
+
+    def __reduce__(self) -> tuple[Callable[[Path], "Prepared"], tuple[Path]]:
+        return open_prepared, (self.folder,)  # a worker process opens the files itself
+
+
+def prepare(
+    source: Source,
+    ids: Sequence[str],
+    data_dir: Path,
+    *,
+    num_classes: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Check and write every pair below `data_dir`, or open them where that was done before.
+
+    Done once for the same files, ids and number of classes. `progress` gets (done, all).
+    Raises InputError at the first bad file, and then leaves nothing behind.
+    """
+    if not ids or len(set(ids)) != len(ids):
+        raise InputError(f"{len(ids)} ids, {len(set(ids))} different; give each once, at least one")
+    check_files(source, ids)
+    wanted = json.dumps([_FORMAT, num_classes, source.fingerprint(ids), list(ids)])
+    root = data_dir / hashlib.sha256(wanted.encode()).hexdigest()[:16]
+    folder = root / VocSegmentation.name / str(VocSegmentation.VERSION)
+    if not _finished(folder):
+        with one_at_a_time(data_dir):
+            if not _finished(folder):  # another process may have finished it while we waited
+                _write(root, _records(source, ids, num_classes, progress))
+    found = open_prepared(folder)
+    if found.ids != tuple(ids):  # ids become names of files
+        raise InputError(f"{folder}: holds other ids; delete the folder and prepare again")
+    return found
+
+
+def open_prepared(folder: Path) -> Prepared:
+    """Open a finished preparation (`Prepared.folder`): reads records, decodes no picture."""
+    folder = folder.absolute()  # a worker process may have another working directory
+    skip = tfds.decode.SkipDecoding()
+    try:
+        builder = tfds.builder_from_directory(folder)
+        records: Any = builder.as_data_source(split=_SPLIT, decoders={"image": skip, "label": skip})
+        heads = [(r["id"].decode(), (r["height"], r["width"]), r["pixels"]) for r in records]
+    # TFDS and array_record raise many types on missing or damaged files.
+    except Exception as error:
+        text = f"not a readable preparation ({reason(error)}); delete the folder and prepare again"
+        raise InputError(f"{folder}: {text}") from error
+    ids, sizes, pixels = zip(*heads, strict=True)
+    places = {id: i for i, id in enumerate(ids)}
+    counted = np.stack(pixels).astype(np.int32)
+    return Prepared(folder, ids, np.array(sizes, np.int32), counted, places, records)
+
+
+def _finished(folder: Path) -> bool:
+    # TFDS writes into a sister folder `incomplete.*` and renames it at the very end.
+    return (folder / "dataset_info.json").is_file()
+
+
+def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+    shutil.rmtree(root, ignore_errors=True)  # what a killed preparation left
+    # Our caller shows the progress. (The switch is TFDS's own, for the whole process.)
+    tfds.disable_progress_bar()
+    try:
+        builder = VocSegmentation(data_dir=str(root), records=records)
+        builder.download_and_prepare(file_format="array_record")
+        shutil.rmtree(root / "downloads", ignore_errors=True)  # TFDS makes it; it is empty
+    except BaseException as error:
+        shutil.rmtree(root, ignore_errors=True)
+        # ArrayRecord, written in C++, says what the system said in words alone.
+        full = [n for n in FULL if os.strerror(n) in str(error)]
+        with writing(root):
+            if isinstance(error, RuntimeError) and full:
+                raise OSError(full[0], os.strerror(full[0])) from error
+            raise
+
+
+def _records(
+    source: Source,
+    ids: Sequence[str],
+    num_classes: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every pair, decoded to check it, as TFDS wants it."""
+    for n, id in enumerate(ids):
+        jpeg = source.image(id)
+        height, width, _ = read_image(jpeg, source.image_name(id)).shape
+        label = source.read_label(id, num_classes)
+        if label.shape != (height, width):
+            raise InputError(
+                f"{source.image_name(id)} is {height}x{width} (height x width) but its label "
+                f"{source.label_name(id)} is {label.shape[0]}x{label.shape[1]}; "
+                "restore both from the original archive"
+            )
+        # Mode L, never P: TFDS decodes a palette PNG to colours once OpenCV is installed.
+        grey = np.where(label == IGNORE, VOID, label).astype(np.uint8)
+        record = {"id": id, "image": jpeg, "height": height, "width": width}
+        record["label"] = Image.fromarray(grey)
+        record["pixels"] = np.bincount(grey.ravel(), minlength=VOID + 1).astype(np.int32)
+        yield n, record
+        if progress is not None:
+            progress(n + 1, len(ids))

@@ -1,0 +1,72 @@
+"""Where a stage of the FCN experiment starts: parameters, where they came from, the optimiser."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl.cli.progress import Bar
+from jaxdl.errors import InputError
+from jaxdl.fcn.config import Config
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.predict import read_meta
+from jaxdl.training import checkpoint
+from jaxdl.training.transfer import by_name, transplant
+
+
+def fresh_params(cfg: Config, model: FCN) -> Any:
+    """A random start that depends on the run's seed and the stage."""
+    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
+    return jax.jit(model.init)(key, jnp.zeros((1, 32, 32, 3)))["params"]
+
+
+def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
+    """The mean colour that the checkpoint of --start-from was trained with.
+
+    Raises:
+        InputError: it is not an FCN's, or one whose trunk is of another width: next to nothing of
+            it could be carried.
+    """
+    _, meta, _ = checkpoint.load_params(source)
+    model, *_ = read_meta(meta, source)
+    if model.width != cfg.width:
+        raise InputError(
+            f"{source}: is an FCN of --width {model.width}, this one of --width {cfg.width}: its "
+            f"weights do not fit; use --width {model.width}"
+        )
+    return tuple(meta["mean"])
+
+
+def start_params(
+    cfg: Config,
+    name: str,
+    fresh: Any,
+    mean: tuple[float, ...],
+    source: Path | None,
+    trunk: Any,
+    bar: Bar,
+) -> tuple[Any, dict[str, Any]]:
+    """A stage's parameters before training, and the record of where each came from.
+
+    Args:
+        source: checkpoint folder of the stage before (or of --start-from), or None.
+        trunk: imported VGG-16 parameters, or None; used where there is no source.
+    """
+    if source is not None:
+        params, meta, step = checkpoint.load_params(source)
+        if tuple(meta["mean"]) != mean:
+            raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
+        origin = f"{source} step {step}"
+    elif trunk is not None:
+        params, origin = {"trunk": trunk}, str(cfg.weights)
+    else:
+        names = list(by_name(fresh))
+        return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
+    moved = transplant(params, fresh)
+    bar.line(
+        f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
+        f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"
+    )
+    lists = {"carried": moved.carried, "fresh": moved.fresh, "unused": moved.unused}
+    return moved.params, {"source": origin, **lists}

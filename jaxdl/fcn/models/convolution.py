@@ -1,0 +1,123 @@
+"""Convolutions of stride 1 that keep the size: XLA's own, and as its CPU backend runs them fastest.
+
+The two forms differ by rounding alone. On a GPU XLA's own is a call of cuDNN. On a CPU:
+
+- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.winograd`), all directions.
+- Below that, XLA's convolution; its kernel's gradient in pieces of the image, because that of a
+  whole large one takes 3 to 5 times a forward there.
+- 1x1: a matrix product.
+
+benchmarks/README.md has the measurements.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxdl.fcn.models import winograd
+from jaxdl.fcn.models.ordering import after
+
+PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
+
+
+def convolve(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "k k i o"],
+    bias: Float[Array, " o"],
+    *,
+    for_cpu: bool = False,
+) -> Float[Array, "b h w o"]:
+    """Convolution with zero padding that keeps the size, plus bias; kernels of odd side."""
+    if for_cpu and kernel.shape[0] == 1:
+        return jnp.einsum("bhwi,io->bhwo", x, kernel[0, 0]) + bias[None, None, None, :]
+    return _plain(x, kernel) + bias[None, None, None, :]
+
+
+def layer(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "3 3 i o"],
+    bias: Float[Array, " o"],
+    inside: Bool[Array, "b h w 1"] | None,
+    *,
+    for_cpu: bool = False,
+) -> Float[Array, "b h w o"]:
+    """Convolution, ReLU, and zero where not `inside` (None: everything is)."""
+    return _layer_on_cpu(x, kernel, bias, inside) if for_cpu else _layer(x, kernel, bias, inside)
+
+
+def _plain(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _layer(x, kernel, bias, inside, product=_plain):
+    y = jax.nn.relu(product(x, kernel) + bias[None, None, None, :])
+    return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
+
+
+def _suits(shape: tuple[int, ...], dtype: Any) -> bool:
+    """Whether Winograd's products pay, and lose no accuracy that counts."""
+    into, out = shape[-2:]
+    return into >= 64 and out >= 128 and dtype in (jnp.float32, jnp.float64)
+
+
+@jax.custom_vjp
+def _layer_on_cpu(x, kernel, bias, inside):
+    product = winograd.convolve if _suits(kernel.shape, kernel.dtype) else _plain
+    return _layer(x, kernel, bias, inside, product)
+
+
+def _forward(x, kernel, bias, inside):
+    y = _layer_on_cpu(x, kernel, bias, inside)
+    return y, (x, kernel, y)  # where y is 0, nothing comes back: no mask need be kept
+
+
+def _backward(kept, g):
+    x, kernel, y = kept
+    g = jnp.where(y > 0, g, jnp.zeros((), g.dtype))
+    back = input_gradient(g, kernel)
+    return back, kernel_gradient(x, g, back), g.sum((0, 1, 2)), None
+
+
+_layer_on_cpu.defvjp(_forward, _backward)
+
+
+def input_gradient(
+    g: Float[Array, "b h w o"], kernel: Float[Array, "3 3 i o"]
+) -> Float[Array, "b h w i"]:
+    """Of a 3x3 convolution, as a CPU runs it."""
+    if _suits(kernel.shape, kernel.dtype):
+        return winograd.input_gradient(g, kernel)
+    return _plain(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+
+
+def kernel_gradient(
+    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"], before: Array | None = None
+) -> Float[Array, "3 3 i o"]:
+    """Of a 3x3 convolution, as a CPU runs it: in pieces of wide images; narrow ones go in one.
+
+    `before`: see `winograd.kernel_gradient`.
+    """
+    if _suits((x.shape[3], g.shape[3]), x.dtype):
+        return winograd.kernel_gradient(x, g, before)
+    x = after(x, g)
+    b, h, w, _ = x.shape
+    wide = g.shape[3] >= 64 and b * h * w > PIECE
+    count = max(1, h * w // PIECE) if wide else 1
+    tall = -(-h // count)
+    x = jnp.pad(x, ((0, 0), (1, count * tall - h + 1), (1, 1), (0, 0)))
+    g = jnp.pad(g, ((0, 0), (0, count * tall - h), (0, 0), (0, 0)))
+
+    def piece(images: slice, first: int) -> Array:
+        xs, gs = x[images, first : first + tall + 2], g[images, first : first + tall]
+        return lax.conv_general_dilated(
+            xs, gs, (1, 1), "VALID", dimension_numbers=("CHWN", "IHWO", "HWNC")
+        )
+
+    groups = [slice(n, n + 1) for n in range(b)] if wide else [slice(None)]
+    pieces = [piece(images, n * tall) for images in groups for n in range(count)]
+    return jnp.sum(jnp.stack(pieces), 0)

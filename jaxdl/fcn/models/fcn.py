@@ -1,0 +1,94 @@
+"""Fully convolutional networks: FCN-32s, 16s and 8s heads on the VGG-16 trunk.
+
+Source: Long, Shelhamer, Darrell 2015; the seed's form of it (no fc6 and fc7: the scores are 1x1
+convolutions on pool5, pool4 and pool3). Images of any size, one by one or in exact mixed batches.
+"""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdl.errors import InputError
+from jaxdl.fcn.models.bilinear import Align, upsample
+from jaxdl.fcn.models.convolution import convolve
+from jaxdl.fcn.models.vgg import ConvParams, Trunk, keep_valid
+
+
+class FCN(nn.Module):
+    """``model.apply({"params": p}, images, sizes)`` gives the logits (B, H, W, num_classes).
+
+    Parameters: ``trunk/conv1_1/{kernel,bias}`` ... ``trunk/conv5_3``, ``score_pool5``, and for
+    stride 16 ``score_pool4``, for stride 8 ``score_pool3`` too. Each stage's parameters are a
+    superset of the stage before, so that a checkpoint passes them on. The skips' scores start at
+    zero: a fresh FCN-16s predicts what its FCN-32s' scores give.
+
+    Attributes:
+        stride: 32 (pool5 alone), 16 (and pool4) or 8 (and pool3).
+        num_classes: number of score maps.
+        width: divides the trunk's channel counts.
+        align: where the upsampling crops; see `jaxdl.fcn.models.bilinear`.
+        remat: recompute the trunk's activations in the gradient, to save memory.
+        compute_dtype: dtype of the activations (None: that of the images). The parameters stay
+            float32, and the logits are at least float32.
+        for_cpu: write convolutions and upsampling as XLA's CPU backend runs them fastest, equal but
+            for rounding. None: where JAX has one device, a CPU. On several they would send a
+            number between devices in each layer (`jaxdl.fcn.models.ordering.after`).
+    """
+
+    stride: Literal[32, 16, 8] = 32
+    num_classes: int = 21
+    width: int = 1
+    align: Align = "exact"
+    remat: bool = False
+    compute_dtype: Any = None
+    for_cpu: bool | None = None
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], sizes: Int[Array, "b 2"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        """Preprocessed images to logits.
+
+        Args:
+            images: RGB minus the trunk's mean (`jaxdl.fcn.data.batches.preprocess`), floating
+            point.
+            sizes: int32 true heights and widths of the images inside the canvas; None means that
+                each fills it. Logits outside an image mean nothing (their labels are void).
+        """
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(f"images of {images.dtype}; give RGB minus the mean colour, float32")
+        height, width = images.shape[1:3]
+        one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+        for_cpu = one_cpu if self.for_cpu is None else self.for_cpu
+        x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
+        x = keep_valid(x, sizes, 0)
+        pools = Trunk(self.width, self.remat, for_cpu, name="trunk")(x, sizes)
+        for number, pool in enumerate(pools, 1):
+            self.sow("intermediates", f"pool{number}", pool)
+
+        def score(level: int) -> Array:
+            """1x1 score of pool `level`, in at least float32."""
+            pool = pools[level - 1]
+            start = nn.initializers.lecun_normal() if level == 5 else nn.initializers.zeros
+            params = ConvParams(
+                1, (pool.shape[-1], self.num_classes), start, name=f"score_pool{level}"
+            )(pool.dtype)
+            y = convolve(pool, params["kernel"], params["bias"], for_cpu=for_cpu)
+            y = keep_valid(y.astype(jnp.promote_types(y.dtype, jnp.float32)), sizes, level)
+            self.sow("intermediates", f"p{level}", y)
+            return y
+
+        fused, level = score(5), 5
+        while 2**level > self.stride:
+            level -= 1
+            skip = score(level)
+            inner = None if sizes is None else -(-sizes // 2**level)
+            up = upsample(fused, 2, (skip.shape[1], skip.shape[2]), self.align, inner, for_cpu)
+            up = keep_valid(up, sizes, level)
+            self.sow("intermediates", f"u{level + 1}", up)
+            fused = skip + up
+            self.sow("intermediates", f"fuse{level}", fused)
+        return upsample(fused, self.stride, (height, width), self.align, sizes, for_cpu)

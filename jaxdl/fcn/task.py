@@ -1,0 +1,139 @@
+"""The FCN's task: loss, evaluation and prediction as jitted pure functions of parameters."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Float, Key, PyTree, UInt8
+
+from jaxdl.devices.cpu_memory import in_one_room
+from jaxdl.devices.mesh import put
+from jaxdl.fcn.data.augment import augment
+from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
+from jaxdl.fcn.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.fcn.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
+from jaxdl.fcn.models.fcn import FCN
+
+
+def pixel_loss(
+    model: FCN, mean: Float[Array, " 3"], reduction: Reduction
+) -> Callable[[PyTree, Batch | Stored], tuple[Array, tuple[Array, Any]]]:
+    """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `jaxdl.training.step.dense_step`.
+
+    The figures are (predicted classes, labels, summed loss), for `add_figures`.
+    """
+
+    def loss_fn(params, batch):
+        pixels, classes, sizes = map(jnp.asarray, gather(batch))
+        logits: Any = model.apply({"params": params}, preprocess(pixels, mean), sizes)
+        labels = class_labels(classes)
+        total, count = pixel_xent(logits, labels)
+        loss = reduce_pixels(total, count, reduction)
+        return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
+
+    return loss_fn
+
+
+def make_prepare(
+    key: Key[Array, ""],
+    updates: int,
+    *,
+    flip: bool,
+    scale: tuple[float, float],
+    crop: int | None,
+) -> Callable[[Batch | Stored, Array], Batch]:
+    """``prepare(batch, number) -> batch`` for `training.step.dense_step`, all of it in the graph.
+
+    Its part of a dispatch of so many updates, gathered where the images lie on the device, then
+    mirrored, scaled and cut to a square (`jaxdl.fcn.data.augment`) by draws that depend on the key
+    and the update's number alone.
+    """
+    canvas = None if crop is None else (crop, crop)
+
+    def prepare(batch, number):
+        if updates > 1:
+            batch = part(batch, number % updates, updates)
+        batch = gather(batch)
+        if not flip and scale == (1.0, 1.0) and canvas is None:
+            return batch
+        draws = jax.random.fold_in(key, number)
+        return augment(draws, batch, flip=flip, scale=scale, canvas=canvas)
+
+    return prepare
+
+
+def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
+    """Totals with what `pixel_loss` found in one batch."""
+    return add_batch(totals, *figures)
+
+
+def make_evaluate(
+    model: FCN, mean: Float[Array, " 3"], whole: NamedSharding | None = None
+) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
+    """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.summarise`).
+
+    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.whole`: the figures are those of
+    all rows.
+    """
+    loss_fn = pixel_loss(model, mean, "sum")
+
+    @partial(jax.jit, out_shardings=whole)
+    def one(params, totals, batch):
+        if whole is not None:
+            params = jax.lax.with_sharding_constraint(params, whole)
+        _, (_, figures) = loss_fn(params, batch)
+        return add_figures(totals, figures)
+
+    run = in_one_room(one) if whole is None else one
+
+    def evaluate(params, batches):
+        totals = put(zero_totals(model.num_classes), whole)
+        for batch in batches:
+            totals = run(params, totals, batch)
+        return summarise(totals)
+
+    return evaluate
+
+
+def predict_batch(model: FCN, mean: Float[Array, " 3"]) -> Callable[[PyTree, Any, Any], Array]:
+    """``predict(params, images, sizes) -> classes`` of padded images (b, h, w, 3), uint8."""
+
+    def predict(params, images, sizes):
+        logits: Any = model.apply({"params": params}, preprocess(images, mean), sizes)
+        return logits.argmax(-1)
+
+    return predict
+
+
+def make_predict(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w"]]:
+    """``predict(params, image) -> classes`` (h, w) for one RGB image of any size.
+
+    Images of a like size share a compiled program: sides are padded to a multiple of 32 up to 256
+    pixels, of 128 beyond, which changes nothing in the result.
+    """
+
+    one = in_one_room(jax.jit(predict_batch(model, mean)))
+
+    def predict(params, image):
+        h, w = image.shape[:2]
+        canvas = [-(-side // m) * m for side in (h, w) for m in ((32 if side <= 256 else 128),)]
+        images = np.zeros((1, *canvas, 3), np.uint8)
+        images[0, :h, :w] = image
+        classes = one(params, images, np.array([[h, w]], np.int32))
+        return np.asarray(classes)[0, :h, :w].astype(np.uint8)
+
+    return predict
+
+
+def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:
+    """One image's share of right pixels, void (255) left out: the figure the seed prints."""
+    accuracy, _ = image_accuracy(
+        jnp.asarray(predicted, jnp.int32)[None], class_labels(jnp.asarray(label)[None])
+    )
+    return float(accuracy[0])

@@ -1,0 +1,1 @@
+"""VGG-16's weights from other tools."""

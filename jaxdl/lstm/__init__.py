@@ -1,0 +1,1 @@
+"""LSTMs on series."""

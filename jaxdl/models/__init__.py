@@ -1,1 +1,0 @@
-"""Models: thin linen modules over plain functions."""

@@ -1,0 +1,1 @@
+"""Memory and time of programs on cards that are not here."""

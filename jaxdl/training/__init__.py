@@ -1,0 +1,1 @@
+"""Training: step, loop, optimisers, checkpoints, run folders."""

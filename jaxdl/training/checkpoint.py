@@ -1,0 +1,320 @@
+"""Checkpoints by Orbax, sealed by checksums.
+
+A checkpoint folder holds numbered steps, the latest and the best. Each step has the items
+``state`` (step, params, opt_state and the running totals: what training continues from) and
+``meta`` (JSON: what prediction needs). A step is written under a temporary name, gets the checksums
+of its files (`jaxdl.files.checksums`) and is renamed, so that a killed save leaves no step behind,
+and no step is read that is not, byte for byte, what was saved.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from jaxdl.errors import FULL, InputError, TrainingError
+from jaxdl.files import checksums, limits
+
+KEPT = 2  # latest steps: if one is damaged, there is another to go on from
+DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
+_TEMPORARY = "*.orbax-checkpoint-tmp*"
+
+Say = Callable[[str], object]
+
+
+class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
+    """A step's folder until it is whole: it appears with its checksums, in one rename."""
+
+    async def create(self) -> epath.Path:
+        shutil.rmtree(self.get_final().parent / DELETED, ignore_errors=True)
+        return await super().create()
+
+    async def finalize(self) -> None:
+        """In place of Orbax's, which adds the time of the commit to the files, and renames."""
+        if self._checkpoint_metadata_store is not None:
+            self._checkpoint_metadata_store.wait_until_finished()
+        folder, final = Path(self.get()), Path(self.get_final())
+        checksums.seal(folder)
+        os.rename(folder, final)
+        checksums.sync_folder(final.parent)
+
+
+@contextlib.contextmanager
+def open_manager(
+    folder: Path, best: Callable[[Any], float], say: Say = print
+) -> Generator[ocp.CheckpointManager]:
+    """A manager of `folder` that keeps the latest steps and that of the largest ``best(metrics)``.
+
+    Damaged steps are set aside as ``damaged-STEP`` first, and told with `say`. Leaving the ``with``
+    statement waits for the last save.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+        TrainingError: on leaving: the last save failed, say by a full disk.
+    """
+    folder = folder.resolve()
+    _mend(folder, say)
+    # Orbax's own best_fn deletes the newest step; this policy keeps both.
+    best_metric = BestN(get_metric_fn=best, n=1, keep_checkpoints_without_metrics=False)
+    keep = AnyPreservationPolicy([LatestN(KEPT), best_metric])
+    # best_fn makes Orbax store the metrics; the policy alone decides what is kept.
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep,
+        best_fn=best,
+        todelete_subdir=DELETED,
+        temporary_path_class=_Sealed,
+    )
+    with _quiet():
+        with _saving(folder):
+            manager = ocp.CheckpointManager(folder, options=options)
+        try:
+            yield manager
+        finally:
+            with _saving(folder):
+                manager.close()
+            if jax.process_index() == 0:
+                shutil.rmtree(folder / DELETED, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Of a save that fails, only what is raised is told.
+
+    Orbax logs it as well, with its traceback, asyncio logs the errors of further arrays, and
+    TensorStore says of every array that was still on its way that the event loop is closed, or that
+    nobody awaits its coroutine.
+    """
+
+    def without_traceback(record: logging.LogRecord) -> bool:
+        return not record.exc_info
+
+    def without_loops(hook: Any) -> None:
+        if "Event loop is closed" not in str(hook.exc_value):
+            before(hook)
+
+    before = sys.unraisablehook
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(setattr, sys, "unraisablehook", before)
+        sys.unraisablehook = without_loops
+        for log in map(logging.getLogger, ("absl", "asyncio")):
+            log.addFilter(without_traceback)
+            afterwards.callback(log.removeFilter, without_traceback)
+        try:
+            yield
+        except TrainingError:  # arrays may still be on their way: what is quiet stays so
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            afterwards.pop_all()
+            raise
+
+
+def _mend(folder: Path, say: Say) -> None:
+    """Remove what a killed process left, and set damaged steps aside; see `open_manager`."""
+    _, damaged = _look(folder)
+    _all_processes("jaxdl: checkpoints looked at")
+    if jax.process_index() == 0:
+        for left in (*folder.glob(_TEMPORARY), folder / DELETED):
+            shutil.rmtree(left, ignore_errors=True)
+        for step, why in damaged.items():
+            aside = folder / f"damaged-{step}"
+            say(f"{why}, and set aside as {aside.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            (folder / str(step)).rename(aside)
+    _all_processes("jaxdl: checkpoints mended")
+
+
+def _all_processes(name: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def _saving(folder: Path) -> Generator[None]:
+    """Make one line of what Orbax raises when a file cannot be written."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        # TensorStore knows the system's error by number, in its text alone.
+        told = re.search(r"os_error_code='(\d+)'", str(error))
+        number = int(told[1]) if told else getattr(error, "errno", None)
+        if number is None:
+            raise
+        # What was written of the step takes up the room that is missing.
+        for left in folder.glob(_TEMPORARY):
+            shutil.rmtree(left, ignore_errors=True)
+        kept = steps(folder)
+        state = (
+            f"step {kept[-1]}, the last that was saved, is whole"
+            if kept
+            else "there is no earlier one"
+        )
+        advice = "free some space" if number in FULL else "make the folder writable"
+        raise TrainingError(
+            f"{folder}: a checkpoint cannot be saved ({os.strerror(number)}); {state}; "
+            f"{advice} and run the same command to go on"
+        ) from error
+
+
+def save(manager: ocp.CheckpointManager, step: int, state: Any, meta: dict, metrics: Any) -> None:
+    """Save in the background; `metrics` (JSON) ranks the step, None for one saved in mid-epoch.
+
+    Raises:
+        TrainingError: this save failed, or the one before it, in the background.
+    """
+    if step in manager.all_steps():  # saved already, with its metrics: at a stop after an epoch
+        return
+    args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+    with _saving(Path(manager.directory)):
+        if not manager.save(step, args=args, metrics=metrics):
+            raise RuntimeError(f"{manager.directory}: Orbax did not save step {step}")
+
+
+def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
+    """The latest step's state, in the shapes, dtypes and devices of `like`; None without a step."""
+    step = manager.latest_step()
+    if step is None:
+        return None
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    return manager.restore(step, args=args)["state"]
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of a checkpoint folder, sound or not, without a manager (which may clean it up)."""
+    if not folder.is_dir():
+        return []
+    names = (p.name for p in folder.iterdir() if re.fullmatch("[0-9]+", p.name) and p.is_dir())
+    return sorted(int(name) for name in names)
+
+
+def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
+    """The steps whose files are what was saved, and what to say of each of the others.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+    """
+    found = {step: checksums.damage(folder / str(step)) for step in steps(folder)}
+    # Another process may have deleted a step while we read it.
+    found = {step: why for step, why in found.items() if (folder / str(step)).is_dir()}
+    sound = [step for step, why in found.items() if why is None]
+    damaged = {step: why for step, why in found.items() if why is not None}
+    if damaged and not sound:
+        raise InputError(
+            f"{damaged[max(damaged)]}; no step of {folder} is sound (there: {list(found)}); "
+            "restore the folder from a copy, or train again with --overwrite"
+        )
+    return sound, {
+        step: f"{why}: step {step} is not used, the newest sound one is {sound[-1]}"
+        for step, why in damaged.items()
+    }
+
+
+def sound_steps(folder: Path, say: Say = print) -> list[int]:
+    """The steps whose files are what was saved; the others are told with `say`.
+
+    Raises:
+        InputError: there are steps, and none is sound.
+    """
+    sound, damaged = _look(folder)
+    for line in damaged.values():
+        say(line)
+    return sound
+
+
+def best_step(folder: Path, say: Say = print) -> int:
+    """The sound step of the largest ``mean_iu`` among those kept with metrics."""
+    scores = {}
+    for step in sound_steps(folder, say):
+        file = folder / str(step) / "metrics" / "metrics"
+        if file.is_file():
+            scores[step] = json.loads(file.read_text())["mean_iu"] or 0.0
+    if not scores:
+        raise InputError(f"{folder}: no checkpoint was saved with metrics; use the latest")
+    return max(scores, key=lambda step: scores[step])
+
+
+def find(path: Path) -> Path:
+    """The checkpoint folder of a run (its last stage), of a stage, or the folder itself.
+
+    The last stage is that of the smallest stride (``fcn8s`` is after ``fcn16s``), of those that the
+    run's record names; the times of folders say nothing, as a copy has others.
+
+    Raises:
+        InputError: none has a checkpoint, or several folders have that are no stages.
+    """
+    for folder in (path, path / "checkpoints"):
+        if steps(folder):
+            return folder
+    stages = [p for p in sorted(path.glob("*/checkpoints")) if steps(p)]
+    if not stages:
+        raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo/fcn")
+    if len(stages) == 1:
+        return stages[0]
+    named = [(re.fullmatch("fcn([0-9]+)s", p.parent.name), p) for p in stages]
+    strides = {int(match[1]): p for match, p in named if match}
+    if len(strides) < len(stages):
+        names = ", ".join(p.parent.name for p in stages)
+        raise InputError(f"{path}: holds several runs or stages ({names}); name one of them")
+    recorded = [stride for stride in _recorded_strides(path / "run.json") if stride in strides]
+    return strides[min(recorded or strides)]
+
+
+def _recorded_strides(path: Path) -> list[Any]:
+    """The strides of a run's record; none if it does not tell."""
+    try:
+        found = json.loads(path.read_bytes())["config"]["stages"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [each for each in found if isinstance(each, int)] if isinstance(found, list) else []
+
+
+def load_params(folder: Path, step: int | None = None, say: Say = print) -> tuple[Any, dict, int]:
+    """Parameters (float32 NumPy arrays), meta and step number of a checkpoint folder.
+
+    Args:
+        folder: holds numbered steps.
+        step: None takes the latest that is sound.
+        say: is told of steps that are damaged.
+
+    Raises:
+        InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim
+            far more memory than its files can fill.
+    """
+    there = steps(folder)
+    if not there or (step is not None and step not in there):
+        found = f"its steps are {there}" if there else "it holds no checkpoint"
+        wanted = "" if step is None else f" of step {step}"
+        raise InputError(f"{folder}: no checkpoint{wanted}: {found}; name a run that has trained")
+    if step is None:
+        step = sound_steps(folder, say)[-1]
+    elif why := checksums.damage(folder / str(step)):
+        raise InputError(f"{why}; choose another of the steps {there}")
+    path = folder.resolve() / str(step)
+    handler = ocp.PyTreeCheckpointHandler()
+    saved: Any = handler.metadata(epath.Path(path / "state"))
+    files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
+    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved["params"])]
+    limits.check_claimed(path / "state", sum(files), sum(arrays))
+    with ocp.Checkpointer(handler) as reader:
+        # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
+        item = {"params": jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved["params"])}
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
+        args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
+        params = reader.restore(path / "state", args=args)["params"]
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        meta = reader.restore(path / "meta")
+    return params, meta, step

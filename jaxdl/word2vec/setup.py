@@ -1,0 +1,105 @@
+"""The word2vec experiment's start and step: which tables, which optimiser, on which devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from jaxdl.devices.mesh import put, shardings
+from jaxdl.errors import InputError
+from jaxdl.training import checkpoint, optimizers
+from jaxdl.training.step import TrainState
+from jaxdl.word2vec.batches import Batches
+from jaxdl.word2vec.config import Config
+from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
+from jaxdl.word2vec.model import Tables, init_tables
+from jaxdl.word2vec.objectives import Sums
+from jaxdl.word2vec.sharded_step import train_blocks_sharded
+from jaxdl.word2vec.step import train_blocks, train_dense
+
+
+def optimizer_of(cfg: Config) -> optax.GradientTransformationExtraArgs | None:
+    """The dense optimiser, or None for sparse SGD. The full softmax moves every row: dense."""
+    if cfg.optimizer == "adam":
+        return optax.with_extra_args_support(optax.inject_hyperparams(optax.adam)(0.0))
+    if cfg.optimizer == "momentum":
+        return optimizers.momentum_sgd(momentum=cfg.momentum)
+    return optimizers.momentum_sgd(momentum=0.0) if cfg.loss == "full-softmax" else None
+
+
+def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
+    """A random start, with the rows of --start-from where it knows the word."""
+    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.width)
+    if cfg.start_from is None:
+        return tables
+    params, meta, _ = checkpoint.load_params(cfg.start_from / "checkpoints")
+    words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
+    if meta["width"] != cfg.width or meta["loss"] != cfg.loss:
+        raise InputError(
+            f"{cfg.start_from}: has vectors of width {meta['width']} for {meta['loss']}; "
+            f"use --width {meta['width']} --loss {meta['loss']}"
+        )
+    place = {word: row for row, word in enumerate(words)}
+    known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
+    here, there = (np.array(side) for side in zip(*known, strict=True))
+    return Tables(
+        tables.inputs.at[here].set(params["inputs"][there]),
+        tables.outputs.at[here].set(params["outputs"][there]),
+    )
+
+
+def rate_of(cfg: Config, step: int, *, steps: int) -> float:
+    """The learning rate of the first block of a step."""
+    peak, end = cfg.learning_rate, cfg.last_rate
+    return optimizers.learning_rate(step, peak=peak, steps=steps, schedule="linear", end=end)
+
+
+def make_step(
+    cfg: Config,
+    batches: Batches,
+    optimizer: optax.GradientTransformationExtraArgs | None,
+    mesh: Mesh | None,
+) -> Callable[..., Any]:
+    """The step of `loop.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
+    layout = shardings(None, mesh)
+    whole = None if layout is None else layout.whole
+    first, last = (rate_of(cfg, n, steps=batches.steps) for n in (0, batches.steps))
+    fall = (first - last) / (batches.steps * batches.blocks)
+    tree, slope = put((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
+    options: dict[str, Any] = {"objective": batches.objective}
+    # A GPU adds the rows of a repeated word one after another: sum them first.
+    sum_first = jax.default_backend() != "cpu"
+
+    def step(state, totals, prepared, rate):
+        tables = Tables(**state.params)
+        prepared, rate = put((prepared, jnp.asarray(rate, jnp.float32)), whole)
+        if mesh is not None:
+            tables, sums = train_blocks_sharded(
+                *(tables, prepared, tree, rate, slope), mesh=mesh, sum_first=sum_first, **options
+            )
+            opt_state = state.opt_state
+        elif optimizer is None:
+            tables, sums = train_blocks(
+                tables, prepared, tree, rate, slope, sum_first=sum_first, **options
+            )
+            opt_state = state.opt_state
+        else:
+            tables, opt_state, sums = train_dense(
+                *(tables, state.opt_state, prepared, tree, rate, slope),
+                optimizer=optimizer,
+                **options,
+            )
+        totals, loss = _add(totals, sums)
+        return TrainState(state.step + 1, tables._asdict(), opt_state), totals, loss
+
+    return step
+
+
+@jax.jit
+def _add(totals: Sums, sums: Sums) -> tuple[Sums, jax.Array]:
+    loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
+    return jax.tree.map(jnp.add, totals, sums), loss

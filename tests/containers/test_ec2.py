@@ -1,0 +1,257 @@
+"""The EC2 host: its cloud-config files, and the launcher against a stand-in for AWS (moto)."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.stub import Stubber
+from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ssm.models import Parameter, ssm_backends
+
+HOME = Path(__file__).parents[2] / "containers/ec2"
+IMAGES = ("dlami", "ubuntu")
+REGION = "eu-west-1"
+AMI = "ami-12c6146b"  # one that moto knows
+
+_spec = importlib.util.spec_from_file_location("launch", HOME / "launch.py")
+assert _spec is not None
+assert _spec.loader is not None
+launch = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(launch)
+
+# botocore's own use of the clock's older functions.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """EC2 and SSM of an empty account, with AWS's public image parameters and a key pair."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        for name in launch.IMAGES.values():
+            put_image(name)
+        ec2 = boto3.client("ec2")
+        ec2.create_key_pair(KeyName="mine")
+        yield ec2
+
+
+def put_image(name: str) -> None:
+    """`put_parameter` refuses names below /aws, as AWS does."""
+    backend: Any = ssm_backends[DEFAULT_ACCOUNT_ID][REGION]
+    backend._parameters[name].append(
+        Parameter(
+            account_id=DEFAULT_ACCOUNT_ID,
+            name=name,
+            value=AMI,
+            parameter_type="String",
+            description="",
+            allowed_pattern=None,
+            keyid=None,
+            last_modified_date=0,
+            version=1,
+            data_type="text",
+        )
+    )
+
+
+def options(*more: str, address: str = "203.0.113.7") -> list[str]:
+    start = ["launch", "--key-name", "mine", "--ssh-from", address]
+    return [*start, "--repository", "https://example.org/jaxdl.git", *more]
+
+
+def hosts(ec2) -> list:
+    found = ec2.describe_instances()["Reservations"]
+    return [host for part in found for host in part["Instances"]]
+
+
+def test_a_host_is_started_as_it_should_be(aws, capsys):
+    assert launch.main(options("--tags", "team=vision", "--disk", "200")) == 0
+    (host,) = hosts(aws)
+    assert (host["ImageId"], host["InstanceType"], host["KeyName"]) == (AMI, "g6.xlarge", "mine")
+    assert host["MetadataOptions"]["HttpTokens"] == "required"
+    tags = {tag["Key"]: tag["Value"] for tag in host["Tags"]}
+    assert tags == {"jaxdl": "host", "Name": "jaxdl", "team": "vision"}
+    (group,) = aws.describe_security_groups(GroupNames=["jaxdl-ssh"])["SecurityGroups"]
+    assert [g["GroupId"] for g in host["SecurityGroups"]] == [group["GroupId"]]
+    (rule,) = group["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"], rule["IpProtocol"]) == (22, 22, "tcp")
+    assert [r["CidrIp"] for r in rule["IpRanges"]] == ["203.0.113.7/32"]
+    volume_ids = [m["Ebs"]["VolumeId"] for m in host["BlockDeviceMappings"]]
+    (volume,) = aws.describe_volumes(VolumeIds=volume_ids)["Volumes"]
+    assert (volume["Encrypted"], volume["Size"], volume["VolumeType"]) == (True, 200, "gp3")
+    said = capsys.readouterr().out
+    tunnel = (
+        f"ssh -N -L 6006:127.0.0.1:6006 -L 8888:127.0.0.1:8888 ubuntu@{host['PublicIpAddress']}"
+    )
+    assert tunnel in said
+    assert f"terminate {host['InstanceId']}" in said
+
+
+def test_the_group_is_used_again_and_never_widened(aws, capsys):
+    assert launch.main(options()) == 0
+    assert launch.main(options()) == 0
+    assert len({h["SecurityGroups"][0]["GroupId"] for h in hosts(aws)}) == 1
+    assert launch.main(options(address="203.0.113.8")) == 2
+    assert "not ssh from 203.0.113.8/32 alone" in capsys.readouterr().err
+    (group,) = aws.describe_security_groups(GroupNames=["jaxdl-ssh"])["SecurityGroups"]
+    ranges = [{"CidrIp": "0.0.0.0/0"}]
+    everyone = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ranges}
+    aws.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[everyone])
+    assert launch.main(options()) == 2
+    assert "0.0.0.0/0" in capsys.readouterr().err
+    assert len(hosts(aws)) == 2
+
+
+def test_a_dry_run_starts_and_makes_nothing(aws, capsys):
+    assert launch.main(options("--dry-run", "--spot")) == 0
+    said = capsys.readouterr().out
+    assert "dry run: nothing was started" in said
+    wanted = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    assert wanted["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert not hosts(aws)
+    names = [g["GroupName"] for g in aws.describe_security_groups()["SecurityGroups"]]
+    assert "jaxdl-ssh" not in names
+    launch.main(options())  # now the group is there, and AWS itself is asked
+    assert launch.main(options("--dry-run")) == 0
+    assert len(hosts(aws)) == 1
+
+
+def test_only_hosts_of_ours_are_ended(aws, capsys):
+    launch.main(options())
+    (ours,) = (host["InstanceId"] for host in hosts(aws))
+    other = aws.run_instances(ImageId=AMI, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    assert launch.main(["terminate", ours, other]) == 2
+    assert f"{other}: has no tag jaxdl" in capsys.readouterr().err
+    assert {host["State"]["Name"] for host in hosts(aws)} == {"running"}
+    assert launch.main(["terminate", ours]) == 0
+    states = {host["InstanceId"]: host["State"]["Name"] for host in hosts(aws)}
+    assert (states[ours], states[other]) == ("terminated", "running")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (options(address="0.0.0.0/0"), "would let in more than one address"),
+        (options(address="0.0.0.0"), "would let in more than one address"),
+        (options(address="10.0.0.0/24"), "would let in more than one address"),
+        (options(address="me"), "give your own address"),
+        (options("--disk", "10"), "--disk 10"),
+        (options("--tags", "team"), "--tags team: give name=value"),
+        (options("--key-name", "other"), "InvalidKeyPair.NotFound"),
+        (["terminate", "host"], "host: is not an instance id"),
+        (["terminate", "i-00000000"], "InvalidInstanceID.NotFound"),
+    ],
+)
+def test_bad_input_is_one_line(aws, words, said, capsys):
+    assert launch.main(words) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not hosts(aws)
+    assert "jaxdl-ssh" not in [
+        g["GroupName"] for g in aws.describe_security_groups()["SecurityGroups"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("VcpuLimitExceeded", "Running On-Demand G and VT instances"),
+        ("MaxSpotInstanceCountExceeded", "All G and VT Spot"),
+        ("InsufficientInstanceCapacity", "another --region"),
+        ("UnauthorizedOperation", "ask for the permission"),
+    ],
+)
+def test_what_aws_refuses_is_told_with_its_remedy(aws, code, remedy, capsys, monkeypatch):
+    """AWS's own answers, put in place of the stand-in's by botocore's Stubber."""
+    launch.main(options())  # the group is there
+    ec2, real = boto3.client("ec2"), boto3.Session.client
+    stubber = Stubber(ec2)
+    groups = aws.describe_security_groups(GroupNames=["jaxdl-ssh"])
+    del groups["ResponseMetadata"]
+    stubber.add_response("describe_key_pairs", {"KeyPairs": []})
+    stubber.add_response("describe_security_groups", groups)
+    stubber.add_client_error("run_instances", code, "no more")
+    stubber.activate()
+
+    def client(session, name, *rest, **options):
+        return ec2 if name == "ec2" else real(session, name, *rest, **options)
+
+    monkeypatch.setattr(boto3.Session, "client", client)
+    capsys.readouterr()
+    assert launch.main(options()) == 2
+    assert remedy in capsys.readouterr().err
+
+
+def test_without_credentials_or_region_the_remedy_is_named(monkeypatch, tmp_path, capsys):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert launch.main(options()) == 2
+    assert "no region; give --region" in capsys.readouterr().err
+    assert launch.main(options("--region", REGION)) == 2
+    assert "no AWS credentials" in capsys.readouterr().err
+
+
+def test_a_region_without_the_image_is_named(aws, capsys):
+    assert launch.main(options("--region", "us-east-2")) == 2
+    assert "this region has no such image" in capsys.readouterr().err
+
+
+# Of cloud-init's modules and its base schema; `cloud-init schema` lets unknown keys pass.
+KEYS = {"package_update", "packages", "write_files", "runcmd"}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_cloud_config_is_sound(image, tmp_path):
+    text = (HOME / f"user-data.{image}.yaml").read_text()
+    assert text.startswith("#cloud-config\n")
+    config = yaml.safe_load(text)
+    assert set(config) <= KEYS
+    assert "0.0.0.0" not in text
+    scripts = [f for f in config["write_files"] if f["content"].startswith("#!")]
+    assert [[f["path"]] for f in scripts] == config["runcmd"]
+    for file in scripts:
+        assert file["permissions"] == "0755"
+        assert "set -euo pipefail" in file["content"]
+        done = subprocess.run(["bash", "-n"], input=file["content"], text=True, check=False)
+        assert done.returncode == 0
+    sent = tmp_path / "sent.yaml"
+    sent.write_text(launch.user_data(image, "https://example.org/a b.git", "v1; reboot"))
+    merged = yaml.safe_load(sent.read_text())
+    first = merged["write_files"].pop(0)
+    assert merged == config
+    shell = '. /dev/stdin; printf \'%s|\' "$JAXDL_REPOSITORY" "$JAXDL_REVISION"'
+    done = subprocess.run(
+        ["bash", "-c", shell], input=first["content"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "https://example.org/a b.git|v1; reboot|"
+    if shutil.which("cloud-init"):
+        command = ["cloud-init", "schema", "--config-file", str(sent)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_driver_of_ubuntu_is_kept_from_upgrades():
+    config = yaml.safe_load((HOME / "user-data.ubuntu.yaml").read_text())
+    (held,) = (f["content"] for f in config["write_files"] if "apt.conf.d" in f["path"])
+    patterns = re.findall(r'"([^"]+)"', held)
+    script = config["write_files"][-1]["content"]
+    installed = re.findall(r"[a-z][a-z-]*(?=-\$driver)", script)
+    assert len(set(installed)) >= 3
+    assert all(any(f"{name}-".startswith(p) for p in patterns) for name in installed)

@@ -1,0 +1,565 @@
+"""`jaxdl doctor`: every fault that users meet is seen, and its remedy named.
+
+A machine is made up of files under a folder, stub programs on PATH and package metadata; what jax
+says comes from a stub interpreter. Nothing is mocked within the doctor.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from jaxdl.__main__ import main
+from jaxdl.doctor import command, package_checks
+from jaxdl.doctor.facts import Facts, gather, shutil
+from jaxdl.doctor.findings import Finding
+
+SMI = "0, GPU-1, NVIDIA A10G, 580.95.05, 8.6, 23028, 22500"
+VERSIONS = {"cuda_runtime": [13000, 13000], "cudnn": [91500, 90800]}
+PACKAGES = {"jax": "0.10.2", "jaxlib": "0.10.2"}
+CUDA13 = {"jax-cuda13-plugin": "0.10.2", "jax-cuda13-pjrt": "0.10.2"}
+CUDA12 = {"jax-cuda12-plugin": "0.10.2", "jax-cuda12-pjrt": "0.10.2"}
+
+
+class Machine:
+    """A healthy GPU host, to be spoilt; `facts` looks at it."""
+
+    def __init__(self, home: Path) -> None:
+        self.root, self.bin, self.site = home / "root", home / "bin", home / "site"
+        for folder in (self.root / "dev/shm", self.bin, self.site):
+            folder.mkdir(parents=True)
+        self.environ = {"PATH": str(self.bin)}
+        self.write("proc/driver/nvidia/version", "NVRM version: x  Kernel Module  580.95.05  y\n")
+        for name in ("nvidia0", "nvidiactl", "nvidia-uvm"):
+            self.write(f"dev/{name}")
+        self.smi(SMI)
+        self.install(**PACKAGES | CUDA13)
+        self.jax("gpu", [["cuda:0", "NVIDIA A10G"]], versions=VERSIONS)
+        self.host, self.timeout = False, 20.0
+        self.opener = os.open
+
+    def write(self, name: str, text: str = "") -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def program(self, name: str, script: str) -> Path:
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    def smi(self, *lines: str, code: int = 0, users: str = "") -> None:
+        """An nvidia-smi that prints these lines, and `users` when asked for programs."""
+        said = "\n".join(lines)
+        query = (
+            f"case \"$1\" in *compute-apps*) echo '{users}';; *) echo '{said}'; exit {code};; esac"
+        )
+        self.program("nvidia-smi", query)
+
+    def install(self, **packages: str) -> None:
+        for name, version in packages.items():
+            for old in self.site.glob(f"{name}-*.dist-info"):
+                (old / "METADATA").unlink()
+                old.rmdir()
+            info = self.site / f"{name}-{version}.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            for info in self.site.glob(f"{name}-*.dist-info"):
+                (info / "METADATA").unlink()
+                info.rmdir()
+
+    def jax(
+        self,
+        platform: str,
+        devices: list,
+        versions: dict | None = None,
+        err: str = "",
+        wrong_rows: dict | str | None = None,
+    ) -> None:
+        """An interpreter in which jax answers so; an error ends it with status 1."""
+        lines = [] if err else [json.dumps({"platform": platform, "devices": devices})]
+        lines += [json.dumps({"versions": versions})] if versions else []
+        lines += [json.dumps({"wrong_rows": wrong_rows})] if wrong_rows else []
+        said = "".join(f"echo '{line}'\n" for line in lines)
+        self.program("python", f"{said}echo '{err}' >&2\nexit {int(bool(err))}")
+
+    def no_gpu(self) -> None:
+        """A machine without NVIDIA's hardware, driver or wheels."""
+        for path in (
+            "proc/driver/nvidia/version",
+            "dev/nvidia0",
+            "dev/nvidiactl",
+            "dev/nvidia-uvm",
+        ):
+            (self.root / path).unlink()
+        (self.bin / "nvidia-smi").unlink()
+        self.remove(*CUDA13)
+        self.jax("cpu", [["cpu:0", "cpu"]])
+
+    def facts(self) -> Facts:
+        return gather(
+            self.root,
+            self.environ,
+            host=self.host,
+            timeout=self.timeout,
+            python=str(self.bin / "python"),
+            site=[str(self.site)],
+            opener=self.opener,
+        )
+
+    def finding(self, name: str) -> Finding:
+        (found,) = (f for f in command.examine(self.facts()) if f.name == name)
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_a_healthy_gpu_host_has_no_fault(machine):
+    machine.host = True
+    for name in ("docker", "nvidia-ctk"):
+        machine.program(name, "true")
+    machine.write("etc/docker/daemon.json", '{"runtimes": {"nvidia": {}}}')
+    facts = machine.facts()
+    assert {f.level for f in command.examine(facts)} == {"ok"}
+    assert command.device(facts) == "NVIDIA A10G (cuda:0)"
+
+
+def test_a_cpu_machine_is_refused_nothing(machine):
+    machine.no_gpu()
+    facts = machine.facts()
+    assert {f.level for f in command.examine(facts)} == {"ok"}
+    assert command.device(facts).startswith("the CPU (")
+
+
+# Each row: how the machine is spoilt, the check, level, what is seen, what mends it.
+def no_plugin(m):
+    m.remove(*CUDA13)
+    m.jax("cpu", [["cpu:0", "cpu"]])
+
+
+def no_plugin_old_driver(m):
+    no_plugin(m)
+    m.write("proc/driver/nvidia/version", "Kernel Module  550.54.15  x")
+
+
+def no_module(m):
+    (m.root / "proc/driver/nvidia/version").unlink()
+    m.program("nvidia-smi", "echo failed to communicate with the driver; exit 9")
+
+
+def no_module_in_a_container(m):
+    no_module(m)
+    m.write(".dockerenv")
+
+
+def smi_fails(m):
+    m.program("nvidia-smi", "echo Unable to determine the device handle; exit 15")
+
+
+def mismatch(m):
+    m.program("nvidia-smi", "echo Failed: Driver/library version mismatch; exit 18")
+
+
+def smi_hangs(m):
+    m.timeout = 0.5
+    m.program("nvidia-smi", "exec /bin/sleep 60")
+
+
+def other_library(m):
+    m.smi(SMI.replace("580.95.05", "580.65.06"))
+
+
+def old_driver(m):
+    m.write("proc/driver/nvidia/version", "Kernel Module  550.54.15  x")
+    m.smi(SMI.replace("580.95.05", "550.54.15"))
+
+
+def ancient_driver(m):
+    m.remove(*CUDA13)
+    m.install(**CUDA12)
+    m.write("proc/driver/nvidia/version", "Kernel Module  470.256  x")
+    m.smi(SMI.replace("580.95.05", "470.256"))
+
+
+def volta(m):
+    m.smi(SMI.replace("A10G", "V100").replace("8.6", "7.0"))
+
+
+def no_nodes_in_a_container(m):
+    m.write(".dockerenv")
+    for name in ("nvidia0", "nvidiactl", "nvidia-uvm"):
+        (m.root / "dev" / name).unlink()
+
+
+def graphics_alone(m):
+    m.write(".dockerenv")
+    m.environ["NVIDIA_DRIVER_CAPABILITIES"] = "graphics,utility"
+
+
+def refuse(m, error):
+    def opener(path, flags):
+        if path.name == "nvidiactl":
+            raise OSError(error, os.strerror(error))
+        return os.open(path, flags)
+
+    m.opener = opener
+
+
+def lost_devices(m):
+    m.write(".dockerenv")
+    refuse(m, 1)
+
+
+def forbidden_devices(m):
+    refuse(m, 13)
+
+
+def shadowed(m):
+    m.write("usr/local/cuda/lib64/libcudnn.so.9")
+    m.environ["LD_LIBRARY_PATH"] = "/usr/lib:/usr/local/cuda/lib64"
+
+
+def old_cudnn(m):
+    m.jax("gpu", [["cuda:0", "A10G"]], versions={"cudnn": [90100, 90800]})
+
+
+def broken_cudnn(m):
+    m.jax("gpu", [["cuda:0", "A10G"]], versions={"cudnn": [91000, 90800]})
+
+
+def unloadable(m):
+    m.jax("gpu", [["cuda:0", "A10G"]], versions={"cusparse": ["libcusparse.so.12: not found", 12]})
+
+
+def skew(m):
+    m.install(**{"jax-cuda13-plugin": "0.9.0"})
+
+
+def pjrt_skew(m):
+    m.install(**{"jax-cuda13-pjrt": "0.9.0"})
+
+
+def both_plugins(m):
+    m.install(**CUDA12)
+
+
+def jaxlib_skew(m):
+    m.install(jaxlib="0.9.1")
+
+
+def no_jax(m):
+    m.remove("jax")
+
+
+def out_of_range(m):
+    m.install(jaxdl_functional="0.1.0", optax="0.1.0")
+    path = m.site / "jaxdl_functional-0.1.0.dist-info/METADATA"
+    path.write_text(
+        path.read_text() + "Requires-Dist: optax>=0.2.8\nRequires-Dist: boto3; extra == 'ec2'\n"
+    )
+
+
+def old_python(m):
+    m.install(jaxdl_functional="0.1.0")
+    path = m.site / "jaxdl_functional-0.1.0.dist-info/METADATA"
+    path.write_text(path.read_text() + "Requires-Python: >=3.99\n")
+
+
+def both_fractions(m):
+    m.environ |= {"XLA_CLIENT_MEM_FRACTION": ".5", "XLA_PYTHON_CLIENT_MEM_FRACTION": ".5"}
+
+
+def old_fraction(m):
+    m.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = ".5"
+
+
+def whole_memory(m):
+    m.environ["XLA_CLIENT_MEM_FRACTION"] = "1.0"
+
+
+def no_number(m):
+    m.environ["XLA_CLIENT_MEM_FRACTION"] = "most"
+
+
+def full_memory(m):
+    m.smi(SMI.replace("22500", "3000"), users="4711, python, 19000")
+
+
+def cuda_without_devices(m):
+    m.environ["JAX_PLATFORMS"] = "cuda"
+    m.jax("", [], err="AssertionError")
+
+
+def cuda_on_a_cpu(m):
+    m.no_gpu()
+    cuda_without_devices(m)
+
+
+def gpu_platform(m):
+    m.environ["JAX_PLATFORMS"] = "gpu"
+
+
+def falls_back(m):
+    m.jax("cpu", [["cpu:0", "cpu"]])
+    script = (m.bin / "python").read_text()
+    m.program("python", script.replace("echo '' >&2", "echo cuInit failed: error 303 >&2"))
+
+
+def crash(m):
+    m.program("python", "kill -SEGV $$")
+
+
+def hang(m):
+    m.timeout = 0.5
+    m.program("python", "exec /bin/sleep 60")
+
+
+def wrong_sums(m):
+    m.no_gpu()
+    m.jax("cpu", [["cpu:0", "cpu"]], wrong_rows={"32769": 1, "40000": 7232, "65537": 0})
+
+
+def wrong_sums_beside_a_gpu(m):
+    m.jax("gpu", [["cuda:0", "A10G"]], wrong_rows={"32769": 1})
+
+
+def no_sums(m):
+    m.no_gpu()
+    m.jax("cpu", [["cpu:0", "cpu"]], wrong_rows="YNNPACK operation failed")
+
+
+def sums_crash(m):
+    m.no_gpu()
+    script = (m.bin / "python").read_text()
+    m.program("python", script.replace("exit 0", "kill -SEGV $$"))
+
+
+def no_docker(m):
+    m.host = True
+
+
+def no_toolkit(m):
+    m.host = True
+    m.program("docker", "true")
+
+
+def no_runtime(m):
+    no_toolkit(m)
+    m.program("nvidia-ctk", "true")
+
+
+def broken_daemon(m):
+    no_runtime(m)
+    m.write("etc/docker/daemon.json", '{"runtimes": ')
+
+
+def loose_driver(m):
+    m.host = True
+    m.write(
+        "var/lib/dpkg/status",
+        "Package: nvidia-headless-580-server-open\nStatus: install ok installed\n\n"
+        "Package: nvidia-utils-580-server\nStatus: hold ok installed\n",
+    )
+
+
+FAULTS = [
+    (no_plugin, "cuda plugin", "error", "falls back to the CPU", "make cuda13"),
+    (no_plugin_old_driver, "cuda plugin", "error", "falls back", "make cuda12"),
+    (no_module, "driver", "error", "is not loaded", "modprobe nvidia"),
+    (no_module_in_a_container, "driver", "error", "in this container", "--gpus all"),
+    (smi_fails, "driver", "error", "ended with 15: Unable to determine", "reboot"),
+    (mismatch, "driver", "error", "version mismatch; kernel module 580.95.05", "reboot"),
+    (smi_hangs, "driver", "error", "did not end in 0.5 s", "reboot"),
+    (other_library, "driver", "error", "module 580.95.05, library 580.65.06", "reboot"),
+    (old_driver, "cuda floors", "error", "550.54.15; CUDA 13 needs 580", "make cuda12"),
+    (ancient_driver, "cuda floors", "error", "470.256; CUDA 12 needs 525", "nvidia-driver-580"),
+    (volta, "cuda floors", "error", "V100 has compute capability 7.0", "make cuda12"),
+    (no_nodes_in_a_container, "device nodes", "error", "no nvidia device", "--gpus all"),
+    (graphics_alone, "device nodes", "error", "graphics,utility", "=compute,utility"),
+    (lost_devices, "device nodes", "error", "nvidiactl: EPERM", "--force-recreate"),
+    (forbidden_devices, "device nodes", "error", "(EACCES)", "chmod a+rw /dev/nvidiactl"),
+    (shadowed, "library path", "error", "lib64 (libcudnn.so.9)", "unset LD_LIBRARY_PATH"),
+    (old_cudnn, "cuda libraries", "error", "cudnn 90100", "--force-reinstall"),
+    (broken_cudnn, "cuda libraries", "error", "cudnn 91000", 'jax[cuda13]==0.10.2"'),
+    (unloadable, "cuda libraries", "error", "cusparse does not load", "--force-reinstall"),
+    (skew, "cuda plugin", "error", "plugin 0.9.0 and pjrt 0.10.2 with jax 0.10.2", "pip install"),
+    (pjrt_skew, "cuda plugin", "error", "pjrt 0.9.0", 'pip install "jax[cuda13]==0.10.2"'),
+    (both_plugins, "cuda plugin", "error", "both installed", "uninstall -y jax-cuda12-plugin"),
+    (jaxlib_skew, "packages", "error", "jax 0.10.2 with jaxlib 0.9.1", "pip install -c"),
+    (no_jax, "packages", "error", "jax is not installed", "pip install -c"),
+    (out_of_range, "packages", "error", "optax 0.1.0; needed >=0.2.8", "pip install -c"),
+    (old_python, "python", "error", "needs >=3.99", "make run PYTHON="),
+    (both_fractions, "memory fraction", "error", "both", "unset XLA_PYTHON_CLIENT"),
+    (old_fraction, "memory fraction", "warning", "old name", "XLA_CLIENT_MEM_FRACTION=.5"),
+    (whole_memory, "memory fraction", "error", "=1.0", "XLA_CLIENT_MEM_FRACTION=.85"),
+    (no_number, "memory fraction", "error", "=most", "XLA_CLIENT_MEM_FRACTION=.85"),
+    (full_memory, "memory fraction", "warning", "4711, python", "MEM_FRACTION=0.12"),
+    (cuda_without_devices, "JAX_PLATFORMS", "error", "AssertionError", "=cuda,cpu"),
+    (cuda_on_a_cpu, "JAX_PLATFORMS", "error", "finds no GPU", "unset JAX_PLATFORMS"),
+    (gpu_platform, "JAX_PLATFORMS", "warning", "JAX_PLATFORMS=gpu", "=cuda,cpu"),
+    (falls_back, "jax", "error", "uses the CPU: cuInit failed: error 303", "JAX_PLATFORMS=cpu"),
+    (crash, "jax", "error", "ended by signal 11", "make clean"),
+    (hang, "jax", "error", "did not start in 0.5 s", "nvidia-smi"),
+    (wrong_sums, "arithmetic", "error", "0.10.2 adds up wrong on the CPU", '"jaxlib==0.1'),
+    (wrong_sums_beside_a_gpu, "arithmetic", "warning", "1 of 32769 rows", '"jax[cuda13]==0.1'),
+    (no_sums, "arithmetic", "error", "cannot add up on the CPU: YNNPACK", '"jax==0.1'),
+    (sums_crash, "arithmetic", "error", "ended the process", '"jaxlib==0.1'),
+    (no_docker, "container host", "error", "docker is not on PATH", "install docker.io"),
+    (no_toolkit, "container host", "error", "nvidia-ctk", "install nvidia-container-toolkit"),
+    (no_runtime, "container host", "error", "no nvidia runtime", "nvidia-ctk runtime configure"),
+    (broken_daemon, "container host", "error", "daemon.json", "daemon.json"),
+    (loose_driver, "driver packages", "warning", "headless-580", "apt-mark hold nvidia-headless"),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "level", "seen", "remedy"), FAULTS, ids=[f[0].__name__ for f in FAULTS]
+)
+def test_a_fault_is_seen_and_its_remedy_named(machine, spoil, name, level, seen, remedy):
+    spoil(machine)
+    found = machine.finding(name)
+    assert (found.level, seen in found.seen) == (level, True), found
+    assert remedy in found.remedy
+    assert "\n" not in found.remedy
+
+
+def test_small_shared_memory_counts_with_several_gpus_alone(machine, monkeypatch):
+    usage = type("Usage", (), {"total": 64 << 20})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert machine.finding("shared memory").level == "ok"
+    machine.smi(SMI, SMI.replace("0, GPU-1", "1, GPU-2"))
+    found = machine.finding("shared memory")
+    assert (found.level, found.seen) == ("error", "/dev/shm has 64 MiB for 2 GPUs")
+    assert "--shm-size 1g" in found.remedy
+    machine.environ["CUDA_VISIBLE_DEVICES"] = "1"
+    assert machine.finding("shared memory").level == "ok"
+
+
+def test_a_cdi_specification_serves_as_well_as_a_runtime(machine):
+    no_runtime(machine)
+    machine.write("var/run/cdi/nvidia.yaml", "kind: nvidia.com/gpu")
+    assert machine.finding("container host").seen == "/var/run/cdi/nvidia.yaml"
+
+
+def test_the_cpu_may_be_asked_for_on_a_gpu_host(machine):
+    no_plugin(machine)
+    machine.environ["JAX_PLATFORMS"] = "cpu"
+    assert {f.level for f in command.examine(machine.facts())} == {"ok"}
+
+
+def cpu_image_on_a_gpu_host(m):
+    m.no_gpu()
+    m.write(".dockerenv")
+    m.write("sys/bus/pci/devices/0/vendor", "0x10de\n")
+    m.write("sys/bus/pci/devices/0/class", "0x030200\n")
+
+
+def cpu_image_beside_a_loaded_driver(m):
+    cpu_image_on_a_gpu_host(m)
+    m.write("proc/driver/nvidia/version", "Kernel Module  580.95.05  x")
+
+
+@pytest.mark.parametrize("spoil", [cpu_image_on_a_gpu_host, cpu_image_beside_a_loaded_driver])
+def test_the_cpu_image_on_a_gpu_host_is_healthy(machine, spoil):
+    """Else its health check would fail; the person is told of the GPU."""
+    spoil(machine)
+    found = command.examine(machine.facts())
+    assert "error" not in {f.level for f in found}
+    assert next(f for f in found if f.name == "device nodes").remedy == "docker run --gpus all ..."
+
+
+def test_the_platforms_that_doctor_names_are_accepted_on_a_cpu_machine(machine):
+    machine.no_gpu()
+    machine.environ["JAX_PLATFORMS"] = "cuda,cpu"
+    assert {f.level for f in command.examine(machine.facts())} == {"ok"}
+
+
+def test_older_cuda_libraries_that_jax_accepts_are_no_fault(machine):
+    versions = {"cuda_runtime": [12080, 12090], "cublas": [120803, 120901]}
+    machine.jax("gpu", [["cuda:0", "A10G"]], versions=versions)
+    assert machine.finding("cuda libraries").level == "ok"
+    machine.jax("gpu", [["cuda:0", "A10G"]], versions={"cusparse": [12000, 12510]})
+    assert "needs 12100" in machine.finding("cuda libraries").seen
+
+
+def test_a_container_that_lost_its_devices_is_not_told_to_reboot(machine):
+    lost_devices(machine)
+    said = "Failed to initialize NVML: Unknown Error"
+    machine.program("nvidia-smi", f"echo {said}; exit 255")
+    found = machine.finding("driver")
+    assert said in found.seen
+    assert "--force-recreate" in found.remedy
+
+
+def test_memory_that_is_taken_as_needed_may_be_in_use(machine):
+    full_memory(machine)
+    machine.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    assert machine.finding("memory fraction").level == "ok"
+
+
+def test_the_plugins_own_error_is_shown(machine):
+    """As jax 0.10.2 writes it: the cause comes before a line that gives none."""
+    said = (
+        "I0000 00:00:1795.1 1864 cudart_stub.cc:31] Could not find cuda drivers",
+        "Jax plugin configuration error: Exception when calling jax_plugins.initialize()",
+        "Traceback (most recent call last):",
+        "  File, line 1",
+        "RuntimeError: Unable to load cuSPARSE. Is it installed?",
+        "An NVIDIA GPU may be present on this machine, but a CUDA-enabled jaxlib is not installed.",
+    )
+    machine.jax("cpu", [["cpu:0", "cpu"]])
+    script = (machine.bin / "python").read_text()
+    lines = "\n".join(f"echo '{line}' >&2" for line in said)
+    machine.program("python", script.replace("echo '' >&2", lines))
+    assert machine.finding("jax").seen.endswith(
+        "RuntimeError: Unable to load cuSPARSE. Is it installed?"
+    )
+
+
+def test_the_cpu_may_be_left_out(machine):
+    machine.environ["JAX_PLATFORMS"] = "cuda,"
+    machine.jax("gpu", [["cuda:0", "A10G"]], wrong_rows="Unknown backend cpu")
+    assert machine.finding("arithmetic").level == "ok"
+
+
+def test_the_jax_that_doctor_recommends_is_the_one_that_is_pinned():
+    lines = Path(__file__).resolve().parents[2].joinpath("constraints.txt").read_text().splitlines()
+    for name in ("jax", "jaxlib"):
+        pins = [need for need in map(Requirement, lines) if need.name == name]
+        for python in ("3.11", "3.12", "3.13", "3.14"):
+            place = {"python_version": python}
+            (pin,) = (p for p in pins if p.marker is None or p.marker.evaluate(place))
+            right = package_checks.RIGHT.get(python, package_checks.RIGHT[""])
+            assert str(pin.specifier) == f"=={right}"
+
+
+def test_this_machine(capsys):
+    """For real: jax answers from a process of its own, and the JSON says what the text does."""
+    code = "import sys, jaxdl.doctor.command; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    status = main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit"] == status
+    assert status == int(any(f["level"] == "error" for f in found["findings"]))
+    assert all(bool(f["remedy"]) == (f["level"] != "ok") for f in found["findings"])
+    assert main(["doctor"]) == status
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"Training will use: {found['device']}"
+    assert len([line for line in lines if not line.startswith(" ")]) == len(found["findings"]) + 1
+
+
+def test_bad_options_are_one_line(capsys):
+    assert main(["doctor", "--timeout", "0"]) == 2
+    assert "--timeout 0: must be above 0" in capsys.readouterr().err

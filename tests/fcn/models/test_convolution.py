@@ -1,0 +1,272 @@
+"""Convolutions written for CPUs equal XLA's own, in value and in every gradient."""
+
+import platform
+import re
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxdl.fcn import plan
+from jaxdl.fcn.models import convolution, winograd
+from jaxdl.fcn.models.bilinear import upsample
+from jaxdl.fcn.models.convolution import convolve, layer
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.models.vgg import _block, _block_again, keep_valid, valid_mask
+
+
+def direct(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """A convolution as its definition, in float64."""
+    h, w = x.shape[1:3]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [
+        padded[:, i : i + h, j : j + w] @ kernel[i, j].astype(np.float64)
+        for i in range(3)
+        for j in range(3)
+    ]
+    return np.add.reduce(taps)
+
+
+@jax.jit
+def all_three(x, k, g):
+    """Winograd's convolution and its gradients."""
+    gradients = winograd.input_gradient(g, k), winograd.kernel_gradient(x, g)
+    return winograd.convolve(x, k), *gradients
+
+
+on_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc",
+    reason="other C libraries cannot be told (jaxdl/devices/heap.py)",
+)
+sides = st.integers(1, 11)
+
+
+@given(st.integers(1, 3), sides, sides, st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
+@settings(deadline=None, max_examples=5)
+def test_winograd_is_the_convolution_and_its_gradients_are_its_transposes(b, h, w, i, o, seed):
+    """<g, conv(x, k)> = <x, input gradient> = <k, kernel gradient>, for every size."""
+    rng = np.random.default_rng(seed)
+    x, k, g = (rng.normal(size=s) for s in ((b, h, w, i), (3, 3, i, o), (b, h, w, o)))
+    with jax.enable_x64(True):
+        found: Any = [np.asarray(value) for value in all_three(x, k, g)]
+    want = direct(x, k)
+    np.testing.assert_allclose(found[0], want, atol=1e-12)
+    turned = direct(g, k[::-1, ::-1].swapaxes(2, 3))
+    np.testing.assert_allclose(found[1], turned, atol=1e-12)
+    np.testing.assert_allclose((found[2] * k).sum(), float(np.vdot(g, want)), atol=1e-10)
+    assert found[2].shape == k.shape
+    tap = np.zeros(k.shape)
+    tap[seed % 3, seed // 3 % 3, seed % i, seed % o] = 1
+    np.testing.assert_allclose(
+        (found[2] * tap).sum(), float(np.vdot(g, direct(x, tap))), atol=1e-10
+    )
+
+
+def test_winograd_in_float32_is_as_good_as_plain_summation_or_nearly():
+    """Root mean square error, relative, against float64: below 1e-6, and thrice XLA's at most."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(1, 20, 24, 256)), 0).astype(np.float32)
+    k = (rng.normal(size=(3, 3, 256, 128)) * (2 / (9 * 256)) ** 0.5).astype(np.float32)
+    want = direct(x, k)
+
+    def error(found) -> float:
+        return float(np.sqrt(((np.asarray(found) - want) ** 2).mean() / (want**2).mean()))
+
+    arrays = jnp.asarray(x), jnp.asarray(k)
+    ours, plain = error(winograd.convolve(*arrays)), error(convolve(*arrays, jnp.zeros(128)))
+    assert ours < 1e-6
+    assert ours < 3 * plain
+
+
+@pytest.mark.parametrize("channels", [(3, 64), (64, 64), (64, 128), (5, 7)])
+@pytest.mark.parametrize("size", [(9, 14), (130, 257)])
+def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch):
+    """Mask, bias and ReLU too; large images go in pieces, here of few pixels."""
+    monkeypatch.setattr(convolution, "PIECE", 1 << 11)
+    rng = np.random.default_rng(1)
+    inside, out = channels
+    x, g = (jnp.asarray(rng.normal(size=(2, *size, c)), jnp.float32) for c in channels)
+    k = jnp.asarray(rng.normal(size=(3, 3, inside, out)) / (9 * inside) ** 0.5, jnp.float32)
+    bias = jnp.asarray(rng.normal(size=out), jnp.float32)
+    mask = valid_mask(jnp.asarray([[size[0] - 2, size[1]], [size[0], 5]]), *size)
+    found = []
+    for for_cpu in (False, True):
+
+        def run(x, k, bias, for_cpu=for_cpu):
+            return layer(x, k, bias, mask, for_cpu=for_cpu)
+
+        y, pull = jax.vjp(jax.jit(run), x, k, bias)
+        found.append((y, *pull(g)))
+    for plain, ours in zip(*found, strict=True):
+        scale = float(jnp.abs(plain).max())
+        off = np.abs(plain - ours) > 1e-5 * scale
+        assert off.mean() < 1e-4  # a ReLU at a tie of rounding may flip
+    assert not np.asarray(found[1][0])[0, size[0] - 2 :].any()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_is_left_to_the_compiler(dtype):
+    """Winograd's sums and differences lose bits that bfloat16 does not have."""
+    x, k = jnp.ones((1, 4, 4, 64), dtype), jnp.ones((3, 3, 64, 128), dtype)
+    text = str(jax.make_jaxpr(lambda x: layer(x, k, k[0, 0, 0], None, for_cpu=True))(x))
+    assert "conv_general_dilated" in text
+    assert "dot_general" not in text
+
+
+@pytest.mark.parametrize("align", ["exact", "center"])
+@pytest.mark.parametrize(("stride", "size"), [(2, (5, 8)), (8, (17, 33)), (32, (75, 50))])
+def test_upsampling_by_products_is_the_transposed_convolution(stride, size, align):
+    shape = (2, -(-size[0] // stride), -(-size[1] // stride), 3)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    sizes = jnp.asarray([[size[0], size[1]], [max(1, size[0] - stride), 1]])
+    for true_sizes in (None, sizes):
+        plain, ours = (upsample(x, stride, size, align, true_sizes, form) for form in (False, True))
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize(("stride", "remat"), [(8, False), (32, True)])
+def test_a_network_written_for_cpus_is_the_same_network(stride: Any, remat: bool):
+    """At a width that uses both forms: logits and gradients."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(60 * rng.normal(size=(2, 50, 40, 3)), jnp.float32)
+    sizes, found = jnp.asarray([[50, 40], [33, 17]]), []
+    params: Any = None
+    for for_cpu in (False, True):
+        model: Any = FCN(stride, 4, 2, remat=remat, for_cpu=for_cpu)
+        if params is None:
+            params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+
+        def loss(params, model=model):
+            logits = model.apply({"params": params}, images, sizes)
+            return (logits**2).mean(), logits
+
+        found.append(jax.jit(jax.value_and_grad(loss, has_aux=True))(params))
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, atol=2e-4 * float(jnp.abs(a).max() + 1e-30))
+
+    jax.tree.map(close, *found)
+
+
+def needed(model: Any, side: int, width: int) -> tuple[int, int]:
+    """Temporary bytes of a gradient of one image, and the bytes of its parameters."""
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+
+    def loss(params, images):
+        return (model.apply({"params": params}, images) ** 2).mean()
+
+    found: Any = jax.jit(jax.grad(loss)).lower(params, images).compile().memory_analysis()
+    return found.temp_size_in_bytes, 4 * sum(p.size for p in jax.tree.leaves(params))
+
+
+def test_computing_again_needs_less_memory():
+    """XLA's CPU backend undoes what `jax.checkpoint` does. The first block is worked in bands."""
+    plain, again = (
+        needed(FCN(32, 4, 8, remat=remat, for_cpu=True), 256, 8)[0] for remat in (False, True)
+    )
+    assert again < 0.65 * plain
+
+
+def test_transformed_kernels_are_not_kept():
+    """All of them together take 16/9 of the parameters; of a small image the rest is little."""
+    temporary, parameters = needed(FCN(32, 4, 4, for_cpu=True), 64, 4)
+    assert temporary < parameters
+
+
+@pytest.mark.parametrize(
+    ("h", "w", "sizes"),
+    [(67, 33, None), (96, 40, None), (130, 64, [[101, 50], [130, 64]]), (64, 9, [[64, 9], [3, 5]])],
+)
+def test_bands_of_the_first_block_give_its_gradients(h: int, w: int, sizes: Any):
+    rng = np.random.default_rng(h)
+    with jax.enable_x64(True):
+        sizes = None if sizes is None else jnp.array(sizes)
+        x = keep_valid(jnp.asarray(rng.normal(size=(2, h, w, 3))), sizes, 0)
+        layers = [
+            {"kernel": rng.normal(size=(3, 3, i, o)), "bias": rng.normal(size=o)}
+            for i, o in ((3, 4), (4, 5))
+        ]
+        g = rng.normal(size=(2, -(-h // 2), -(-w // 2), 5))
+
+        def gradients(block):
+            return jax.jit(jax.grad(lambda *of: (block(*of, sizes, 0, True) * g).sum(), (0, 1)))
+
+        whole, bands = (gradients(block)(x, layers) for block in (_block, _block_again))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), whole, bands)
+
+
+@on_glibc
+def test_freed_memory_is_kept():
+    """An array of 100 MB, freed, stays with the process; without the option it does not."""
+    code = (
+        "import sys, numpy as np\n"
+        "from jaxdl.devices.heap import keep_freed_memory\n"
+        "kept = sys.argv[1] == 'yes' and keep_freed_memory()\n"
+        "array = np.ones(25_000_000, np.float32); del array\n"
+        "rss = next(l for l in open('/proc/self/status') if l.startswith('VmRSS'))\n"
+        "print(int(kept), rss.split()[1])"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True)
+        for way in ("no", "yes")
+    ]
+    (_, without), (kept, within) = (map(int, done.stdout.split()) for done in found)
+    assert kept
+    assert within - without > 80_000
+
+
+@on_glibc
+def test_large_arrays_come_back_to_their_place():
+    """Thirty arrays of 100 and 50 MB, one after the other, among small ones that stay."""
+    code = (
+        "import ctypes, sys\n"
+        "from jaxdl.devices import heap as memory\n"
+        "room, c = memory.the_room(), ctypes.CDLL(None)\n"
+        "c.malloc.restype = c.memalign.restype = ctypes.c_void_p\n"
+        "c.malloc.argtypes = [ctypes.c_size_t]; c.memalign.argtypes = [ctypes.c_size_t] * 2\n"
+        "c.free.argtypes = [ctypes.c_void_p]\n"
+        "def peak():\n"
+        "    line = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
+        "    return int(line.split()[1]) * 1024\n"
+        "before = peak()\n"
+        "for n in range(30):\n"
+        "    size = (100_000_000, 50_000_000)[n % 2]\n"
+        "    if sys.argv[1] == 'room': room.grow(size); room.open()\n"
+        "    array = c.memalign(64, size); c.malloc(900)\n"
+        "    ctypes.memset(array, 1, size); c.free(array)\n"
+        "    if sys.argv[1] == 'room': room.close()\n"
+        "print(peak() - before)"
+    )
+    command = [sys.executable, "-c", code]
+    found = [
+        subprocess.run([*command, way], capture_output=True, text=True).stdout.strip()
+        for way in ("room", "none")
+    ]
+    within, without = map(int, found)
+    # How much the small ones are in the way depends on the heap's state: 150 and 200 MB, or 250
+    # and 500, were seen.
+    assert within < 0.8 * without
+
+
+@pytest.mark.parametrize("kind", ["train", "predict"])
+def test_lowered_for_cuda_layers_are_convolutions_of_channels_last_without_transposes(kind: Any):
+    """The layout that tensor cores want; images, activations and gradients keep it."""
+    step = plan.fcn(8, kind, (64, 96), 2, "bfloat16", width=2)
+    text = step.call.trace(*step.args).lower(lowering_platforms=("cuda",)).as_text()  # no GPU
+    assert "stablehlo.transpose" not in text
+    calls = re.findall(r"convolution\(.*dim_numbers = \[(.*?)\]x\[.*?\]->\[(.*?)\]", text)
+    forward = [pair for pair in calls if pair == ("b, 0, 1, f", "b, 0, 1, f")]
+    gradients = [pair for pair in calls if pair == ("f, 0, 1, b", "0, 1, b, f")]  # of kernels
+    layers = 13 + 3
+    if kind == "predict":
+        assert len(forward) == len(calls) == layers + 6  # three upsamplings, rows and columns
+    else:
+        assert len(gradients) == layers
+        assert len(forward) == len(calls) - layers

@@ -1,0 +1,269 @@
+"""The FCN experiment as its user runs it: in processes of its own, on a tiny demo."""
+
+import dataclasses
+import json
+import re
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxdl.errors import InputError
+from jaxdl.fcn.config import PRESETS, Config, check
+from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
+from jaxdl.fcn.init import start_mean
+from jaxdl.fcn.predict import predict
+from jaxdl.training import checkpoint
+from jaxdl.training.run_folder import MADE, read_rows
+from tests.helpers import processes
+
+# One worker runs the file: the straight run is made once.
+pytestmark = pytest.mark.xdist_group("experiments")
+
+STAGES = ("fcn32s", "fcn16s", "fcn8s")
+TINY = (
+    *("--preset", "demo", "--scenes", "12", "6", "--width", "32", "--epochs", "2", "2", "2"),
+    *("--batch-size", "4", "--canvases", "1", "--samples", "2", "--warmup", "2"),
+)
+
+
+finish = partial(processes.finish, "experiments.fcn")
+stop_at = partial(processes.stop_at, "experiments.fcn")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "straight"
+    done = finish(*TINY, "--out", str(out), "--data-dir", str(data))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def results(out: Path) -> Any:
+    """Everything that a run computed, without its clock: parameters of each stage, and metrics."""
+    clock = ("images_per_s", "seconds")
+    rows = {
+        stage: [
+            {k: v for k, v in row.items() if k not in clock}
+            for row in read_rows(out / stage / "metrics.jsonl")
+        ]
+        for stage in STAGES
+    }
+    params = {stage: checkpoint.load_params(out / stage / "checkpoints")[0] for stage in STAGES}
+    summary = json.loads((out / "summary.json").read_text())
+    figures = {s: {k: v for k, v in summary[s].items() if k != "seconds"} for s in STAGES}
+    return params, (rows, figures, summary["warnings"])
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    (params, rest), (params_other, rest_other) = results(one), results(other)
+    jax.tree.map(np.testing.assert_array_equal, params, params_other)
+    assert rest == rest_other
+
+
+def test_a_run_leaves_what_it_promises(straight: Path):
+    summary = json.loads((straight / "summary.json").read_text())
+    keys = {"mean_iu", "pixel_accuracy", "mean_image_accuracy", "seconds"}
+    assert all(MADE.fullmatch(path.name) for path in straight.iterdir())
+    warnings = summary.pop("warnings")
+    assert {stage: set(line) for stage, line in summary.items()} == dict.fromkeys(STAGES, keys)
+    assert all(0 <= line["mean_iu"] <= 1 for line in summary.values())
+    ids = {s: (straight / "splits" / f"{s}.txt").read_text().split() for s in ("train", "test")}
+    assert (len(ids["train"]), len(ids["test"])) == (12, 6)
+    record = json.loads((straight / "run.json").read_text())
+    assert record["classes"] == list(SCENE_CLASSES)
+    moved = json.loads((straight / "fcn16s" / "transplant.json").read_text())
+    assert sorted(moved["fresh"]) == ["score_pool4/bias", "score_pool4/kernel"]
+    assert len(moved["carried"]) == 28
+    page = (straight / "report.html").read_text()
+    assert "FCN-8s" in page
+    assert page.count("<li>fcn") == len(warnings)
+    assert page.count("data:image/jpeg;base64,") >= 2 * (2 + len(STAGES))
+    for stage in STAGES:
+        assert [row["epoch"] for row in read_rows(straight / stage / "metrics.jsonl")] == [1, 2]
+        assert list((straight / stage / "tensorboard").iterdir())
+
+
+def test_a_stage_starts_from_the_checkpoint_before_it(straight: Path):
+    """The first loss of fcn16s is near fcn32s' last, far below that of a random start."""
+    first = {s: read_rows(straight / s / "metrics.jsonl")[0]["train"]["loss"] for s in STAGES}
+    last = {s: read_rows(straight / s / "metrics.jsonl")[-1]["train"]["loss"] for s in STAGES}
+    assert first["fcn16s"] < (first["fcn32s"] + last["fcn32s"]) / 2
+    assert first["fcn8s"] < (first["fcn32s"] + last["fcn16s"]) / 2
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "status"),
+    [
+        (signal.SIGKILL, "fcn32s epoch 1/2", -signal.SIGKILL),
+        (signal.SIGKILL, "fcn16s starts from", -signal.SIGKILL),
+        (signal.SIGTERM, "fcn8s epoch 1/2", 143),
+    ],
+)
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    straight: Path, data: Path, tmp_path: Path, number: int, line: str, status: int
+):
+    arguments = (*TINY, "--out", str(tmp_path / "run"), "--data-dir", str(data))
+    returned, errors = stop_at(line, number, *arguments)
+    assert returned == status, errors
+    if number == signal.SIGTERM:
+        assert "run the same command to go on" in errors
+    assert not (tmp_path / "run" / "fcn8s" / "samples").exists()
+    done = finish(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(straight, tmp_path / "run")
+
+
+def test_a_finished_run_is_not_trained_again(straight: Path, data: Path):
+    files = [p for p in straight.rglob("*") if p.is_file()]
+    before = {p: p.stat().st_mtime_ns for p in files}
+    done = finish(*TINY, "--out", str(straight), "--data-dir", str(data))
+    assert done.returncode == 0
+    assert "finished already" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in straight.rglob("*") if p.is_file()} == before
+
+
+def test_another_configuration_is_refused_with_the_difference(straight: Path, data: Path):
+    done = finish(*TINY, "--out", str(straight), "--data-dir", str(data), "--momentum", "0.5")
+    assert done.returncode == 2
+    assert "momentum: 0.9 -> 0.5" in done.stderr
+    assert done.stderr.count("\n") == 1
+    again = finish(*TINY, "--out", str(straight), "--data-dir", str(data), "--no-resume")
+    assert again.returncode == 2
+    assert "holds a run" in again.stderr
+
+
+def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    names = []
+    for name, size in (("wide", (40, 101)), ("tall", (130, 17))):
+        names.append(str(tmp_path / f"{name}.png"))
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(names[-1])
+    out = tmp_path / "out"
+    done = finish("predict", *names, "--checkpoint", str(straight), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "FCN-8s, 7 classes" in done.stdout
+    with Image.open(out / "wide_classes.png") as classes:
+        assert (classes.mode, classes.size) == ("P", (101, 40))
+        assert np.asarray(classes).max() < 7
+    with Image.open(out / "tall_overlay.png") as overlay:
+        assert (overlay.mode, overlay.size) == ("RGB", (17, 130))
+    bad = finish("predict", str(straight / "run.json"), "--checkpoint", str(straight))
+    assert bad.returncode == 2
+    assert "run.json: not a readable image" in bad.stderr
+
+
+def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
+    names = [tmp_path / "a.png", tmp_path / "a_classes.png"]
+    for name in names:
+        Image.new("RGB", (20, 20)).save(name)
+    before = names[1].read_bytes()
+    asked = [*map(str, names), "--checkpoint", str(straight), "--out", str(tmp_path)]
+    with pytest.raises(InputError, match=r"a_classes\.png: is an input, which its output would"):
+        predict(asked)
+    assert names[1].read_bytes() == before
+
+
+def test_the_snippet_of_the_readme_runs(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As it stands, in a folder with the run and the photo that it names."""
+    (code,) = re.findall(r"```python\n(.*?)```", (processes.ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "fcn").symlink_to(straight)
+    photo = next((straight / "samples").glob("*.jpg"))
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    with Image.open(photo) as image:
+        assert found["classes"].shape == (1, image.height, image.width)
+    assert found["meta"]["model"]["stride"] == 8
+    assert found["logits"].shape == (*found["classes"].shape, len(SCENE_CLASSES))
+    assert np.isfinite(found["logits"]).all()
+
+
+def test_a_start_of_another_width_is_refused(straight: Path):
+    """The scores' biases would fit, and a training from scratch would pass for a fine-tuning."""
+    cfg = dataclasses.replace(PRESETS["demo"], width=16, start_from=straight)
+    with pytest.raises(InputError, match=r"fcn8s.*FCN of --width 32, this one of --width 16.*use"):
+        start_mean(cfg, checkpoint.find(straight))
+    assert len(start_mean(dataclasses.replace(cfg, width=32), checkpoint.find(straight))) == 3
+
+
+def test_void_and_bad_input_stop_before_training(tmp_path: Path):
+    """A label value outside the classes, found in the experiment: one line, nothing trained."""
+    devkit = write_scenes(tmp_path / "scenes", train=4, val=2, seed=0)
+    label = devkit / "VOC2012" / "SegmentationClass" / "scene_0002.png"
+    with Image.open(label) as image:
+        pixels = np.array(image)
+    pixels[0, 0] = 9
+    broken = Image.fromarray(pixels)
+    broken.putpalette(list(range(256)) * 3)
+    broken.save(label)
+    done = finish(
+        *TINY,
+        "--voc",
+        str(devkit),
+        "--out",
+        str(tmp_path / "run"),
+        "--data-dir",
+        str(tmp_path / "d"),
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "scene_0002.png" in done.stderr
+    assert "9" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": (1, 2)}, "--epochs"),
+        ({"learning_rates": (0.1,)}, "--learning-rates"),
+        ({"stages": (8, 32, 16)}, "--stages"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"weights": Path("vgg16.npz")}, "--weights vgg16.npz"),
+        ({"preset": "voc"}, "--voc is missing"),
+    ],
+)
+def test_configurations_that_cannot_be_trained_are_refused(changes: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        check(dataclasses.replace(PRESETS["demo"], **changes))
+
+
+def test_presets_are_sound():
+    for name, preset in PRESETS.items():
+        assert preset.preset == name
+        assert isinstance(preset, Config)
+        if name != "demo":
+            preset_with_data = type(preset)(
+                **{f: getattr(preset, f) for f in preset.__dataclass_fields__ if f != "voc"},
+                voc=Path("VOCdevkit"),
+            )
+            check(preset_with_data)
+
+
+def test_a_non_finite_loss_names_the_step_and_the_images(tmp_path: Path, data: Path):
+    """A real divergence: an absurd learning rate."""
+    done = finish(
+        *TINY,
+        *("--learning-rates", "1e30", "1", "1", "--clip-norm", "None"),
+        *("--out", str(tmp_path / "run"), "--data-dir", str(data)),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "at step" in done.stderr
+    assert "scene_" in done.stderr

@@ -1,0 +1,132 @@
+"""Our FCN against an independent implementation (Chainer 7.8.1 in float64), file by file.
+
+Every file of ``$JAXDL_ORACLE_DIR/fcn/*.npz`` is run; its ``meta`` alone decides what is built.
+Arrays there are NCHW, weights OIHW.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl.fcn.data.batches import preprocess
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels
+from jaxdl.fcn.metrics import add_batch, summarise, zero_totals
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.training.optimizers import momentum_sgd
+from jaxdl.training.step import dense_step, start_state
+
+FOLDER = Path(os.environ.get("JAXDL_ORACLE_DIR", Path(__file__).parents[1] / "fixtures" / "oracle"))
+FILES = sorted((FOLDER / "fcn").glob("*.npz"))
+ALIGN: dict[str, Any] = {"aligned": "exact", "center": "center"}
+
+
+def test_there_are_files():
+    assert FILES, f"no oracle files in {FOLDER / 'fcn'}"
+
+
+def layers(file: Any, prefix: str, dtype: Any) -> dict:
+    """Parameters (or gradients) in our tree: HWIO kernels, the trunk's layers together."""
+    tree: dict[str, Any] = {"trunk": {}}
+    for key in file.files:
+        if key.startswith(f"{prefix}/") and key.endswith("/W"):
+            name = key.split("/")[1]
+            kernel = np.transpose(file[key], (2, 3, 1, 0))
+            leaf = {"kernel": kernel.astype(dtype), "bias": file[key[:-1] + "b"].astype(dtype)}
+            (tree["trunk"] if name.startswith("conv") else tree)[name] = leaf
+    return tree
+
+
+def close(got: Any, want: Any, tolerance: float, what: str) -> None:
+    """Largest difference relative to the largest reference value."""
+    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    assert got.shape == want.shape, what
+    scale = np.abs(want).max(initial=0.0)
+    worst = np.abs(got - want).max(initial=0.0)
+    assert worst <= tolerance * max(scale, 1e-30), f"{what}: {worst / max(scale, 1e-30):.2e}"
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request: pytest.FixtureRequest):
+    with jax.enable_x64(request.param == "float64"):
+        yield np.dtype(request.param)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_oracle(path: Path, dtype: np.dtype):
+    with np.load(path) as file:
+        check_file(file, dtype)
+
+
+def check_file(file: Any, dtype: np.dtype) -> None:
+    exact = dtype == np.float64
+    tolerance = {"act": 1e-6, "grad": 1e-6} if exact else {"act": 1e-5, "grad": 1e-4}
+    meta = json.loads(str(file["meta"]))
+    stride: Any = int(meta["model"].removeprefix("fcn").removesuffix("s"))
+    model = FCN(stride, meta["n_class"], meta["width"], ALIGN[meta["pad_mode"]])
+    params = jax.tree.map(jnp.asarray, layers(file, "w0", dtype))
+    x = jnp.asarray(file["x"].transpose(0, 2, 3, 1), dtype)
+    labels = jnp.asarray(file["t"])
+
+    # The oracle's input is our preprocessing of its image, in BGR order.
+    mean = jnp.asarray(meta["bgr_mean"][::-1], jnp.float32)
+    ours = preprocess(jnp.asarray(file["image_rgb"]), mean)[..., ::-1]
+    close(ours, x, 1e-6, "preprocess")
+
+    def loss_fn(params, labels):
+        logits, sown = model.apply({"params": params}, x, mutable=["intermediates"])
+        total, count = pixel_xent(logits, labels)
+        figures = logits, total, sown["intermediates"]
+        return reduce_pixels(total, count, "mean"), (count.astype(total.dtype), figures)
+
+    loss_and_grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    (loss, (_, (logits, total, sown))), grads = loss_and_grads(params, labels)
+    stages = {name: value[0] for name, value in sown.items()} | {"upscore": logits}
+    wanted = {key.removeprefix("act/") for key in file.files if key.startswith("act/")}
+    assert wanted <= stages.keys()
+    for name in sorted(wanted):
+        close(stages[name], file[f"act/{name}"].transpose(0, 2, 3, 1), tolerance["act"], name)
+
+    scalar = 1e-6 if exact else 1e-5
+    assert float(loss) == pytest.approx(float(file["loss"]), rel=scalar, abs=1e-12)
+    per_image = float(total) / meta["batch"]
+    assert per_image == pytest.approx(float(file["loss_unnormalized"]), rel=scalar, abs=1e-12)
+
+    predicted = logits.argmax(-1)
+    differing = int((np.asarray(predicted) != file["pred"]).sum())
+    assert differing <= (0 if exact else 2)
+    figures = summarise(add_batch(zero_totals(meta["n_class"]), predicted, labels, total))
+    if (file["t"] >= 0).any():
+        rel = 1e-6 if exact else 1e-3
+        assert figures["pixel_accuracy"] == pytest.approx(float(file["accuracy"]), rel=rel)
+    else:
+        assert np.isnan(figures["pixel_accuracy"])
+
+    jax.tree.map_with_path(
+        lambda where, got, want: close(got, want, tolerance["grad"], f"gradient {where}"),
+        grads,
+        layers(file, "grad", np.float64),
+    )
+    # Three steps of our momentum SGD: the loss before each, after them, and the weights.
+    tolerance = 1e-6 if exact else 2e-2
+    for name, decay in (("sgd", 0.0), ("sgdwd", meta["weight_decay"])):
+        optimizer = momentum_sgd(momentum=meta["momentum"], weight_decay=decay)
+        step = dense_step(loss_fn, optimizer, lambda totals, _: totals)
+        state, losses = start_state(jax.tree.map(jnp.copy, params), optimizer), []
+        for _ in range(3):
+            state, _, loss = step(state, (), labels, meta["lr"])
+            losses.append(float(loss))
+        losses.append(float(loss_and_grads(state.params, labels)[0][0]))
+        np.testing.assert_allclose(
+            losses, file[f"{name}_losses"], rtol=max(tolerance, 1e-5), atol=1e-12
+        )
+        jax.tree.map_with_path(
+            lambda where, got, want, name=name: close(got, want, tolerance, f"{name}3 {where}"),
+            state.params,
+            layers(file, f"{name}3", np.float64),
+        )

@@ -1,0 +1,66 @@
+"""Experiments in processes of their own, as their users run them; and disks that are full."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment() -> dict[str, str]:
+    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe.
+
+    Programs are compiled once for all processes of a test run: most of a tiny run is compilation.
+    """
+    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": os.environ["JAXDL_TEST_CACHE"],  # of tests/conftest.py
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+    return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
+
+
+def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m module arguments`` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, str]:
+    """Start it, send the signal when a line of its output has that text; status and errors."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if line in text:
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """Files end at `size`: the system refuses what comes after, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,0 +1,321 @@
+"""The LSTM experiment as its user runs it, and the page it leaves."""
+
+import json
+import signal
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxdl.cli.progress import Bar
+from jaxdl.errors import InputError, Stopped
+from jaxdl.files.atomic import read_json
+from jaxdl.lstm import dataset
+from jaxdl.lstm.command import run
+from jaxdl.lstm.config import Config, check
+from jaxdl.lstm.predict import choose, predict
+from jaxdl.lstm.report import lstm_section, thin
+from jaxdl.training import checkpoint
+from jaxdl.training.run_folder import MADE, read_rows
+from tests.helpers import processes
+
+pytestmark = pytest.mark.xdist_group("lstm_sine")
+
+MODULE = "experiments.lstm_sine"
+# Checkpoints after 200, 400 and 600 epochs.
+SMALL = ("--hidden", "2", "4", "--seeds", "2", "--epochs", "600", "--every", "4", "--batch", "8")
+finish, stop_at = partial(processes.finish, MODULE), partial(processes.stop_at, MODULE)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("lstm") / "straight"
+    done = finish(*SMALL, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def losses(run: Path) -> list:
+    return [(row["step"], row["loss"]) for row in read_rows(run / "metrics.jsonl")]
+
+
+def params(run: Path) -> list[np.ndarray]:
+    found, _, _ = checkpoint.load_params(run / "checkpoints")
+    return [leaf for layer in found.values() for leaf in layer.values()]
+
+
+def test_a_run_learns_and_leaves_its_files(straight: Path):
+    assert all(MADE.fullmatch(path.name) for path in straight.iterdir())
+    rows = losses(straight)
+    assert [step for step, _ in rows] == list(range(4, 601, 4))
+    for size in ("2", "4"):
+        first, last = rows[0][1][size], rows[-1][1][size]
+        assert len(first) == 2
+        assert all(after < 0.2 * before for before, after in zip(first, last, strict=True))
+    summary = read_json(straight / "summary.json")["lstm_sine"]
+    assert summary["loss"] == rows[-1][1]
+    assert summary["naive_mse"] < 1e-9  # the sine repeats itself
+    found = read_json(straight / "predictions.json")
+    assert [(s["given"], s["length"]) for s in found["settings"]] == [(50, 50), (25, 75)]
+    wave = np.sin(2 * np.pi * np.arange(50) / 50)
+    for one in found["settings"]:
+        both = np.array(one["input"] + one["truth"])[:, 0]
+        phase = 50 - one["given"]
+        np.testing.assert_allclose(both, np.roll(np.tile(wave, 3), -phase)[: len(both)], atol=1e-9)
+        for member in one["members"].values():
+            # Both ways have read the same window for the first value.
+            np.testing.assert_allclose(member["window"][0], member["carry"][0], atol=1e-6)
+            assert len(member["window"]) == len(member["carry"]) == one["length"]
+    errors = np.array(found["errors"]["sizes"]["4"]["carry"])
+    assert errors.shape == (2, 75)
+    assert (errors[:, :5].mean(1) < errors[:, -25:].mean(1)).all()
+    assert found["errors"]["windows"] == 51  # every phase of the wave
+
+
+def test_the_page_shows_curves_predictions_and_errors(straight: Path):
+    page = (straight / "report.html").read_text()
+    for text in ("Learning curves", "50 steps given, 50 predicted", "25 steps given, 75 predicted"):
+        assert text in page
+    assert page.count("<svg") == 4
+    assert "Error against distance" in page
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Path):
+    out = straight.parent / f"stopped-{number}"
+    status, errors = stop_at("epoch 200 of 600", number, *SMALL, "--out", str(out))
+    assert not (out / "summary.json").exists()
+    if number == signal.SIGTERM:
+        assert status == 143, errors
+        assert "run the same command to go on" in errors
+    else:
+        assert status == -signal.SIGKILL
+    done = finish(*SMALL, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert losses(out) == losses(straight)
+    for ours, theirs in zip(params(out), params(straight), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+class Stopping(Bar):
+    """Asks the run to stop at epoch 140."""
+
+    @contextmanager
+    def training(self, *args, **kwargs):
+        with super().training(*args, **kwargs) as show:
+
+            def counted(done: int, loss: float) -> None:
+                if done == 140:
+                    signal.raise_signal(signal.SIGTERM)
+                show(done, loss)
+
+            yield counted
+
+
+def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: Path):
+    straight, stopped = (
+        Config(hidden=(2, 3), seeds=1, epochs=200, every=2, batch=8, out=tmp_path / name)
+        for name in ("straight", "stopped")
+    )
+    run(straight, Bar())
+    with pytest.raises(Stopped, match="of 100; run the same command to go on"):
+        run(stopped, Stopping())
+    assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
+    assert len(losses(stopped.out)) == 50
+    run(stopped, Bar())
+    assert losses(stopped.out) == losses(straight.out)
+    for ours, theirs in zip(params(stopped.out), params(straight.out), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_run_is_not_trained_again(straight: Path):
+    before = (straight / "report.html").stat().st_mtime_ns
+    done = finish(*SMALL, "--out", str(straight))
+    assert done.returncode == 0
+    assert "finished already" in done.stdout
+    assert (straight / "report.html").stat().st_mtime_ns == before
+    other = finish(*SMALL, "--window", "40", "--out", str(straight))
+    assert other.returncode == 2
+    assert "another configuration (window: 50 -> 40" in other.stderr
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Two columns of very different size, and one that is not for the network."""
+    path = tmp_path / "flow.csv"
+    angle = 2 * np.pi * np.arange(400) / 20
+    lines = zip(range(400), 20 + 5 * np.sin(angle), 3e4 + 2e3 * np.cos(angle), strict=True)
+    path.write_text("n,level,flow\n" + "".join(f"{n},{a:.5f},{b:.3f}\n" for n, a, b in lines))
+    return path
+
+
+def own_config(table: Path, out: Path, **options) -> Config:
+    given: dict[str, Any] = {
+        "column": ("level", "flow"),
+        "window": 20,
+        "epochs": 600,
+        "batch": 16,
+        "seeds": 1,
+    }
+    given |= {"optimizer": "adam", "learning_rate": 0.02, "given": (20,), "length": (30,)}
+    given |= {"hidden": (8,), "every": 20, "period": 20}
+    return Config(csv=table, out=out, **(given | options))
+
+
+def test_a_series_of_ones_own_is_learnt_and_predicted(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "run"
+    cfg = own_config(table, out)
+    run(cfg, Bar())
+    record = read_json(out / "run.json")["series"]
+    assert record == {
+        "source": str(table),
+        "columns": ["level", "flow"],
+        "steps": 400,
+        "training": 320,
+        "tail": 80,
+    }
+    found = read_json(out / "predictions.json")
+    assert found["errors"]["windows"] == 51
+    angle = 2 * np.pi * np.arange(320, 350) / 20
+    truth = np.stack([20 + 5 * np.sin(angle), 3e4 + 2e3 * np.cos(angle)], axis=1)
+    np.testing.assert_allclose(found["settings"][0]["truth"], truth, rtol=1e-6)
+    first = np.array(found["settings"][0]["members"]["8"]["carry"])[:3]
+    assert (np.abs(first - truth[:3]) < [2.5, 1e3]).all()  # half an amplitude
+    asked = ["--checkpoint", str(out), "--input", str(table), "--length", "30"]
+    predict([*asked, "--out", str(tmp_path / "next.csv")])
+    lines = (tmp_path / "next.csv").read_text().splitlines()
+    assert lines[0] == "step,level,flow"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(401, 431))
+    assert (tmp_path / "next.png").read_bytes().startswith(b"\x89PNG")
+    # What the command wrote is what the run itself predicts from the same window.
+    short = table.with_name("short.csv")
+    short.write_text("\n".join(table.read_text().splitlines()[:321]))
+    predict([*asked[:3], str(short), *asked[4:], "--out", str(tmp_path / "same.csv")])
+    got = np.loadtxt(tmp_path / "same.csv", delimiter=",", skiprows=1)[:, 1:]
+    np.testing.assert_allclose(
+        got, found["settings"][0]["members"]["8"]["carry"], rtol=1e-4, atol=1e-3
+    )
+    capsys.readouterr()
+    before = short.read_bytes()
+    with pytest.raises(
+        InputError, match=r"short\.csv: is an input, which its output would replace"
+    ):
+        predict([*asked[:3], str(short), "--out", str(short)])
+    with pytest.raises(InputError, match=r"q\.png: is for the predicted steps; name it \.csv"):
+        predict([*asked, "--out", str(tmp_path / "q.png")])
+    assert short.read_bytes() == before
+    # Another series under the name of the old: its held-out steps would be trained on.
+    assert run(cfg, Bar())
+    table.write_text(table.read_text() + "400,20,30000\n")
+    for unfinished in (False, True):
+        if unfinished:
+            (out / "summary.json").unlink()
+        with pytest.raises(InputError, match=r"flow\.csv holds \d+ bytes, and held \d+ when this"):
+            run(cfg, Bar())
+
+
+def test_scaling_is_learnt_on_the_training_part_alone(table: Path, tmp_path: Path):
+    other = tmp_path / "other.csv"
+    lines = table.read_text().splitlines()
+    other.write_text("\n".join([*lines[:321], *("0,1000,-7" for _ in range(80))]))
+    ours, theirs = (dataset.open_series(own_config(path, tmp_path)) for path in (table, other))
+    np.testing.assert_array_equal(ours.training, theirs.training)
+    np.testing.assert_array_equal(ours.scaling.mean, theirs.scaling.mean)
+    assert abs(ours.training.mean()) < 1e-9
+    assert ours.tail.shape == (80, 2)
+
+
+WRONG = {
+    "window of 0": ({"window": 0}, "--window 0: must be 1 or more"),
+    "no multiple": ({"epochs": 15}, "--epochs 15: must be a multiple of --every 10"),
+    "sizes": ({"hidden": ()}, "--hidden: name at least one number"),
+    "size 0": ({"hidden": (2, 0)}, r"--hidden \(2, 0\): must be 1 or more"),
+    "a size twice": ({"hidden": (2, 2)}, "name each size once"),
+    "lengths": ({"given": (50,)}, "give as many of each"),
+    "column alone": ({"column": ("a",)}, "--column goes with --csv FILE"),
+    "tail alone": ({"tail": 9}, "--tail goes with --csv FILE"),
+    "rate": ({"learning_rate": 0.0}, "must be above 0"),
+    "period": ({"period": 51}, "--period 51: must be 1 to 50"),
+    "short tail": ({"csv": Path("a.csv"), "tail": 74}, "--tail 74: must be 75 or more"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_trained_is_one_line(options: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        check(Config(**options))
+
+
+FILES = {
+    "short": ("a\n" + "1\n" * 60, {}, r"series.csv without its tail of 75: 0 steps are too few"),
+    "nan": ("a\n" + "1\n" * 9 + "nan\n", {}, "line 11, column 'a': 'nan' is not a finite number"),
+    "column": ("a,b\n1,2\n", {"column": ("c",)}, "no column 'c'; its columns are 'a', 'b'"),
+    "empty": ("", {}, "holds no step"),
+}
+
+
+@pytest.mark.parametrize(("text", "options", "message"), FILES.values(), ids=FILES)
+def test_a_bad_series_is_one_line_and_leaves_no_run(
+    text: str, options: dict, message: str, tmp_path: Path
+):
+    path = tmp_path / "series.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        run(Config(csv=path, out=tmp_path / "run", **options), Bar())
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):
+    series = tmp_path / "series.csv"
+    series.write_text("sine\n" + "0.5\n" * 10)
+    asked = ["--checkpoint", str(straight), "--input", str(series)]
+    with pytest.raises(InputError, match=r"10 steps, and 50 are to be given .* --given 1 to 10"):
+        predict(asked)
+    with pytest.raises(InputError, match=r"--hidden 3: .* has 2, 4"):
+        predict([*asked, "--hidden", "3"])
+    with pytest.raises(InputError, match="holds no finished run"):
+        predict(["--checkpoint", str(tmp_path), "--input", str(series)])
+    assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, None, straight) == (2, 1)
+    assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, 4, straight) == (4, 1)
+
+
+def test_a_damaged_run_becomes_notes_on_the_page(straight: Path, tmp_path: Path):
+    for name in ("run.json", "metrics.jsonl", "summary.json"):
+        (tmp_path / name).write_bytes((straight / name).read_bytes())
+    found = read_json(straight / "predictions.json")
+    found["settings"][0]["truth"] = "nothing"
+    (tmp_path / "predictions.json").write_text(json.dumps(found))
+    _, html = lstm_section(tmp_path)
+    assert "predictions.json: is not a list of predictions" in html
+    assert "Learning curves" in html
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    _, html = lstm_section(empty)
+    assert "run.json is missing" in html
+    assert "<svg" not in html
+
+
+def test_a_network_that_ran_away_is_told_not_drawn(straight: Path, tmp_path: Path):
+    for path in straight.glob("*.json*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    summary = read_json(straight / "summary.json")
+    summary["lstm_sine"]["loss"]["2"][0] = None
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    found = read_json(straight / "predictions.json")
+    found["settings"][0]["members"]["2"]["carry"][7] = [None]
+    (tmp_path / "predictions.json").write_text(json.dumps(found))
+    _, html = lstm_section(tmp_path)
+    assert "2 hidden units: 1 of 2 seeds ended with a loss that has no logarithm" in html
+    assert html.count("<svg") == 4
+
+
+def test_thin_keeps_both_ends():
+    assert thin(5) == [0, 1, 2, 3, 4]
+    assert thin(1000, 3)[0] == 0
+    assert thin(1000, 3)[-1] == 999
+    assert len(thin(1000, 3)) == 3

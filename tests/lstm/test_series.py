@@ -1,0 +1,173 @@
+"""Series: the sine, windows, scaling without a look at the tail, and what is wrong with a file."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl.errors import InputError
+from jaxdl.lstm.series import (
+    check_window,
+    gather_windows,
+    learn_scaling,
+    read_csv,
+    sine,
+    split_tail,
+    to_float32,
+    window_starts,
+)
+
+
+@pytest.mark.parametrize(("steps", "cycles"), [(50, 100), (7, 3)])
+def test_the_sine_is_a_sine_of_so_many_steps_and_cycles(steps: int, cycles: int):
+    series = sine(steps, cycles)
+    assert series.shape == (steps * cycles, 1)
+    assert series.dtype == np.float64
+    exact = np.sin(2 * np.pi * np.arange(steps * cycles) / steps)
+    np.testing.assert_allclose(series[:, 0], exact, atol=1e-11)
+    np.testing.assert_array_equal(series[:steps], series[-steps:])
+
+
+def test_float32_is_rounded_once():
+    series = to_float32(sine())
+    assert series.dtype == np.float32
+    np.testing.assert_array_equal(series, sine().astype(np.float32))
+
+
+@pytest.mark.parametrize(("steps", "cycles"), [(1, 100), (0, 1), (50, 0)])
+def test_a_sine_of_nothing_is_refused(steps: int, cycles: int):
+    with pytest.raises(InputError, match="give at least"):
+        sine(steps, cycles)
+
+
+def test_windows_are_pieces_of_the_series_with_the_step_after():
+    series = np.arange(40.0).reshape(20, 2)
+    windows = gather_windows(jnp.asarray(series), jnp.asarray([0, 14, 3]), 5)
+    assert windows.shape == (6, 3, 2)
+    for b, start in enumerate((0, 14, 3)):
+        np.testing.assert_array_equal(windows[:, b], series[start : start + 6])
+
+
+def test_starts_reach_every_window_and_no_further():
+    starts = np.asarray(window_starts(jax.random.key(0), 2000, 12, 5))
+    assert set(starts.tolist()) == set(range(7))  # the last window's target is step 11
+    again = np.asarray(window_starts(jax.random.key(0), 2000, 12, 5))
+    np.testing.assert_array_equal(starts, again)
+    assert (starts != np.asarray(window_starts(jax.random.key(1), 2000, 12, 5))).any()
+
+
+def test_scaling_makes_the_training_part_standard_and_comes_back():
+    rng = np.random.default_rng(0)
+    series = rng.normal([5, -300], [0.1, 40], (500, 2))
+    scaling = learn_scaling(series)
+    scaled = scaling.apply(series)
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(scaled.std(0), 1, rtol=1e-12)
+    np.testing.assert_allclose(scaling.undo(scaled), series, rtol=1e-12)
+    np.testing.assert_allclose(scaling.undo(scaled.reshape(5, 100, 2))[4, 99], series[-1])
+
+
+def test_a_column_that_stands_still_becomes_zero():
+    series = np.column_stack([np.full(30, 0.1), np.arange(30.0)])
+    scaled = learn_scaling(series).apply(series)
+    np.testing.assert_allclose(scaled[:, 0], 0, atol=1e-12)
+
+
+def test_the_tail_decides_nothing():
+    """What is learnt from the training part is the same whatever follows it."""
+    series = np.random.default_rng(1).normal(size=(100, 2))
+    other = series.copy()
+    other[80:] = 1e9
+    parts = [split_tail(s, 20, 10, "a series") for s in (series, other)]
+    for training, tail in parts:
+        assert len(training) == 80
+        assert len(tail) == 20
+    np.testing.assert_array_equal(np.concatenate(parts[0]), series)
+    for a, b in zip(learn_scaling(parts[0][0]), learn_scaling(parts[1][0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("steps", "tail", "window", "message"),
+    [
+        (100, 0, 0, "window of 0 steps"),
+        (100, 0, -3, "window of -3 steps"),
+        (100, -1, 5, "tail of -1"),
+        (10, 0, 10, "the file: 10 steps are too few for a window of 10 .* at least 11"),
+        (20, 15, 10, "without its tail of 15: 5 steps are too few"),
+        (20, 30, 10, "0 steps are too few"),
+    ],
+)
+def test_no_window_fits(steps: int, tail: int, window: int, message: str):
+    with pytest.raises(InputError, match=message):
+        split_tail(np.zeros((steps, 1)), tail, window, "the file")
+
+
+def test_the_shortest_series_that_fits():
+    check_window(11, 10, "the file")
+    assert int(window_starts(jax.random.key(0), 1, 11, 10)[0]) == 0
+
+
+def written(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "series.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_columns_by_name_in_the_order_asked_for(tmp_path: Path):
+    path = written(tmp_path, 'time,"a, b",c\r\nmonday, 1,2e-3\r\n\r\ntuesday,"-1.5",4\r\n')
+    names, values = read_csv(path, ["c", "a, b"])
+    assert names == ["c", "a, b"]
+    assert values.dtype == np.float64
+    np.testing.assert_array_equal(values, [[2e-3, 1], [4, -1.5]])
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_every_column_and_a_byte_order_mark(tmp_path: Path, mark: str):
+    names, values = read_csv(written(tmp_path, f"{mark}a,b\n1,2\n3,4"))
+    assert names == ["a", "b"]
+    np.testing.assert_array_equal(values, [[1, 2], [3, 4]])
+
+
+def test_without_a_header_columns_have_numbers(tmp_path: Path):
+    path = written(tmp_path, "0.5,10\n0.25,20\n")
+    assert read_csv(path)[0] == ["1", "2"]
+    np.testing.assert_array_equal(read_csv(path, ["2"])[1], [[10], [20]])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("a,b\n1,2\n", ["c"], r"series.csv: no column 'c'; its columns are 'a', 'b'"),
+        ("a,a\n1,2\n", ["a"], r"2 columns are called 'a'"),
+        ("a,b\n1,2\n", [], r"no column was asked for"),
+        ("a,b\n1,2\n3,nan\n", None, r"line 3, column 'b': 'nan' is not a finite number; fill"),
+        ("a,b\n1,2\n\n3,inf\n", None, r"line 4, column 'b': 'inf'"),
+        ("a,b\n1,\n", None, r"line 2, column 'b': ''"),
+        ("a\n1\ntwo\n", ["a"], r"line 3, column 'a': 'two'"),
+        ("a,b\n1,2\n3\n", ["a"], r"line 3: 1 values, but there are 2 columns"),
+        ("a;b\n1,5;2\n", None, r"line 2: 2 values, but there are 1 columns; put commas"),
+        ("a,b\n", None, r"holds no step"),
+        ("", None, r"holds no step"),
+        ('a,b\n1,"2\n', None, r"is not CSV"),
+    ],
+)
+def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, columns: list | None, message: str):
+    with pytest.raises(InputError, match=message) as caught:
+        read_csv(written(tmp_path, text), columns)
+    assert "\n" not in str(caught.value)
+    assert "series.csv" in str(caught.value)
+
+
+def test_a_column_that_is_not_asked_for_may_hold_anything(tmp_path: Path):
+    values = read_csv(written(tmp_path, "a,b\n1,nan\n2,x\n"), ["a"])[1]
+    np.testing.assert_array_equal(values, [[1], [2]])
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_csv(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read_csv(written(tmp_path, "a\n1\n", "utf-16"))

@@ -1,0 +1,291 @@
+"""Checkpoints: what is kept, exact restore, damage, a failed save, what transplant reports."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl.errors import InputError
+from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.files import checksums, limits
+from jaxdl.training import checkpoint
+from jaxdl.training.optimizers import momentum_sgd
+from jaxdl.training.step import TrainState, start_state
+from jaxdl.training.transfer import transplant
+
+
+def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
+    model = FCN(stride, num_classes, width)
+    return jax.jit(model.init)(jax.random.key(stride), jnp.zeros((1, 32, 32, 3)))["params"]
+
+
+def best(metrics: dict) -> float:
+    return metrics["mean_iu"]
+
+
+def same(a: object, b: object) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y), a, b)
+
+
+def test_latest_and_best_are_kept(tmp_path: Path):
+    """Orbax's own best_fn would delete the newest step, and with it the resume."""
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        for step, score in ((10, 0.3), (20, 0.9), (30, 0.5), (40, 0.4)):
+            checkpoint.save(manager, step, {"step": jnp.asarray(step)}, {}, {"mean_iu": score})
+        checkpoint.save(manager, 45, {"step": jnp.asarray(45)}, {}, None)
+    # The last two: if one is damaged, there is another.
+    assert checkpoint.steps(tmp_path) == [20, 40, 45]
+    assert checkpoint.best_step(tmp_path) == 20
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "40", "45"]
+
+
+def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
+    optimizer = momentum_sgd()
+    state = start_state(params_of(16), optimizer)._replace(step=jnp.asarray(7, jnp.int32))
+    kept = {**state._asdict(), "totals": zero_totals(3)._replace(loss=jnp.asarray(1.5))}
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        assert checkpoint.restore(manager, kept) is None
+        checkpoint.save(manager, 7, kept, {"classes": ["a", "b"]}, None)
+    blank = start_state(jax.tree.map(jnp.zeros_like, state.params), optimizer)
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        found = checkpoint.restore(manager, {**blank._asdict(), "totals": zero_totals(3)})
+    same(found, kept)
+    assert jax.tree.structure(found) == jax.tree.structure(kept)
+    assert TrainState(**{k: found[k] for k in TrainState._fields}).step.dtype == jnp.int32
+
+
+def test_parameters_are_read_alone_and_found_in_a_run(tmp_path: Path):
+    params, optimizer = params_of(8), momentum_sgd()
+    folder = tmp_path / "run" / "fcn8s" / "checkpoints"
+    with checkpoint.open_manager(folder, best) as manager:
+        kept = start_state(params, optimizer)._asdict()
+        checkpoint.save(manager, 3, kept, {"mean": [1.0, 2.0, 3.0]}, None)
+    for path in (tmp_path / "run", folder.parent, folder):
+        assert checkpoint.find(path) == folder
+    found, meta, step = checkpoint.load_params(folder)
+    same(found, params)
+    assert (meta["mean"], step) == ([1.0, 2.0, 3.0], 3)
+    with pytest.raises(InputError, match=r"no checkpoint of step 9: its steps are \[3\]"):
+        checkpoint.load_params(folder, 9)
+
+
+def test_parameters_that_claim_more_than_their_files_can_fill(tmp_path: Path, monkeypatch):
+    """Orbax would take the memory that the arrays' shapes ask for."""
+    params = {"kernel": jnp.zeros((1 << 20,)), "bias": jnp.ones((3,))}
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        checkpoint.save(manager, 1, {"params": params}, {}, None)
+    same(checkpoint.load_params(tmp_path)[0], params)  # within what is free
+    monkeypatch.setattr(limits, "FREE", 1 << 20)
+    with pytest.raises(InputError, match=r"1/state: \d+ bytes that claim to be arrays of 4 MiB"):
+        checkpoint.load_params(tmp_path)
+
+
+def test_a_folder_without_checkpoints_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        checkpoint.find(tmp_path)
+    # What a killed save leaves is not taken for a step.
+    (tmp_path / "5.orbax-checkpoint-tmp").mkdir()
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        checkpoint.load_params(tmp_path)
+    (tmp_path / "9").mkdir()
+    with pytest.raises(InputError, match=r"9/SHA256SUMS: is missing.*no step of .* is sound"):
+        checkpoint.load_params(tmp_path)
+
+
+def state_of(step: int) -> dict[str, Any]:
+    array = jax.random.normal(jax.random.key(step), (4000,))
+    return {"step": jnp.asarray(step), "params": {"layer": {"kernel": array}}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Steps 10 and 20; 20 has no metrics."""
+    folder = tmp_path_factory.mktemp("written")
+    with checkpoint.open_manager(folder, best) as manager:
+        checkpoint.save(manager, 10, state_of(10), {"a": 1}, {"mean_iu": 0.5})
+        checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)
+    return folder
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def data_file(step: Path) -> Path:
+    """The largest file: the arrays."""
+    return max((p for p in step.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def empty(step: Path) -> Path:
+    shutil.rmtree(step)
+    step.mkdir()
+    return step / "SHA256SUMS"
+
+
+def damaged(how: Callable[..., object], path: Path, *arguments: object) -> Path:
+    how(path, *arguments)
+    return path
+
+
+# Each damages step 20 and returns the file that has to be named.
+DAMAGE: dict[str, Callable[[Path], Path]] = {
+    "a flipped bit of an array": lambda step: damaged(flip, data_file(step), 5000),
+    "an array cut short": lambda step: damaged(cut, data_file(step), 5000),
+    "no array": lambda step: damaged(Path.unlink, data_file(step)),
+    "a flipped bit of the description": lambda step: damaged(flip, step / "meta/metadata", 2),
+    "an empty description": lambda step: damaged(cut, step / "meta/metadata", 0),
+    "no sums": lambda step: damaged(Path.unlink, step / "SHA256SUMS"),
+    "empty sums": lambda step: damaged(cut, step / "SHA256SUMS", 0),
+    "a file that is not listed": lambda step: damaged(Path.write_text, step / "state/more", "x"),
+    "an empty folder": empty,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_step_is_named_and_the_one_before_it_used(
+    damage: Callable[[Path], Path], folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, said = damage(folder / "20"), []
+    params, meta, step = checkpoint.load_params(folder)
+    assert (step, meta) == (10, {"a": 1})
+    same(params, state_of(10)["params"])
+    told = capsys.readouterr().out
+    assert told.startswith(f"{file}: ")
+    assert "step 20 is not used, the newest sound one is 10" in told
+    with pytest.raises(InputError, match=re.escape(str(file))):
+        checkpoint.load_params(folder, 20)
+    # What trains on sets it aside, goes on from the other, and may save the step anew.
+    with checkpoint.open_manager(folder, best, said.append) as manager:
+        same(checkpoint.restore(manager, state_of(0)), state_of(10))
+        checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)
+    (line,) = said
+    assert line.startswith(f"{file}: ")
+    assert line.endswith("set aside as damaged-20")
+    assert checkpoint.sound_steps(folder) == [10, 20]
+
+
+def test_every_flipped_bit_is_seen(folder: Path):
+    """Of every file, the sums too, at places all over it."""
+    step = folder / "20"
+    assert checksums.damage(step) is None
+    files = [path for path in step.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        whole = path.read_bytes()
+        for at in np.unique(np.linspace(0, len(whole) - 1, 40).astype(int)):
+            flip(path, at)
+            assert checksums.damage(step) is not None, (path, at)
+            path.write_bytes(whole)
+    assert checksums.damage(step) is None
+
+
+def test_every_line_that_the_sums_lack_is_seen(folder: Path):
+    sums = folder / "20" / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    for n in range(len(lines)):
+        sums.write_text("".join(lines[:n]))
+        assert checksums.damage(folder / "20") is not None
+        sums.write_text("".join(lines[:n] + lines[n + 1 :]))
+        assert checksums.damage(folder / "20") is not None
+
+
+def test_sha256sum_agrees(folder: Path):
+    command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(command, cwd=folder / "20", check=False).returncode == 0
+    listed = (folder / "20" / "SHA256SUMS").read_text().splitlines()
+    assert len(listed) + 1 == len([p for p in (folder / "20").rglob("*") if p.is_file()])
+
+
+def test_without_a_sound_step_nothing_is_touched(folder: Path):
+    for step in ("10", "20"):
+        flip(data_file(folder / step), 100)
+    before = sorted(folder.rglob("*"))
+    message = f"^{re.escape(str(data_file(folder / '20')))}: is damaged .* no step of .*10, 20"
+    with (
+        pytest.raises(InputError, match=message),
+        checkpoint.open_manager(folder, best),
+    ):
+        pass
+    for read in (checkpoint.load_params, checkpoint.best_step):
+        with pytest.raises(InputError, match=message):
+            read(folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_best_step_is_a_sound_one(folder: Path, capsys: pytest.CaptureFixture[str]):
+    flip(folder / "10" / "metrics" / "metrics", 3)
+    with pytest.raises(InputError, match="no checkpoint was saved with metrics"):
+        checkpoint.best_step(folder)
+    assert "metrics/metrics: is damaged" in capsys.readouterr().out
+
+
+def test_what_killed_saves_and_deletions_left_is_removed(folder: Path):
+    shutil.copytree(folder / "10", folder / "30.orbax-checkpoint-tmp")
+    (folder / "30.orbax-checkpoint-tmp" / "SHA256SUMS").unlink()
+    shutil.copytree(folder / "10" / "state", folder / checkpoint.DELETED / "5" / "state")
+    with checkpoint.open_manager(folder, best) as manager:
+        assert sorted(p.name for p in folder.iterdir()) == ["10", "20"]
+        checkpoint.save(manager, 30, state_of(30), {}, None)
+    assert checkpoint.sound_steps(folder) == [10, 20, 30]
+
+
+def test_transplant_carries_32s_into_16s_and_names_the_rest():
+    source, target = params_of(32), params_of(16)
+    moved = transplant(source, target)
+    same(moved.params["trunk"], source["trunk"])
+    same(moved.params["score_pool5"], source["score_pool5"])
+    same(moved.params["score_pool4"], target["score_pool4"])
+    assert len(moved.carried) == 2 * 14
+    assert sorted(moved.fresh) == ["score_pool4/bias", "score_pool4/kernel"]
+    assert moved.unused == []
+    # The other way round the skip is unused.
+    back = transplant(target, source)
+    assert sorted(back.unused) == ["score_pool4/bias", "score_pool4/kernel"]
+
+
+def test_transplant_to_other_classes_keeps_the_trunk_alone():
+    moved = transplant(params_of(32, num_classes=21), params_of(32, num_classes=3))
+    scores = ["score_pool5/bias", "score_pool5/kernel"]
+    assert sorted(moved.fresh) == sorted(moved.unused) == scores
+    assert len(moved.carried) == 26
+
+
+def test_transplant_of_nothing_is_refused():
+    with pytest.raises(InputError, match="no parameter could be carried"):
+        transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))
+
+
+def test_the_last_stage_is_told_by_stride_and_record(tmp_path: Path):
+    """A copy has other times: in whatever order the folders were written."""
+    for name in ("fcn8s", "fcn32s", "fcn16s"):
+        (tmp_path / name / "checkpoints" / "3").mkdir(parents=True)
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+    (tmp_path / "run.json").write_text('{"config": {"stages": [32, 16]}}')
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    for damaged in ("[", "[]", '{"config": {"stages": 3}}', '{"config": {"stages": [[8], "x"]}}'):
+        (tmp_path / "run.json").write_text(damaged)
+        assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+    shutil.rmtree(tmp_path / "fcn8s" / "checkpoints" / "3")  # a stage that has not begun
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    (tmp_path / "lstm" / "checkpoints" / "3").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"several runs or stages .*fcn16s, fcn32s, lstm"):
+        checkpoint.find(tmp_path)
