@@ -33,9 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from jaxdl.fcn.plan import fcn
+        from jaxdl.lstm.plan import lstm
         from jaxdl.planner import compile_check
+        from jaxdl.word2vec.plan import word2vec
 
-        return compile_check.run(tyro.cli(compile_check.Config, args=words[1:], prog=prog))
+        cfg = tyro.cli(compile_check.Config, args=words[1:], prog=prog)
+        return compile_check.run(cfg, compile_check.Subjects(fcn, word2vec, lstm))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)
         return EXIT_STATUS[InputError]

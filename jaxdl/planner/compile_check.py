@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 from jax.experimental import topologies
@@ -23,15 +23,12 @@ from rich.console import Console
 
 from jaxdl.devices.mesh import AXES
 from jaxdl.errors import InputError
-from jaxdl.fcn import plan
 from jaxdl.files.atomic import check_output, write_json
-from jaxdl.lstm.plan import lstm
 from jaxdl.planner.cards import CARDS, FRACTION, LAUNCH, Card, CardName, Dtype, target_config
 from jaxdl.planner.compile_table import Row, show
 from jaxdl.planner.hlo_cost import read_program
 from jaxdl.planner.jaxpr_cost import count_flops
 from jaxdl.planner.steps import VOC_CANVASES, Kind, Step, Stride, on_mesh
-from jaxdl.word2vec.plan import word2vec
 
 Name = Literal["fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm"]
 
@@ -60,6 +57,14 @@ class Config:
     """8: also data-parallel training on eight cards (FCN, word2vec), on the largest canvas."""
     json: Path | None = None
     """Write the rows here."""
+
+
+class Subjects(NamedTuple):
+    """What makes the steps to compile; the planner knows no subject, so they come from above."""
+
+    fcn: Callable[..., Step]
+    word2vec: Callable[..., Step]
+    lstm: Callable[..., Step]
 
 
 def require_compiler() -> None:
@@ -150,12 +155,17 @@ def largest_batch(peak: Callable[[int], float], limit: float) -> int:
 
 
 def fcn_row(
-    cfg: Config, card: Card, of: tuple[Stride, Kind, tuple[int, int]], dtype: Dtype, mesh: Mesh
+    fcn: Callable[..., Step],
+    cfg: Config,
+    card: Card,
+    of: tuple[Stride, Kind, tuple[int, int]],
+    dtype: Dtype,
+    mesh: Mesh,
 ) -> Row:
     """An FCN's row on one card, with the largest batch where it is asked for."""
 
     def compiled(batch: int) -> Row:
-        return compile_step(plan.fcn(*of, batch, dtype, mesh), card, dtype)
+        return compile_step(fcn(*of, batch, dtype, mesh), card, dtype)
 
     def peak(batch: int) -> float:
         row = compiled(batch)
@@ -167,7 +177,7 @@ def fcn_row(
     return replace(row, largest_batch=largest_batch(peak, FRACTION * card.memory))
 
 
-def rows(cfg: Config, tell: Callable[[str], None]) -> Iterator[Row]:
+def rows(cfg: Config, subjects: Subjects, tell: Callable[[str], None]) -> Iterator[Row]:
     """Each card's rows, as they are compiled; `tell` hears what comes next."""
     strides: dict[str, Stride] = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
     chosen = [strides[name] for name in cfg.step if name in strides]
@@ -177,12 +187,12 @@ def rows(cfg: Config, tell: Callable[[str], None]) -> Iterator[Row]:
         for of in itertools.product(chosen, cfg.kind, cfg.canvas):
             for dtype in cfg.dtype:
                 tell(f"{card.name}: fcn{of[0]}s {of[1]} {dtype}")
-                yield fcn_row(cfg, card, of, dtype, mesh)
+                yield fcn_row(subjects.fcn, cfg, card, of, dtype, mesh)
         small: list[Step] = []
         if "word2vec" in cfg.step:
-            small += [word2vec(size) for size in (32, 1024)]
+            small += [subjects.word2vec(size) for size in (32, 1024)]
         if "lstm" in cfg.step:
-            small += [lstm(seeds=seeds) for seeds in (1, 8)]
+            small += [subjects.lstm(seeds=seeds) for seeds in (1, 8)]
         for step in small:
             tell(f"{card.name}: {step.name}")
             yield compile_step(on_mesh(step, mesh), card)
@@ -192,14 +202,14 @@ def rows(cfg: Config, tell: Callable[[str], None]) -> Iterator[Row]:
                 for dtype in cfg.dtype:
                     tell(f"{gpus} x {card.name}: fcn{stride}s train {dtype}")
                     images = gpus * cfg.batch
-                    step = plan.fcn(stride, "train", biggest, images, dtype, mesh)
+                    step = subjects.fcn(stride, "train", biggest, images, dtype, mesh)
                     yield compile_step(step, card, dtype, gpus)
             if "word2vec" in cfg.step:
                 tell(f"{gpus} x {card.name}: word2vec")
-                yield compile_step(word2vec(1024, mesh=mesh), card, gpus=gpus)
+                yield compile_step(subjects.word2vec(1024, mesh=mesh), card, gpus=gpus)
 
 
-def run(cfg: Config) -> int:
+def run(cfg: Config, subjects: Subjects) -> int:
     """Compile, print, write; the exit status is 1 if a step did not compile.
 
     Raises:
@@ -219,7 +229,7 @@ def run(cfg: Config) -> int:
     with _silence():
         jax.devices()
     with console.status("compiling") as status:
-        for row in rows(cfg, lambda text: status.update(f"compiling: {text}")):
+        for row in rows(cfg, subjects, lambda text: status.update(f"compiling: {text}")):
             found.append(row)
             if cfg.json is not None:
                 write_json(cfg.json, [asdict(row) for row in found])

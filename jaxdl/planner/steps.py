@@ -6,13 +6,11 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
-from jaxdl.fcn.data.batches import Canvas
-
 Kind = Literal["train", "predict"]
 Stride = Literal[32, 16, 8]
 
 # VOC2012's images padded to the three canvases of `data.batches.choose_canvases`: wide, high, both.
-VOC_CANVASES: tuple[Canvas, ...] = ((384, 512), (512, 384), (512, 512))
+VOC_CANVASES: tuple[tuple[int, int], ...] = ((384, 512), (512, 384), (512, 512))
 
 
 class Step(NamedTuple):
