@@ -1,4 +1,4 @@
-"""Classes of whole pictures: a task like the FCN's, on pictures of one output pixel."""
+"""Classes of whole pictures: loss, counts, evaluation, batches."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,8 +11,39 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from jaxdl.digits.data import Pictures
 from jaxdl.digits.model import LeNet
-from jaxdl.fcn.losses import pixel_xent
-from jaxdl.fcn.metrics import add_batch, summarise, zero_totals
+
+
+class Totals(NamedTuple):
+    """What an epoch has counted so far; fewer than 2^31 pictures."""
+
+    confusion: Int[Array, "c c"]  # of true class (row) and class found (column)
+    loss: Float[Array, ""]  # summed
+
+
+def zero_totals(num_classes: int) -> Totals:
+    """Totals of nothing."""
+    return Totals(jnp.zeros((num_classes, num_classes), jnp.int32), jnp.zeros((), jnp.float32))
+
+
+def add_batch(
+    totals: Totals, found: Int[Array, " b"], labels: Int[Array, " b"], loss_sum: Float[Array, ""]
+) -> Totals:
+    """Totals with one more batch; a negative label counts for nothing."""
+    row = jnp.where(labels >= 0, labels, len(totals.confusion))
+    counts = totals.confusion.at[row, found].add(1, mode="drop")
+    return Totals(counts, totals.loss + loss_sum.astype(jnp.float32))
+
+
+def cross_entropy(
+    logits: Float[Array, "b c"], labels: Int[Array, " b"]
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """Softmax cross-entropy summed over the labels that are not negative, and their number."""
+    valid = labels >= 0
+    # A comparison instead of a gather: its gradient is elementwise, not a scatter.
+    hit = labels[:, None] == jnp.arange(logits.shape[-1])[None, :]
+    picked = jnp.where(hit, logits, 0.0).sum(-1)
+    each = jnp.where(valid, jax.nn.logsumexp(logits, axis=-1) - picked, 0.0)
+    return each.sum(), valid.sum(dtype=jnp.int32)
 
 
 class PictureBatch(NamedTuple):
@@ -28,9 +59,9 @@ def picture_loss(
     """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `training.step.dense_step`."""
 
     def loss_fn(params, batch):
-        logits = scores(model, params, batch.images)[:, None, None]
-        labels = jnp.asarray(batch.labels)[:, None, None]
-        total, count = pixel_xent(logits, labels)
+        logits = scores(model, params, batch.images)
+        labels = jnp.asarray(batch.labels)
+        total, count = cross_entropy(logits, labels)
         loss = total / jnp.maximum(count, 1)
         return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
 
@@ -68,13 +99,16 @@ def make_evaluate(model: LeNet) -> Callable[[PyTree, Pictures, int], dict[str, A
     return evaluate
 
 
-def figures(totals: Any) -> dict[str, Any]:
-    """Accuracy (share of right pictures), mean loss, confusion matrix [true][found]."""
-    found = summarise(totals)
-    counts = np.asarray(totals.high, np.int64) << 32 | np.asarray(totals.low, np.int64)
+def figures(totals: Totals) -> dict[str, Any]:
+    """Accuracy (share of right pictures), mean loss, confusion matrix [true][found].
+
+    NaN where nothing was counted.
+    """
+    counts = np.asarray(totals.confusion, np.int64)
+    pictures = counts.sum()
     return {
-        "accuracy": found["pixel_accuracy"],
-        "loss": found["loss"],
+        "accuracy": float(np.trace(counts) / pictures) if pictures else float("nan"),
+        "loss": float(totals.loss) / int(pictures) if pictures else float("nan"),
         "confusion": counts.tolist(),
     }
 

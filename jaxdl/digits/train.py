@@ -12,7 +12,6 @@ from jaxdl.digits import task
 from jaxdl.digits.config import Config
 from jaxdl.digits.data import DigitData
 from jaxdl.digits.model import LeNet
-from jaxdl.fcn.metrics import add_batch, zero_totals
 from jaxdl.files import atomic
 from jaxdl.training import checkpoint, loop, optimizers, run_folder
 from jaxdl.training.step import TrainState, dense_step, start_state
@@ -29,12 +28,12 @@ def fit(cfg: Config, data: DigitData, epochs: int, bar: Bar) -> TrainState:
     evaluate = task.make_evaluate(model)
 
     def add(totals, figures):
-        return add_batch(totals, *figures)
+        return task.add_batch(totals, *figures)
 
     step = dense_step(task.picture_loss(model), optimizer, add)
 
     def zero():
-        return zero_totals(len(data.classes))
+        return task.zero_totals(len(data.classes))
 
     def rate(n: int) -> float:
         peak, warmup = cfg.learning_rate, min(50, steps // 10)
