@@ -128,6 +128,7 @@ def flip(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage",
     [flip, lambda content: content[:-100], lambda content: b""],
+    ids=["flipped", "cut", "empty"],
     ids=str,
 )
 def test_a_damaged_program_is_compiled_again_and_replaced(damage, home, capsys):
