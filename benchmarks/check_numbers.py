@@ -233,9 +233,8 @@ def difference(got: Any, want: Any) -> Difference:
             continue
         off = np.abs(a.astype(np.float64) - b).max(initial=0.0)
         scale = np.abs(b).max(initial=0.0)
-        found.append((0.0 if off == 0 else off / scale if scale > 0 else np.inf, name))
-        if not np.isfinite(off):
-            found[-1] = (np.inf, name)
+        sound = np.isfinite(off) and scale > 0
+        found.append((0.0 if off == 0 else off / scale if sound else np.inf, name))
     worst, where = max(found)
     return Difference(float(worst), where, float(np.median([value for value, _ in found])))
 

@@ -9,13 +9,10 @@ and no step is read that is not, byte for byte, what was saved.
 
 import contextlib
 import json
-import logging
 import math
 import os
 import re
 import shutil
-import sys
-import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 
 from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
+from jaxdl.training.quiet import quiet
 
 KEPT = 2  # latest steps: if one is damaged, there is another to go on from
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
@@ -79,7 +77,7 @@ def open_manager(
         todelete_subdir=DELETED,
         temporary_path_class=_Sealed,
     )
-    with _quiet():
+    with quiet():
         with _saving(folder):
             manager = ocp.CheckpointManager(folder, options=options)
         try:
@@ -89,37 +87,6 @@ def open_manager(
                 manager.close()
             if jax.process_index() == 0:
                 shutil.rmtree(folder / DELETED, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Of a save that fails, only what is raised is told.
-
-    Orbax logs it as well, with its traceback, asyncio logs the errors of further arrays, and
-    TensorStore says of every array that was still on its way that the event loop is closed, or that
-    nobody awaits its coroutine.
-    """
-
-    def without_traceback(record: logging.LogRecord) -> bool:
-        return not record.exc_info
-
-    def without_loops(hook: Any) -> None:
-        if "Event loop is closed" not in str(hook.exc_value):
-            before(hook)
-
-    before = sys.unraisablehook
-    with contextlib.ExitStack() as afterwards:
-        afterwards.callback(setattr, sys, "unraisablehook", before)
-        sys.unraisablehook = without_loops
-        for log in map(logging.getLogger, ("absl", "asyncio")):
-            log.addFilter(without_traceback)
-            afterwards.callback(log.removeFilter, without_traceback)
-        try:
-            yield
-        except TrainingError:  # arrays may still be on their way: what is quiet stays so
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-            afterwards.pop_all()
-            raise
 
 
 def _mend(folder: Path, say: Say) -> None:

@@ -1,0 +1,41 @@
+"""What Orbax and its libraries log beside the error of a save that fails."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Generator
+from typing import Any
+
+from jaxdl.errors import TrainingError
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """Of a save that fails, only what is raised is told.
+
+    Orbax logs it as well, with its traceback, asyncio logs the errors of further arrays, and
+    TensorStore says of every array that was still on its way that the event loop is closed, or that
+    nobody awaits its coroutine.
+    """
+
+    def without_traceback(record: logging.LogRecord) -> bool:
+        return not record.exc_info
+
+    def without_loops(hook: Any) -> None:
+        if "Event loop is closed" not in str(hook.exc_value):
+            before(hook)
+
+    before = sys.unraisablehook
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(setattr, sys, "unraisablehook", before)
+        sys.unraisablehook = without_loops
+        for log in map(logging.getLogger, ("absl", "asyncio")):
+            log.addFilter(without_traceback)
+            afterwards.callback(log.removeFilter, without_traceback)
+        try:
+            yield
+        except TrainingError:  # arrays may still be on their way: what is quiet stays so
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            afterwards.pop_all()
+            raise
