@@ -46,9 +46,9 @@ from jaxdl.word2vec.step import train_blocks
 # Leaves out the fusions that may be wrong.
 WITHOUT: dict[str, bool | str] = {"xla_cpu_experimental_ynn_fusion_type": ""}
 MEAN = (123.68, 116.779, 103.939)
-# Of an array, relative to its largest value. Rounding alone gives up to a tenth of this; the fault
-# of 0.10.2 gives a hundredth and far more.
+# Of an array, relative to its largest value: ten times what rounding gives.
 TOLERANCE = 1e-4
+TIES = 5e-3  # FCN gradients: a pixel whose ReLU or pooling ties within rounding goes another way
 TRUE_SIZES = {(384, 512): (375, 500), (512, 384): (500, 375), (512, 512): (500, 500)}
 
 
@@ -66,6 +66,7 @@ class Case(NamedTuple):
     name: str
     make: Callable[[Any], Work]
     double: bool  # float64 is cheap enough
+    largest: float = TOLERANCE  # difference allowed in one array; the median's is TOLERANCE
 
 
 class Difference(NamedTuple):
@@ -213,8 +214,8 @@ def cases(quick: bool) -> Iterator[Case]:
             size = f"{canvas[0]}x{canvas[1]}, width 1/{width}"
             double = width > 1 and canvas == VOC_CANVASES[0]
             for what, make in (("train", fcn_train), ("predict", fcn_predict)):
-                made = partial(make, stride, width, canvas)
-                yield Case(f"fcn{stride}s {what} {size}", made, double)
+                made, largest = partial(make, stride, width, canvas), (TOLERANCE, TIES)
+                yield Case(f"fcn{stride}s {what} {size}", made, double, largest[what == "train"])
 
 
 def difference(got: Any, want: Any) -> Difference:
@@ -283,16 +284,15 @@ def main(words: Sequence[str] | None = None) -> int:
         begin = time.perf_counter()
         arrays, *found = check(case, known)
         cells = []
-        for off in found:
-            mark = "" if off is None or off.worst <= TOLERANCE else " !"
-            bad |= bool(mark)
-            cells += (
-                [f"{off.worst:.1e} {off.where}{mark}", f"{off.median:.0e}"] if off else ["", ""]
-            )
+        for d in found:
+            sound = d is None or (d.worst <= case.largest and d.median <= TOLERANCE)
+            mark, bad = ("", bad) if sound else (" !", True)
+            cells += [f"{d.worst:.1e} {d.where}{mark}", f"{d.median:.0e}"] if d else ["", ""]
         table.add_row(case.name, str(arrays), *cells, f"{time.perf_counter() - begin:.0f}")
         print(case.name, *cells, file=sys.stderr, flush=True)
     console.print(table)
-    console.print(f"{'WRONG: a' if bad else 'No'} difference above {TOLERANCE:g}")
+    verdict = "WRONG: a" if bad else "No"
+    console.print(f"{verdict} difference above {TOLERANCE:g} (an FCN's gradients: {TIES:g})")
     return int(bad)
 
 
