@@ -1,6 +1,8 @@
-"""``python -m experiments.demo``: see `jaxdl.demo`."""
+"""``python -m experiments.demo``: ``jaxdl demo``; see `jaxdl.demo`."""
+
+import sys
 
 from jaxdl.demo import command
 
 if __name__ == "__main__":
-    command()
+    command("demo", sys.argv[1:])

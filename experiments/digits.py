@@ -1,6 +1,8 @@
-"""``python -m experiments.digits``: see `jaxdl.digits.command`."""
+"""``python -m experiments.digits``: ``jaxdl digits``; see `jaxdl.digits.command`."""
+
+import sys
 
 from jaxdl.digits.command import command
 
 if __name__ == "__main__":
-    command()
+    command("digits", sys.argv[1:])

@@ -1,35 +1,94 @@
-"""`jaxdl` (or `python -m jaxdl`): checks of the machine and of the project's programs."""
+"""`jaxdl` (or `python -m jaxdl`): train, use and plan what the project has; check the machine."""
 
+import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from jaxdl.errors import EXIT_STATUS, InputError
 
-COMMANDS = ("doctor", "compile-check")
-HELP = """usage: jaxdl COMMAND [-h] [OPTIONS]
+# Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
+SUBJECTS = {
+    "fcn": ("train", "predict", "plan"),
+    "word2vec": ("train", "query", "plan"),
+    "lstm": ("train", "predict", "plan"),
+}
+HELP = """usage: jaxdl COMMAND [OPTIONS]; jaxdl COMMAND --help tells the options
 
-  doctor         what stands between this machine and training on its GPU, and what mends it
-  compile-check  compile the project's steps for NVIDIA cards, without a GPU
+  fcn train          FCN-32s, 16s, 8s on PASCAL VOC, a tree laid out like it, or embedded scenes
+  fcn predict        the classes of your images, by a trained run
+  fcn plan           memory, exchange, step time on 1 to 1024 devices, from shapes alone
+  word2vec train     word vectors of your text
+  word2vec query     neighbours and analogies of trained vectors
+  word2vec plan      the same for word vectors
+  lstm train         the post's sine, or a series of your own
+  lstm predict       what comes next
+  lstm plan          the same for the LSTMs
+  digits             a small network on digits, the check of a new host
+  demo               one page of the demo's runs
+  doctor             what stands between this machine and training on its GPU, and what mends it
+  compile-check      compile the project's steps for NVIDIA cards, without a GPU
+  --version"""
 
-The experiments are commands of their own: python -m experiments.fcn --help"""
+
+def refuse(text: str) -> int:
+    """One line on what was typed."""
+    print(f"error: {text}; see jaxdl --help", file=sys.stderr)
+    return EXIT_STATUS[InputError]
+
+
+def subject(name: str, words: Sequence[str]) -> int:
+    """``jaxdl SUBJECT COMMAND WORDS``."""
+    commands = SUBJECTS[name]
+    if words[:1] in (["-h"], ["--help"]):
+        print(f"usage: jaxdl {name} {{{','.join(commands)}}} [OPTIONS]")
+        print(*(line for line in HELP.splitlines() if line.startswith(f"  {name} ")), sep="\n")
+        return 0
+    if not words or words[0] not in commands:
+        typed = f"jaxdl {name} {words[0]}: no such command" if words else f"jaxdl {name}"
+        return refuse(f"{typed}: give one of {', '.join(commands)}")
+    importlib.import_module(f"jaxdl.{name}.command").command(words[0], words[1:])
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input becomes one line."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] not in COMMANDS:
-        asked = bool(words) and words[0] in ("-h", "--help")
-        print(HELP, file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
-    prog = f"jaxdl {words[0]}"
+    name = words[0] if words else ""
+    if name in ("", "-h", "--help"):
+        print(HELP, file=sys.stdout if name else sys.stderr)
+        return 0 if name else EXIT_STATUS[InputError]
+    if name == "--version":
+        print(f"jaxdl {importlib.metadata.version('jaxdl-functional')}")
+        return 0
+    if name in SUBJECTS:
+        return subject(name, words[1:])
+    if name == "digits":
+        from jaxdl.digits.command import command
+
+        command(name, words[1:])
+        return 0
+    if name == "demo":
+        from jaxdl.demo import command
+
+        command(name, words[1:])
+        return 0
+    if name not in ("doctor", "compile-check"):
+        return refuse(f"{name}: no such command")
+    return check(name, words[1:])
+
+
+def check(name: str, words: Sequence[str]) -> int:
+    """``jaxdl doctor`` or ``jaxdl compile-check``."""
+    import tyro
+
+    prog = f"jaxdl {name}"
     try:
-        if words[0] == "doctor":
+        if name == "doctor":
             from jaxdl.doctor import command  # never imports jax
 
-            return command.run(tyro.cli(command.Config, args=words[1:], prog=prog))
+            return command.run(tyro.cli(command.Config, args=words, prog=prog))
         # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxdl.planner import compile_check
         from jaxdl.word2vec.plan import word2vec
 
-        cfg = tyro.cli(compile_check.Config, args=words[1:], prog=prog)
+        cfg = tyro.cli(compile_check.Config, args=words, prog=prog)
         return compile_check.run(cfg, compile_check.Subjects(fcn, word2vec, lstm))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)

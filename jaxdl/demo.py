@@ -6,7 +6,7 @@ A run that is not finished is shown as far as it is.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,6 @@ def run(cfg: Config) -> dict[str, Any]:
     return summary
 
 
-def command() -> None:
-    """The command line of `python -m experiments.demo`."""
-    main(lambda: run(tyro.cli(Config, prog="python -m experiments.demo")))
+def command(name: str, words: Sequence[str]) -> None:
+    """``jaxdl demo WORDS``."""
+    main(lambda: run(tyro.cli(Config, args=list(words), prog=f"jaxdl {name}")))

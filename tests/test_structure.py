@@ -14,7 +14,8 @@ ORDER = (
     ("report", "planner"),
     ("cli",),
     ("fcn", "word2vec", "lstm", "digits"),
-    ("demo", "__init__", "__main__"),
+    ("demo",),
+    ("__init__", "__main__"),
     ("experiments", "benchmarks"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

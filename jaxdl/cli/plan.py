@@ -43,10 +43,9 @@ class Options:
 
 
 def read(
-    options_type: type, config_type: type, presets: dict[str, Any], argv: Sequence[str], name: str
+    options_type: type, config_type: type, presets: dict[str, Any], argv: Sequence[str], prog: str
 ) -> tuple[Any, Any]:
     """The planner's options and the experiment's config."""
-    prog = f"python -m experiments.{name} plan"
     options, rest = tyro.cli(options_type, args=list(argv), prog=prog, return_unknown_args=True)
     config = parse(config_type, presets, rest, prog)
     plan.check_devices(options.devices)

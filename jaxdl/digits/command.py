@@ -8,6 +8,7 @@ The seed trained TensorFlow's and Caffe's MNIST examples to see that the driver,
 the framework fit together; `containers/` does the same with this.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -77,7 +78,6 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
     return summary
 
 
-def command() -> None:
-    """The command line of `python -m experiments.digits`."""
-    prog = "python -m experiments.digits"
-    main(lambda: run(started(tyro.cli(Config, prog=prog)), Bar()))
+def command(name: str, words: Sequence[str]) -> None:
+    """``jaxdl digits WORDS``."""
+    main(lambda: run(started(tyro.cli(Config, args=list(words), prog=f"jaxdl {name}")), Bar()))

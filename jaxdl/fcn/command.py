@@ -19,7 +19,7 @@ Presets, and what to expect of them:
   voc and paper have not been run by us: they take days on a CPU.
 """
 
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -54,17 +54,17 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
-def command() -> None:
-    """The command line of `python -m experiments.fcn`."""
+def command(name: str, words: Sequence[str]) -> None:
+    """``jaxdl fcn NAME WORDS``: train, predict or plan."""
     cpu_memory.start()
-    if sys.argv[1:2] == ["predict"]:
+    prog = f"jaxdl fcn {name}"
+    if name == "predict":
         from jaxdl.fcn import predict
 
-        main(lambda: predict.predict(sys.argv[2:]))
-    elif sys.argv[1:2] == ["plan"]:
-        from jaxdl.fcn import plan  # the other experiments', too
+        main(lambda: predict.predict(words, prog))
+    elif name == "plan":
+        from jaxdl.fcn import plan  # compiles for a card, so it is imported when asked for
 
-        main(lambda: plan.run(sys.argv[2:], Config, PRESETS))
+        main(lambda: plan.run(words, prog, Config, PRESETS))
     else:
-        prog = "python -m experiments.fcn"
-        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))
+        main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))

@@ -102,9 +102,9 @@ class FcnOptions(Options):
     """--batch-size is that of all devices together; otherwise each device has as many images."""
 
 
-def run(argv: Sequence[str], config_type: type, presets: dict[str, Any]) -> None:
+def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, Any]) -> None:
     """The FCN's plan: data parallel, the parameters whole on each device or split."""
-    options, cfg = read(FcnOptions, config_type, presets, argv, "fcn")
+    options, cfg = read(FcnOptions, config_type, presets, argv, prog)
     check_least(cfg, 1, ("batch_size", "accumulate", "width"))
     check_least(options, 1, ("classes",))
     height, width = options.canvas

@@ -58,9 +58,8 @@ def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list
     return model, mean, colours, names
 
 
-def predict(argv: Sequence[str]) -> None:
+def predict(argv: Sequence[str], prog: str = "jaxdl fcn predict") -> None:
     """The command: reads every image first, so that a bad one stops it before any work."""
-    prog = "python -m experiments.fcn predict"
     options = started(tyro.cli(Predict, args=list(argv), prog=prog))
     bar = Bar()
     if not options.images:

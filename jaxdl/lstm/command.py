@@ -10,7 +10,7 @@ window, number of epochs and optimiser are not known: the defaults here are ours
 seeds train as one program, in about 12 seconds on 2 CPU cores.
 """
 
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -45,16 +45,16 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
-def command() -> None:
-    """The command line of `python -m experiments.lstm_sine`."""
-    if sys.argv[1:2] == ["predict"]:
+def command(name: str, words: Sequence[str]) -> None:
+    """``jaxdl lstm NAME WORDS``: train, predict or plan."""
+    prog = f"jaxdl lstm {name}"
+    if name == "predict":
         from jaxdl.lstm import predict
 
-        main(lambda: predict.predict(sys.argv[2:]))
-    elif sys.argv[1:2] == ["plan"]:
-        from jaxdl.lstm import plan  # the other experiments', too
+        main(lambda: predict.predict(words, prog))
+    elif name == "plan":
+        from jaxdl.lstm import plan  # compiles for a card, so it is imported when asked for
 
-        main(lambda: plan.run(sys.argv[2:], Config, PRESETS))
+        main(lambda: plan.run(words, prog, Config, PRESETS))
     else:
-        prog = "python -m experiments.lstm_sine"
-        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))
+        main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))

@@ -66,9 +66,9 @@ class SweepOptions(Options):
     """Of the series."""
 
 
-def run(argv: Sequence[str], config_type: type, presets: dict[str, Any]) -> None:
+def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, Any]) -> None:
     """The LSTM sweep's plan: its members spread over the devices."""
-    options, cfg = read(SweepOptions, config_type, presets, argv, "lstm_sine")
+    options, cfg = read(SweepOptions, config_type, presets, argv, prog)
     check_least(options, 1, ("columns",))
     check_least(cfg, 1, ("seeds", "layers", "window", "batch", "every", "hidden"))
     members = len(cfg.hidden) * cfg.seeds

@@ -62,9 +62,8 @@ def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tup
     return size, seed
 
 
-def predict(argv: Sequence[str]) -> None:
+def predict(argv: Sequence[str], prog: str = "jaxdl lstm predict") -> None:
     """The command."""
-    prog = "python -m experiments.lstm_sine predict"
     cfg = started(tyro.cli(Predict, args=list(argv), prog=prog))
     if cfg.length < 1:
         raise InputError(f"--length {cfg.length}: must be 1 or more")

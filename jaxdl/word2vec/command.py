@@ -13,7 +13,7 @@ Presets, and what to expect of them:
   1..window - 1 for each block, the context word's vector from the input table, Adam.
 """
 
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -55,16 +55,16 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
-def command() -> None:
-    """The command line of `python -m experiments.word2vec`."""
-    if sys.argv[1:2] == ["query"]:
+def command(name: str, words: Sequence[str]) -> None:
+    """``jaxdl word2vec NAME WORDS``: train, query or plan."""
+    prog = f"jaxdl word2vec {name}"
+    if name == "query":
         from jaxdl.word2vec import query
 
-        main(lambda: query.query(sys.argv[2:]))
-    elif sys.argv[1:2] == ["plan"]:
-        from jaxdl.word2vec import plan  # the other experiments', too
+        main(lambda: query.query(words, prog))
+    elif name == "plan":
+        from jaxdl.word2vec import plan  # compiles for a card, so it is imported when asked for
 
-        main(lambda: plan.run(sys.argv[2:], Config, PRESETS))
+        main(lambda: plan.run(words, prog, Config, PRESETS))
     else:
-        prog = "python -m experiments.word2vec"
-        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))
+        main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))

@@ -74,9 +74,9 @@ class WordOptions(Options):
     """Size of the vocabulary."""
 
 
-def run(argv: Sequence[str], config_type: type, presets: dict[str, Any]) -> None:
+def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, Any]) -> None:
     """word2vec's plan: tables split by rows and blocks by groups, over all devices."""
-    options, cfg = read(WordOptions, config_type, presets, argv, "word2vec")
+    options, cfg = read(WordOptions, config_type, presets, argv, prog)
     check_least(options, 1, ("words",))
     check_least(cfg, 1, ("width", "window", "negatives", "group", "shared"))
     if cfg.block < cfg.group or cfg.block % cfg.group:

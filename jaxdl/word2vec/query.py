@@ -55,9 +55,9 @@ def expression(words: Sequence[str]) -> tuple[list[str], list[str]] | None:
     return sides["+"], sides["-"]
 
 
-def query(argv: Sequence[str]) -> None:
+def query(argv: Sequence[str], prog: str = "jaxdl word2vec query") -> None:
     """The command."""
-    options = tyro.cli(Query, args=list(argv), prog="python -m experiments.word2vec query")
+    options = tyro.cli(Query, args=list(argv), prog=prog)
     if not options.words:
         raise InputError("name a word, or more")
     if options.topn < 1:

@@ -1,0 +1,49 @@
+"""`jaxdl COMMAND`: what each word leads to, and what is said of a word that leads nowhere."""
+
+import importlib.metadata
+
+import pytest
+
+from jaxdl.__main__ import HELP, SUBJECTS, main
+
+COMMANDS = [[subject, name] for subject, names in SUBJECTS.items() for name in names]
+OTHERS = [["digits"], ["demo"], ["doctor"], ["compile-check"]]
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, *OTHERS], ids=" ".join)
+def test_each_command_tells_its_options_under_its_own_name(words: list[str], capsys, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # compile-check sets it
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--help"])
+    assert not left.value.code
+    assert f"usage: jaxdl {' '.join(words)} " in capsys.readouterr().out
+    assert f"  {' '.join(words)} " in HELP
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_subject_alone_names_its_commands(subject: str, capsys):
+    assert main([subject]) == 2
+    refused = capsys.readouterr().err
+    assert main([subject, "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in SUBJECTS[subject]:
+        assert name in refused
+        assert f"  {subject} {name} " in shown
+
+
+@pytest.mark.parametrize("words", [["nope"], ["fcn", "nope"]], ids=" ".join)
+def test_an_unknown_word_is_named(words: list[str], capsys):
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert "nope: no such command" in line
+    assert line.count("\n") == 1
+
+
+def test_the_version_is_the_distributions(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.split() == [
+        "jaxdl",
+        importlib.metadata.version("jaxdl-functional"),
+    ]
