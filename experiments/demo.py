@@ -1,8 +1,8 @@
-"""``python -m experiments.demo``: ``jaxdl demo``; see `jaxdl.demo`."""
+"""``python -m experiments.demo``: ``jaxdl demo``."""
 
 import sys
 
-from jaxdl.demo import command
+from jaxdl.__main__ import main
 
 if __name__ == "__main__":
-    command("demo", sys.argv[1:])
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -1,8 +1,8 @@
-"""``python -m experiments.digits``: ``jaxdl digits``; see `jaxdl.digits.command`."""
+"""``python -m experiments.digits``: ``jaxdl digits``."""
 
 import sys
 
-from jaxdl.digits.command import command
+from jaxdl.__main__ import main
 
 if __name__ == "__main__":
-    command("digits", sys.argv[1:])
+    sys.exit(main(["digits", *sys.argv[1:]]))

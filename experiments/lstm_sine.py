@@ -2,9 +2,10 @@
 
 import sys
 
-from jaxdl.lstm.command import command
+from jaxdl.__main__ import main
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    other = words[:1] in [["predict"], ["plan"]]
-    command(words[0] if other else "train", words[1:] if other else words)
+    sys.exit(
+        main(["lstm", *(words if words[:1] in (["predict"], ["plan"]) else ["train", *words])])
+    )

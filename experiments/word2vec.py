@@ -2,9 +2,10 @@
 
 import sys
 
-from jaxdl.word2vec.command import command
+from jaxdl.__main__ import main
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    other = words[:1] in [["query"], ["plan"]]
-    command(words[0] if other else "train", words[1:] if other else words)
+    sys.exit(
+        main(["word2vec", *(words if words[:1] in (["query"], ["plan"]) else ["train", *words])])
+    )

@@ -62,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name == "--version":
         print(f"jaxdl {importlib.metadata.version('jaxdl-functional')}")
         return 0
+    # Before jax is imported: what is wrong becomes an error; its log has false alarms beside it
+    # (jaxlib 0.10.1: several lines for each kept program that it loads).
+    if name != "doctor":
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if name in SUBJECTS:
         return subject(name, words[1:])
     if name == "digits":
@@ -89,9 +93,7 @@ def check(name: str, words: Sequence[str]) -> int:
             from jaxdl.doctor import command  # never imports jax
 
             return command.run(tyro.cli(command.Config, args=words, prog=prog))
-        # Before jax is imported: no GPU is looked for, and XLA keeps its remarks to itself.
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: no GPU is looked for
         from jaxdl.fcn.plan import fcn
         from jaxdl.lstm.plan import lstm
         from jaxdl.planner import compile_check

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# As the commands do: jaxlib 0.10.1 tells of every kept program that it loads, falsely.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile hundreds of small programs and run each a few times: light optimisation by LLVM
 # makes the suite three times faster. What the experiments' tests start runs without this.
 if "XLA_FLAGS" not in os.environ:
