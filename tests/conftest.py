@@ -37,9 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
         own = Path(tempfile.mkdtemp(prefix="jaxdl-test-"))
         os.environ["JAXDL_TEST_CACHE"] = str(own)
         config.add_cleanup(partial(shutil.rmtree, own, ignore_errors=True))
-        kept = compiled.folder(config.cache.mkdir("compiled"))
-        compiled.take(kept, own)
-        config.add_cleanup(partial(compiled.keep, own, kept))  # cleaned up first: the last added
+        if config.pluginmanager.hasplugin("cacheprovider"):
+            kept = compiled.folder(config.cache.mkdir("compiled"))
+            compiled.take(kept, own)
+            config.add_cleanup(partial(compiled.keep, own, kept))  # done first: the last added
     jax.config.update("jax_compilation_cache_dir", os.environ["JAXDL_TEST_CACHE"])
 
 

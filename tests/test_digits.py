@@ -178,6 +178,7 @@ def test_batches_are_a_permutation_and_begin_anywhere():
     assert not np.array_equal(other.images, first[0].images)
 
 
+@pytest.mark.slow
 def test_evaluation_counts_every_picture_once():
     """In batches that do not divide it, as one by one in NumPy."""
     part, model = pictures(53), LeNet()
@@ -193,6 +194,7 @@ def test_evaluation_counts_every_picture_once():
     np.testing.assert_array_equal(found["confusion"], confusion)
 
 
+@pytest.mark.slow
 def test_the_embedded_digits_reach_the_mark(tmp_path):
     out = tmp_path / "run"
     done = finish(MODULE, "--out", str(out), "--at-least", "97")
@@ -208,6 +210,7 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
         digits.run(digits.Config(out=out, at_least=99.9), command.Bar())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
     words = ["--data", str(folder), "--epochs", "30", "--batch-size", "16"]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"

@@ -391,6 +391,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "name", "level", "seen", "remedy"), FAULTS, ids=[f[0].__name__ for f in FAULTS]
 )
@@ -495,6 +496,7 @@ def test_the_plugins_own_error_is_shown(machine):
     )
 
 
+@pytest.mark.slow
 def test_this_machine(capsys):
     """For real: jax answers from a process of its own, and the JSON says what the text does."""
     code = "import sys, jaxdl.doctor; sys.exit('jax' in sys.modules)"

@@ -1,4 +1,4 @@
-"""The environments that `make` makes: whole after whatever was left there, or a line that says how."""
+"""Environments that `make` makes: whole, whatever was left there, or a line that says why not."""
 
 import os
 import subprocess

@@ -19,7 +19,7 @@ from jaxdl.report import read_rows
 from tests import processes
 
 # One worker runs the file: the straight run is made once.
-pytestmark = pytest.mark.xdist_group("experiments")
+pytestmark = [pytest.mark.xdist_group("experiments"), pytest.mark.slow]
 
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 TINY = (

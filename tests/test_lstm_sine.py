@@ -20,7 +20,7 @@ from jaxdl.report import read_json, read_rows
 from jaxdl.sinefigures import lstm_section, thin
 from tests import processes
 
-pytestmark = pytest.mark.xdist_group("lstm_sine")
+pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
 MODULE = "experiments.lstm_sine"
 # Checkpoints after 200, 400 and 600 epochs.

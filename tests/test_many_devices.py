@@ -15,7 +15,7 @@ from jaxdl import vectors
 from jaxdl.report import read_rows
 from tests import processes
 
-pytestmark = pytest.mark.xdist_group("many devices")
+pytestmark = [pytest.mark.xdist_group("many devices"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from jaxdl.report import read_json, read_rows, write_json
 from tests import processes
 
 # One worker runs the file: the straight run is made once.
-pytestmark = pytest.mark.xdist_group("survive")
+pytestmark = [pytest.mark.xdist_group("survive"), pytest.mark.slow]
 
 MODULE = "experiments.digits"
 SMALL = ("--epochs", "6", "--batch-size", "256")

@@ -22,7 +22,7 @@ from jaxdl.errors import InputError
 from jaxdl.report import read_rows
 from tests import processes
 
-pytestmark = pytest.mark.xdist_group("word2vec")
+pytestmark = [pytest.mark.xdist_group("word2vec"), pytest.mark.slow]
 
 SMALL = ("--width", "8", "--epochs", "30", "--rows", "2", "--held-out", "500", "--block", "256")
 
