@@ -22,6 +22,8 @@ from tests import compiled
 
 # Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
 gc.set_threshold(100_000, 20, 100)
+# Else an entry's name depends on the folder's, and no run would find what another kept.
+jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
