@@ -42,6 +42,7 @@ def row(tool="ours", mode="command", epochs=5, seed=1, **figures) -> Row:
     return Row(tool=tool, mode=mode, epochs=epochs, seed=seed, **(given | figures))
 
 
+@pytest.mark.slow
 def test_all_tools_get_the_tokens_of_our_own_rule(tmp_path: Path):
     rng = np.random.default_rng(0)
     words = ["Don't", "STOP", "now", "naïve", "x2y", "- -", "été", "O'Neil'"]
@@ -89,6 +90,7 @@ def test_bad_options_are_told_in_one_line(options: dict, message: str):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", [sys.executable, "nowhere/python"])
 def test_a_python_without_gensim_is_refused_before_any_work(tmp_path: Path, python: str):
     command = [sys.executable, "-m", "benchmarks.word2vec", "--gensim-python", python]
@@ -281,6 +283,7 @@ def lstm_options(folder: Path, *more: str) -> list[str]:
     return [*given, "--series", str(jax_runner.series_file(folder)), *more]
 
 
+@pytest.mark.slow
 def test_our_lstm_runner_prints_its_figures(tmp_path: Path):
     command = [sys.executable, "-m", "benchmarks.lstm.jax_runner"]
     found, total, peak = lstm.call(
@@ -299,6 +302,7 @@ def test_a_runner_that_fails_is_one_line(tmp_path: Path):
         lstm.call(command, tmp_path / "log.txt")
 
 
+@pytest.mark.slow
 def test_the_example_for_the_peer_holds_what_numpy_gets(tmp_path: Path):
     """The gates in the order g, i, f, o, and the readout; the gradient by differences."""
     jax_runner.write_example(tmp_path / "example.npz")
@@ -382,6 +386,7 @@ def small_fcn(out: Path, **given: Any) -> fcn.Config:
     return fcn.Config(**(sizes | options | given))
 
 
+@pytest.mark.slow
 def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
     """Each batch once and no more; programs are compiled in the warm-up alone."""
     rows = fcn.run(small_fcn(tmp_path, batches=(2,)))
@@ -403,6 +408,7 @@ def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
     assert "roof:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_stream_has_the_sizes_of_voc():
     sizes = workload.stream_sizes(40)
     assert len(sizes) == 40
@@ -413,6 +419,7 @@ def test_the_stream_has_the_sizes_of_voc():
     assert len({batch.images.shape for batch in batches}) <= workload.CANVASES
 
 
+@pytest.mark.slow
 def test_flops_of_a_step_are_three_forward_without_the_images_gradient():
     forward, step = (workload.flops(32, 1, step, [(64, 96)]) for step in (False, True))
     first = 2 * 9 * 3 * 64 * 64 * 96
@@ -440,6 +447,7 @@ def test_bad_fcn_options_are_told_in_one_line(tmp_path: Path, options: dict, mes
         fcn.run(small_fcn(tmp_path, **options))
 
 
+@pytest.mark.slow
 def test_layers_are_timed_in_every_direction():
     """conv1_1 has no gradient of its input; the flops are those of the convolutions."""
     found = list(layers.layers(32, 1, 32, budget=0.0))

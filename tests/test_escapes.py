@@ -139,6 +139,7 @@ def page(make: Callable[..., tuple[str, str]], run: Path, names: tuple[str, ...]
     return _Page((run / "report.html").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", SECTIONS)
 def test_names_make_no_markup(tmp_path: Path, which: str):
     plain = page(SECTIONS[which], tmp_path / "plain", PLAIN)

@@ -128,6 +128,7 @@ def vector_files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 NUMBERS = (b"999999999999", b"-1", b"0", b"65536", b"4294967296", b"nan", b"1e39", b"\n", b" ")
 
 
+@pytest.mark.slow
 @fuzzed
 @given(data=st.data(), suffix=st.sampled_from((".txt", ".bin", ".npz", ".gz", "")))
 def test_vectors(tmp_path: Path, vector_files: list[bytes], data: st.DataObject, suffix: str):
@@ -183,6 +184,7 @@ def every_array(path: Path) -> dict[str, np.ndarray]:
         return {name: np.asarray(get(name)) for name in names}
 
 
+@pytest.mark.slow
 @fuzzed
 @given(data=st.data(), suffix=st.sampled_from([*WEIGHTS]))
 def test_weights(tmp_path: Path, data: st.DataObject, suffix: str):
@@ -222,6 +224,7 @@ PHOTOS = [PHOTO, LABEL, PROGRESSIVE, png(label_values(9, 9), "RGBA"), with_exif(
 CHUNKS = (b"\xff\xda", b"\xff\xd9", b"\xff\xc2", b"IDAT", b"\0\0\0\0IEND", b"tRNS", b"Exif\0\0")
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(PHOTOS, CHUNKS))
 def test_photos(tmp_path: Path, content: bytes):
@@ -236,6 +239,7 @@ def test_training_images(content: bytes):
     assert found is None or found.shape[2] == 3
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged([LABEL, png(label_values(5, 40), "L"), PHOTO], CHUNKS))
 def test_labels(content: bytes):
@@ -252,6 +256,7 @@ def mats() -> list[bytes]:
     return [out.getvalue(), mat(label_values(6, 5)), MAT_HEAD]
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(mats()))
 def test_mat_files(content: bytes):
@@ -314,6 +319,7 @@ HEADERS = (
 )
 
 
+@pytest.mark.slow
 @fuzzed
 @given(data=st.data())
 def test_tars(tmp_path: Path, tar_files: list[bytes], data: st.DataObject):
@@ -334,6 +340,7 @@ LINES = [b"a\nb\n", b"# x\n2007_000001\n\n x_4 \n", "é\nb/c\n".encode(), b"\xef
 NAMES = (b"..", b"/", b"../", b"\0", b"\x1b[2J", b"\n", b"#", "\u202e".encode(), b"a" * 300)
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(LINES, NAMES) | lines((*NAMES, b"a", b"b/c", b" "), (b"", b"/")))
 def test_lists(tmp_path: Path, content: bytes):
@@ -347,6 +354,7 @@ def test_lists(tmp_path: Path, content: bytes):
         assert splits.read_ids(path) == found
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged([b"background\nred ring\n", b"x\n" * 9], NAMES))
 def test_class_names(content: bytes):
@@ -370,6 +378,7 @@ CELLS = (
 )
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(SERIES, CELLS) | lines((*CELLS, b"1", b"-2.5", b"x"), (b",",)))
 @example(content=b"a\n1\n1e308\n")
@@ -385,6 +394,7 @@ def test_series(tmp_path: Path, content: bytes):
     assert np.isfinite(series.to_float32(scaled)).all()
 
 
+@pytest.mark.slow
 @fuzzed
 @given(
     values=hnp.arrays(
@@ -415,6 +425,7 @@ HEADS = st.builds(
 )
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged([*IDX, *ZIPPED]) | HEADS, packed=st.booleans())
 def test_idx(tmp_path: Path, content: bytes, packed: bool):
@@ -428,6 +439,7 @@ JUDGED = (b"\t", b"\n", b"nan", b"1e308", b"-1e308", b": ", b"a b c d", b"\xff",
 WORDS = Vectors(("a", "b", "c", "d"), np.eye(4, 3, dtype=np.float32) + np.float32(0.1))
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(PAIRS, JUDGED) | lines((*JUDGED, b"a", b"d", b"x", b"1"), (b"\t",)))
 def test_word_pairs(tmp_path: Path, content: bytes):
@@ -435,6 +447,7 @@ def test_word_pairs(tmp_path: Path, content: bytes):
     assert found is None or (found.pairs >= 2 and 0 <= found.oov <= 100)
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(QUESTIONS, JUDGED) | lines((*JUDGED, b"a", b"d", b"x", b":"), (b" ",)))
 def test_analogies(tmp_path: Path, content: bytes):
@@ -442,6 +455,7 @@ def test_analogies(tmp_path: Path, content: bytes):
     assert found is None or 0 <= found.total.correct <= found.total.asked
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged([b"a\t9\nb\t5\n", "日本\t3\n".encode()], (b"\t", b"\n", b"-", b"9" * 25)))
 def test_vocabularies(tmp_path: Path, content: bytes):
@@ -452,6 +466,7 @@ def test_vocabularies(tmp_path: Path, content: bytes):
         assert counts.min() > 0
 
 
+@pytest.mark.slow
 @fuzzed
 @given(
     content=damaged([b'{"step": 1, "a": 2}\n{"step": 2}\n', b"[]"], (b"[", b"{", b"\n", b"1e999"))
@@ -470,6 +485,7 @@ TEXTS = [
 TEXTS += [gzip.compress(TEXTS[0], mtime=0)]
 
 
+@pytest.mark.slow
 @fuzzed
 @given(content=damaged(TEXTS, (b"\n", b" ", b"'", b"\xff", b"\xe3\x81", b"\0", b"a" * 1200)))
 def test_corpora(tmp_path: Path, content: bytes):

@@ -58,6 +58,7 @@ def sparse(path: Path, head: bytes, size: int) -> Path:
 # --- nothing is unpickled
 
 
+@pytest.mark.slow
 def test_no_code_that_runs_files():
     """No unpickling, evaluation or unsafe YAML in what reads files; NumPy's default is safe."""
     banned = {"pickle", "dill", "shelve", "marshal", "joblib", "cloudpickle"}
@@ -80,6 +81,7 @@ def test_no_code_that_runs_files():
                 assert given["weights_only"] == "True", path
 
 
+@pytest.mark.slow
 def test_loading_unpickles_nothing(tmp_path: Path):
     """Python reports each class that a pickle names; reading a checkpoint, vectors and weights
     names none, and a pickle in their place is refused without being looked into."""
@@ -405,6 +407,7 @@ def test_a_prepared_set_whose_records_were_exchanged(tmp_path: Path, monkeypatch
 # --- text, series, vectors, weights
 
 
+@pytest.mark.slow
 def test_a_corpus_of_one_line(tmp_path: Path):
     """A sparse file without a line end; 2 GiB pass as well, in half a minute."""
     line = sparse(tmp_path / "line", b"", size := 1 << 27)
@@ -452,6 +455,7 @@ ROWS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "said"), ROWS.values(), ids=ROWS)
 def test_hostile_series(tmp_path: Path, content: bytes, said: str):
     path = write(tmp_path / "x.csv", content)
@@ -555,6 +559,7 @@ def test_hostile_safetensors(tmp_path: Path, name: str):
     refusal(lambda: vgg16.load_vgg16(path), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mean", ["[" * 100_000, "{", '{"a": 1}', '["x", 1, 2]', "[1, 2, NaN]", "[1]"]
 )

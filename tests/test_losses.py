@@ -39,6 +39,7 @@ def loss(logits, labels, reduction: Reduction = "mean"):
     return reduce_pixels(*pixel_xent(logits, labels), reduction)
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(deadline=None, max_examples=30)
 def test_sum_and_number_of_valid_pixels(case):
@@ -50,6 +51,7 @@ def test_sum_and_number_of_valid_pixels(case):
     assert total.dtype == jnp.float32
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(deadline=None, max_examples=20)
 def test_gradient_is_softmax_minus_onehot(case):
@@ -71,6 +73,7 @@ def test_scores_of_void_pixels_do_not_matter(case, other: float):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_all_void_gives_zero_and_no_nan(reduction: Reduction):
     logits = jnp.linspace(-5, 5, 2 * 3 * 3 * 4).reshape(2, 3, 3, 4)
@@ -79,6 +82,7 @@ def test_all_void_gives_zero_and_no_nan(reduction: Reduction):
     np.testing.assert_array_equal(grads, np.zeros(logits.shape))
 
 
+@pytest.mark.slow
 def test_mean_is_over_valid_pixels_of_the_batch():
     """Uniform scores cost log(classes) a pixel: 3 valid pixels of 8, in two images."""
     labels = jnp.array([[[0, 1], [-1, -1]], [[-1, -1], [-1, 3]]])
@@ -87,6 +91,7 @@ def test_mean_is_over_valid_pixels_of_the_batch():
     assert float(loss(logits, labels, "mean")) == pytest.approx(np.log(4))
 
 
+@pytest.mark.slow
 def test_sum_is_mean_times_valid_pixels_in_value_and_gradient():
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.normal(size=(2, 4, 4, 3)), jnp.float32)
@@ -99,6 +104,7 @@ def test_sum_is_mean_times_valid_pixels_in_value_and_gradient():
     np.testing.assert_allclose(steep, number * slope, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_scores_are_computed_in_float32():
     """Same loss as the rounded scores in float32; the gradient comes back as bfloat16."""
     rng = np.random.default_rng(0)
@@ -111,6 +117,7 @@ def test_bfloat16_scores_are_computed_in_float32():
     assert jax.grad(loss)(logits, labels).dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_float64_scores_stay_float64():
     rng = np.random.default_rng(0)
@@ -120,6 +127,7 @@ def test_float64_scores_stay_float64():
     np.testing.assert_allclose(total, expected(logits, labels)[0], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_large_scores_do_not_overflow():
     logits = jnp.array([[[[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]]]])
     value, grads = jax.value_and_grad(loss)(logits, jnp.array([[[0, 0]]]), "sum")
@@ -130,6 +138,7 @@ def test_large_scores_do_not_overflow():
 # --- word2vec ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("chunk", [1, 3, 7, 100])
 def test_full_softmax_equals_numpy_with_its_gradients(chunk: int):
@@ -154,6 +163,7 @@ def test_full_softmax_equals_numpy_with_its_gradients(chunk: int):
     np.testing.assert_allclose(grad_table, delta.T @ x, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_full_softmax_never_holds_all_scores():
     """Memory of the compiled gradient: bounded by the chunk, not by batch x vocabulary."""
     batch, words, chunk = 512, 1 << 17, 1024
@@ -168,6 +178,7 @@ def test_full_softmax_never_holds_all_scores():
     assert memory.temp_size_in_bytes < batch * words * 4 / 8
 
 
+@pytest.mark.slow
 def test_full_softmax_survives_large_scores():
     table = jnp.asarray([[1000.0], [-1000.0]])
     loss = full_softmax_loss(jnp.asarray([[1.0], [-1.0]]), table, jnp.asarray([0, 0]))

@@ -15,7 +15,7 @@ from jaxdl.training.run_folder import read_rows
 from jaxdl.word2vec import vectors
 from tests.helpers import processes
 
-pytestmark = pytest.mark.xdist_group("many devices")
+pytestmark = [pytest.mark.xdist_group("many devices"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ from jaxdl.word2vec.data import corpus, docstrings
 from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.
-pytestmark = pytest.mark.xdist_group("survive")
+pytestmark = [pytest.mark.xdist_group("survive"), pytest.mark.slow]
 
 MODULE = "experiments.digits"
 SMALL = ("--epochs", "6", "--batch-size", "256")

@@ -44,7 +44,9 @@ def fit(cfg: Config, data: DigitData, epochs: int, bar: Bar) -> TrainState:
         loop.stop_on_signal() as stop,
     ):
         image = jnp.zeros((1, *data.train.images.shape[1:], 1))
-        params = jax.jit(model.init)(jax.random.key(cfg.seed), image)["params"]
+        # It runs once: compiled as carefully as a step it would take longer than all else.
+        init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 1})
+        params = init(jax.random.key(cfg.seed), image)["params"]
         state, totals = start_state(params, optimizer), zero()
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})

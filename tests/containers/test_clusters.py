@@ -57,6 +57,7 @@ def test_the_manifest_holds_to_the_schemas():
         assert problems(document) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -75,6 +75,7 @@ def hosts(ec2) -> list:
     return [host for part in found for host in part["Instances"]]
 
 
+@pytest.mark.slow
 def test_a_host_is_started_as_it_should_be(aws, capsys):
     assert launch.main(options("--tags", "team=vision", "--disk", "200")) == 0
     (host,) = hosts(aws)
@@ -98,6 +99,7 @@ def test_a_host_is_started_as_it_should_be(aws, capsys):
     assert f"terminate {host['InstanceId']}" in said
 
 
+@pytest.mark.slow
 def test_the_group_is_used_again_and_never_widened(aws, capsys):
     assert launch.main(options()) == 0
     assert launch.main(options()) == 0
@@ -113,6 +115,7 @@ def test_the_group_is_used_again_and_never_widened(aws, capsys):
     assert len(hosts(aws)) == 2
 
 
+@pytest.mark.slow
 def test_a_dry_run_starts_and_makes_nothing(aws, capsys):
     assert launch.main(options("--dry-run", "--spot")) == 0
     said = capsys.readouterr().out
@@ -127,6 +130,7 @@ def test_a_dry_run_starts_and_makes_nothing(aws, capsys):
     assert len(hosts(aws)) == 1
 
 
+@pytest.mark.slow
 def test_only_hosts_of_ours_are_ended(aws, capsys):
     launch.main(options())
     (ours,) = (host["InstanceId"] for host in hosts(aws))
@@ -139,6 +143,7 @@ def test_only_hosts_of_ours_are_ended(aws, capsys):
     assert (states[ours], states[other]) == ("terminated", "running")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -165,6 +170,7 @@ def test_bad_input_is_one_line(aws, words, said, capsys):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
@@ -195,6 +201,7 @@ def test_what_aws_refuses_is_told_with_its_remedy(aws, code, remedy, capsys, mon
     assert remedy in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_credentials_or_region_the_remedy_is_named(monkeypatch, tmp_path, capsys):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -208,6 +215,7 @@ def test_without_credentials_or_region_the_remedy_is_named(monkeypatch, tmp_path
     assert "no AWS credentials" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_region_without_the_image_is_named(aws, capsys):
     assert launch.main(options("--region", "us-east-2")) == 2
     assert "this region has no such image" in capsys.readouterr().err

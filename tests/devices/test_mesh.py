@@ -19,7 +19,7 @@ from tests.helpers.meshed import BATCH, CLASSES, STEPS, Scenes
 from tests.helpers.processes import ROOT, environment
 
 # One worker runs the file: its runs are made once.
-pytestmark = pytest.mark.xdist_group("mesh")
+pytestmark = [pytest.mark.xdist_group("mesh"), pytest.mark.slow]
 
 QUICK = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 

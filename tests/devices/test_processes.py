@@ -152,6 +152,7 @@ def same(got: Any, want: Any, name: str = "") -> None:
         assert got == pytest.approx(want, abs=within), name
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: Path):
     """SIGTERM to one stops both after the same step, saved. Killed, one takes the other with it,
     soon and with a message. One process with one device goes on from what the two saved, and ends

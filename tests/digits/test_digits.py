@@ -180,6 +180,7 @@ def test_batches_are_a_permutation_and_begin_anywhere():
     assert not np.array_equal(other.images, first[0].images)
 
 
+@pytest.mark.slow
 def test_evaluation_counts_every_picture_once():
     """In batches that do not divide it, as one by one in NumPy."""
     part, model = pictures(53), LeNet()
@@ -195,6 +196,7 @@ def test_evaluation_counts_every_picture_once():
     np.testing.assert_array_equal(found["confusion"], confusion)
 
 
+@pytest.mark.slow
 def test_the_embedded_digits_reach_the_mark(tmp_path):
     out = tmp_path / "run"
     done = finish(MODULE, "--out", str(out), "--at-least", "97")
@@ -210,6 +212,7 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
         command.run(config.Config(out=out, at_least=99.9), progress.Bar())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
     """By programs that are compiled again; other experiments' tests go on by those that are kept.
 

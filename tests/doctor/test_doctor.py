@@ -424,6 +424,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "name", "level", "seen", "remedy"), FAULTS, ids=[f[0].__name__ for f in FAULTS]
 )
@@ -545,6 +546,7 @@ def test_the_jax_that_doctor_recommends_is_the_one_that_is_pinned():
             assert str(pin.specifier) == f"=={right}"
 
 
+@pytest.mark.slow
 def test_this_machine(capsys):
     """For real: jax answers from a process of its own, and the JSON says what the text does."""
     code = "import sys, jaxdl.doctor.command; sys.exit('jax' in sys.modules)"

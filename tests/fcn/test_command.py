@@ -24,7 +24,7 @@ from jaxdl.training.run_folder import MADE, read_rows
 from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.
-pytestmark = pytest.mark.xdist_group("experiments")
+pytestmark = [pytest.mark.xdist_group("experiments"), pytest.mark.slow]
 
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 TINY = (

@@ -51,6 +51,7 @@ def full_scatter(x: np.ndarray, stride: int) -> np.ndarray:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("align", ["exact", "center"])
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ def test_upsample_is_the_cropped_scatter(stride: int, size: tuple[int, int], ali
     np.testing.assert_allclose(upsample(jnp.asarray(x), stride, size, align), want, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_exact_upsampling_equals_bilinear_resize_away_from_the_border():
     x = jax.random.normal(jax.random.key(0), (1, 4, 5, 2))
     ours = upsample(x, 8, (32, 40))
@@ -74,6 +76,7 @@ def test_exact_upsampling_equals_bilinear_resize_away_from_the_border():
     np.testing.assert_allclose(fade[0, 0, 0, 0], 0.515625**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 4), (7, 7)])
 def test_max_pool_equals_xla_with_its_gradient_on_ties(shape: tuple[int, int]):
     """Small integers, so that most windows have ties: the first in row-major order takes all."""
@@ -90,6 +93,7 @@ def test_max_pool_equals_xla_with_its_gradient_on_ties(shape: tuple[int, int]):
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 def test_max_pool_passes_nan_on():
     for i in range(4):
         x = jnp.arange(4.0).reshape(1, 2, 2, 1).at[0, i // 2, i % 2, 0].set(jnp.nan)
@@ -123,6 +127,7 @@ def close(got: Any, want: Any, tolerance: float) -> None:
 sizes = st.tuples(st.integers(1, 200), st.integers(1, 200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stride", "align"), [(32, "exact"), (16, "center"), (8, "exact"), (8, "center")]
 )
@@ -165,6 +170,7 @@ def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("align", ["exact", "center"])
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (45, 70), (97, 31)])
 def test_a_canvas_changes_nothing(size: tuple[int, int], align: Any):
@@ -181,6 +187,7 @@ def test_a_canvas_changes_nothing(size: tuple[int, int], align: Any):
     close(masked[:, : size[0], : size[1]], bare, 1e-5)
 
 
+@pytest.mark.slow
 def test_without_masks_padding_would_matter():
     """The property above is not empty: a canvas without `sizes` gives other logits."""
     model = FCN(32, CLASSES, 32)
@@ -192,6 +199,7 @@ def test_without_masks_padding_would_matter():
     assert float(jnp.abs(loose - bare).max()) > 0.05 * float(jnp.abs(bare).max())
 
 
+@pytest.mark.slow
 def test_void_images_in_a_batch_change_nothing():
     model = FCN(16, CLASSES, 32)
     params, loss_fn = random_params(model), pixel_loss(model, MEAN, "mean")
@@ -205,6 +213,7 @@ def test_void_images_in_a_batch_change_nothing():
     jax.tree.map(lambda a, b: close(a, b, 1e-5), grads_filled, grads)
 
 
+@pytest.mark.slow
 def test_all_void_gives_zero_and_no_nan():
     model = FCN(8, CLASSES, 32)
     batch = padded(np.random.default_rng(0), [(20, 30)], (32, 32))
@@ -218,6 +227,7 @@ def test_all_void_gives_zero_and_no_nan():
 # --- stages, options, compilations ------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "steps"), [(16, (16,)), (8, (8, 16))])
 def test_a_fresh_stage_predicts_what_the_scores_before_it_give(stride: Any, steps: tuple[int, ...]):
     """FCN-32s' scores, upsampled in two (three) steps: a stage never starts worse."""
@@ -235,6 +245,7 @@ def test_a_fresh_stage_predicts_what_the_scores_before_it_give(stride: Any, step
     assert float(jnp.abs(want).max()) > 0
 
 
+@pytest.mark.slow
 def test_parameters_have_the_documented_names_and_shapes():
     params = jax.eval_shape(FCN(8, 21).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     assert params["trunk"]["conv1_1"]["kernel"].shape == (3, 3, 3, 64)
@@ -244,6 +255,7 @@ def test_parameters_have_the_documented_names_and_shapes():
     assert len(params["trunk"]) == 13
 
 
+@pytest.mark.slow
 def test_remat_changes_no_gradient():
     batch = padded(np.random.default_rng(0), [(40, 50)], (64, 64))
     results = []
@@ -255,6 +267,7 @@ def test_remat_changes_no_gradient():
     jax.tree.map(lambda a, b: close(a, b, 1e-5), *results)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_float32_parameters_and_loss():
     batch = padded(np.random.default_rng(0), [(40, 50)], (64, 64))
     losses = []
@@ -271,6 +284,7 @@ def test_bfloat16_keeps_float32_parameters_and_loss():
     assert (losses[0][1] == losses[1][1]).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_one_compilation_for_each_canvas():
     """Sizes inside a canvas, learning rates and epochs compile nothing; a new canvas, once."""
     from jaxdl.fcn.metrics import zero_totals
@@ -291,6 +305,7 @@ def test_one_compilation_for_each_canvas():
     assert int(state.step) == 12
 
 
+@pytest.mark.slow
 def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_two():
     """Flips and crops depend on the seed and the update's number alone."""
     from jaxdl.fcn.metrics import zero_totals
@@ -328,6 +343,7 @@ def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_
     )
 
 
+@pytest.mark.slow
 def test_predict_gives_the_classes_of_the_bare_network_for_any_size():
     model = FCN(8, CLASSES, 32)
     params, rng = random_params(model), np.random.default_rng(3)
@@ -341,6 +357,7 @@ def test_predict_gives_the_classes_of_the_bare_network_for_any_size():
         assert (classes == np.asarray(bare)[0].argmax(-1)).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_evaluate_equals_the_metrics_of_each_image():
     model = FCN(32, CLASSES, 32)
     params, rng = random_params(model), np.random.default_rng(4)
@@ -357,6 +374,7 @@ def test_evaluate_equals_the_metrics_of_each_image():
     assert figures["mean_image_accuracy"] == pytest.approx(np.mean(each), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_mean_loss_is_the_sum_over_valid_pixels():
     logits = jax.random.normal(jax.random.key(0), (1, 2, 2, 3))
     labels = jnp.asarray([[[0, -1], [2, 1]]])

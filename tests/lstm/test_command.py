@@ -22,7 +22,7 @@ from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import MADE, read_rows
 from tests.helpers import processes
 
-pytestmark = pytest.mark.xdist_group("lstm_sine")
+pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
 MODULE = "experiments.lstm_sine"
 # Checkpoints after 200, 400 and 600 epochs.

@@ -46,12 +46,14 @@ def numpy_forward(params: Any, x: Any) -> np.ndarray:
     return x @ np.asarray(params["readout"]["kernel"]) + np.asarray(params["readout"]["bias"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inputs", "outputs", "layers"), [(1, 1, 1), (3, 2, 1), (2, 3, 3)])
 def test_forward_is_the_equations(inputs: int, outputs: int, layers: int):
     params, x = network(inputs, 4, outputs, layers), series(7, 5, inputs)
     np.testing.assert_allclose(forward(params, x)[0], numpy_forward(params, x), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 def test_gradients_are_differences(layers: int):
     """The derivative by hand: of every parameter, the inputs and the first state."""
@@ -78,6 +80,7 @@ def test_gradients_are_differences(layers: int):
         assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(slope, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_it_is_flax_optimized_lstm():
     """OptimizedLSTMCell has the same equations; its four kernels are ours, transposed."""
     params, x = network(3, 4, 1, 1), series(6, 5, 3)
@@ -92,6 +95,7 @@ def test_it_is_flax_optimized_lstm():
     np.testing.assert_allclose(forward(hidden, x)[0], theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_pieces_with_the_state_carried_are_the_whole():
     params, x = network(2, 3, 2, 2), series(9, 4, 2)
     whole, end = forward(params, x)
@@ -102,6 +106,7 @@ def test_pieces_with_the_state_carried_are_the_whole():
     assert float(jnp.abs(forward(params, x[4:])[0] - second).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_cell_is_one_step_of_the_scan():
     params, x = network(2, 3, 1, 1), series(3, 4, 2)
     state = Carry(jnp.zeros((4, 3)), jnp.zeros((4, 3)))
@@ -112,6 +117,7 @@ def test_the_cell_is_one_step_of_the_scan():
     np.testing.assert_allclose(state.c, end.c, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_no_step_sees_a_later_one():
     params, x = network(1, 3, 1, 2), series(8, 2, 1)
     changed = x.at[5:].set(99.0)
@@ -119,12 +125,14 @@ def test_no_step_sees_a_later_one():
     np.testing.assert_array_equal(early[0], early[1])
 
 
+@pytest.mark.slow
 def test_gates_of_large_size_neither_overflow_nor_lose_the_gradient():
     params = jax.tree.map(lambda a: 1e4 * a, network(1, 3, 1, 1))
     grads = jax.grad(lambda p: forward(p, series(6, 2, 1))[0].sum())(params)
     assert all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves(grads))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 3])
 def test_padding_changes_nothing_and_has_no_gradient(layers: int):
     """Zeros are added in between the same numbers: the order of a sum may change, no more."""
@@ -140,6 +148,7 @@ def test_padding_changes_nothing_and_has_no_gradient(layers: int):
     jax.tree.map(np.testing.assert_array_equal, with_units(back, 7), padded)
 
 
+@pytest.mark.slow
 def test_padding_at_the_start_is_the_start_of_the_smaller():
     key, sizes = jax.random.key(4), {"inputs": 2, "outputs": 2, "layers": 2}
     small = init_params(key, hidden=3, **sizes)
@@ -147,6 +156,7 @@ def test_padding_at_the_start_is_the_start_of_the_smaller():
     jax.tree.map(np.testing.assert_array_equal, traced, with_units(small, 6))
 
 
+@pytest.mark.slow
 def test_chainers_start():
     """LeCun normal: deviation 1 / sqrt(fan in); forget bias 1; other biases 0."""
     params = init_params(jax.random.key(5), inputs=40, hidden=50, outputs=30, layers=2)
@@ -163,6 +173,7 @@ def test_chainers_start():
     assert abs(both[0, 1]) < 0.05
 
 
+@pytest.mark.slow
 def test_the_module_is_the_functions():
     module, x = LSTM(3, outputs=2, layers=2), series(5, 4, 1).astype(jnp.float32)
     params: Any = module.init(jax.random.key(6), x)["params"]

@@ -71,6 +71,7 @@ def same(a: Any, b: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_member_is_what_it_is_alone(name: str):
@@ -92,6 +93,7 @@ def test_a_member_is_what_it_is_alone(name: str):
         np.testing.assert_allclose(losses[:, n], own_losses[:, 0], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_padding_stays_zero(name: str, series: Any):
     """In weights and in what the optimiser keeps."""
@@ -105,6 +107,7 @@ def test_padding_stays_zero(name: str, series: Any):
             assert np.count_nonzero(leaf[0]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_the_sweep_is_a_plain_loop(name: str):
@@ -143,6 +146,7 @@ def test_the_sweep_is_a_plain_loop(name: str):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), got, own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_resumed_is_straight_bit_for_bit(name: str, series: Any, tmp_path: Any):
     """Through a checkpoint on disk, after each of the intervals."""
@@ -231,6 +235,7 @@ def fit_sweep(series: Any, state: TrainState, step: Any, rate: float, ended: lis
     )
 
 
+@pytest.mark.slow
 def test_it_runs_in_the_loop_and_fills_the_totals(series: Any):
     """Rows in order, and the last epoch of the loop short."""
     members = members_of((2, 3), (0, 1))
@@ -243,6 +248,7 @@ def test_it_runs_in_the_loop_and_fills_the_totals(series: Any):
     np.testing.assert_allclose(shown, want.reshape(5, -1).mean(1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_member_that_diverges_stops_the_loop(series: Any):
     """The others are not touched: their losses stay what they were."""
     members = members_of((2, 3), (0, 1))
@@ -257,6 +263,7 @@ def test_one_member_that_diverges_stops_the_loop(series: Any):
         fit_sweep(series, bad, step, 0.1, [], [])
 
 
+@pytest.mark.slow
 def test_it_learns_several_values_and_layers():
     """Two waves, two layers: the loss falls to a tenth."""
     wave = sine(10, 20)
@@ -283,6 +290,7 @@ def slow(params: Params, window: np.ndarray, length: int, way: str) -> np.ndarra
     return np.stack(values)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.parametrize("way", ["window", "carry"])
@@ -296,6 +304,7 @@ def test_prediction_is_the_posts_recipe(way: Any, width: int):
         np.testing.assert_allclose(got[n], slow(own, windows, 7, way), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_two_ways_agree_on_the_first_value_and_part_after_it():
     params = jax.tree.map(lambda a: a[0], network())
     window = jnp.asarray(to_float32(sine(10, 1)[1:]))[:, :, None]

@@ -37,6 +37,7 @@ def lowered(step: steps.Step) -> str:
     return step.call.trace(*step.args).lower(lowering_platforms=("cuda",)).as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("stride", "kind"), FCN)
 def test_every_fcn_step_lowers_for_cuda(stride, kind, dtype):
@@ -58,6 +59,7 @@ def test_word2vec_lowers_for_cuda():
     assert len(re.findall(r"unique_indices = true", text)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 8])
 def test_the_lstm_sweep_lowers_for_cuda(seeds):
     step = lstm(seeds=seeds)
@@ -66,6 +68,7 @@ def test_the_lstm_sweep_lowers_for_cuda(seeds):
     assert text.count("stablehlo.while") >= 3  # epochs, steps forward, steps back
 
 
+@pytest.mark.slow
 def test_flops_of_fcn32s_by_hand():
     """VGG-16 at 512 x 512 and its scores; training does a filter and an input gradient more."""
     sides = [(512, 3, 64), (512, 64, 64), (256, 64, 128), (256, 128, 128)]

@@ -47,6 +47,7 @@ def test_latest_and_best_are_kept(tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "40", "45"]
 
 
+@pytest.mark.slow
 def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
     optimizer = momentum_sgd()
     state = start_state(params_of(16), optimizer)._replace(step=jnp.asarray(7, jnp.int32))
@@ -62,6 +63,7 @@ def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
     assert TrainState(**{k: found[k] for k in TrainState._fields}).step.dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_parameters_are_read_alone_and_found_in_a_run(tmp_path: Path):
     params, optimizer = params_of(8), momentum_sgd()
     folder = tmp_path / "run" / "fcn8s" / "checkpoints"
@@ -160,6 +162,7 @@ DAMAGE: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_step_is_named_and_the_one_before_it_used(
     damage: Callable[[Path], Path], folder: Path, capsys: pytest.CaptureFixture[str]
@@ -183,6 +186,7 @@ def test_a_damaged_step_is_named_and_the_one_before_it_used(
     assert checkpoint.sound_steps(folder) == [10, 20]
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_seen(folder: Path):
     """Of every file, the sums too, at places all over it."""
     step = folder / "20"
@@ -248,6 +252,7 @@ def test_what_killed_saves_and_deletions_left_is_removed(folder: Path):
     assert checkpoint.sound_steps(folder) == [10, 20, 30]
 
 
+@pytest.mark.slow
 def test_transplant_carries_32s_into_16s_and_names_the_rest():
     source, target = params_of(32), params_of(16)
     moved = transplant(source, target)
@@ -262,6 +267,7 @@ def test_transplant_carries_32s_into_16s_and_names_the_rest():
     assert sorted(back.unused) == ["score_pool4/bias", "score_pool4/kernel"]
 
 
+@pytest.mark.slow
 def test_transplant_to_other_classes_keeps_the_trunk_alone():
     moved = transplant(params_of(32, num_classes=21), params_of(32, num_classes=3))
     scores = ["score_pool5/bias", "score_pool5/kernel"]

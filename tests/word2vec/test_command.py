@@ -29,7 +29,7 @@ from jaxdl.word2vec.config import PRESETS, Config, check
 from jaxdl.word2vec.query import expression
 from tests.helpers import processes
 
-pytestmark = pytest.mark.xdist_group("word2vec")
+pytestmark = [pytest.mark.xdist_group("word2vec"), pytest.mark.slow]
 
 SMALL = ("--width", "8", "--epochs", "30", "--rows", "2", "--held-out", "500", "--block", "256")
 

@@ -39,6 +39,7 @@ def least_cost(counts: list[int]) -> int:
     return cost
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(COUNTS)
 def test_a_complete_prefix_code_of_least_length(counts: list[int]):
@@ -98,6 +99,7 @@ def test_equal_counts_make_a_balanced_tree(count: int):
     assert huffman_tree(np.full(100, count)).signs.shape == (100, 7)
 
 
+@pytest.mark.slow
 def test_a_million_words():
     """Kraft's sum in whole numbers; the expected length within a bit of the entropy."""
     counts = np.maximum(1, 1e9 / np.arange(1, 1_000_001)).astype(np.int64)

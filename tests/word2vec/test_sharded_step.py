@@ -20,7 +20,7 @@ from tests.helpers.sharded import DEVICES, WIDTH, WORDS, laid
 from tests.helpers.word_blocks import SKIP_GRAM
 
 # One worker runs the file: its runs are made once.
-pytestmark = pytest.mark.xdist_group("sharding")
+pytestmark = [pytest.mark.xdist_group("sharding"), pytest.mark.slow]
 
 TABLE_BYTES = 4 * WORDS * WIDTH
 PADDED_BYTES = 4 * -(-WORDS // DEVICES) * DEVICES * WIDTH

@@ -79,6 +79,7 @@ def numbers(*values: float) -> tuple[jax.Array, ...]:
 # --- one step ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("objective", SPARSE, ids=name)
 def test_a_step_is_dense_sgd_on_the_pair_by_pair_loss(objective: Objective):
@@ -104,6 +105,7 @@ def test_a_step_is_dense_sgd_on_the_pair_by_pair_loss(objective: Objective):
         assert float(jnp.abs(theirs - start).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_capped_step_moves_the_words_of_many_terms_less():
     """Each word's whole change is multiplied by ``cap / terms``; the others' by 1."""
     objective, cap, (rate, none) = SKIP_GRAM[3], 12.0, numbers(0.1, 0.0)
@@ -142,6 +144,7 @@ def scatters(text: str, shape: str) -> list[str]:
     return [one for one in found if re.search(rf"\}}\) : \(tensor<{shape}>", one)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [SKIP_GRAM[0], CBOW[1], HIERARCHICAL[0]], ids=name)
 def test_rows_summed_first_are_scattered_once_each(objective: Objective):
     """On a GPU repeated rows are slow to add: the program tells XLA that there are none."""
@@ -174,6 +177,7 @@ def sgd_by_hand(
 RUN = [SKIP_GRAM[0], SKIP_GRAM[3], CBOW[1], *HIERARCHICAL[::2], *FULL[::2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", RUN, ids=name)
 def test_runs_of_blocks_are_sgd_by_hand(objective: Objective):
     """Five blocks from the third, the last at a rate of 0; both ways of training."""
@@ -203,6 +207,7 @@ ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=0.0)
 MOMENTUM = momentum_sgd(momentum=0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "optimizer", "rate"),
     [
@@ -262,6 +267,7 @@ def largest(tables: Tables) -> float:
     return max(float(jnp.abs(a).max()) for a in tables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [partial(text, words=WORDS), bursty], ids=["zipf", "bursty"])
 @pytest.mark.parametrize("size", [1024, 4096, 16384])
 def test_large_blocks_stay_finite_at_the_usual_rate(size: int, make: Any):
@@ -270,6 +276,7 @@ def test_large_blocks_stay_finite_at_the_usual_rate(size: int, make: Any):
     assert largest(tables) < 10
 
 
+@pytest.mark.slow
 def test_large_blocks_diverge_without_the_cap():
     """The check above can fail."""
     assert not largest(trained(bursty(LONG), 16384, Objective(), cap=None)) < 1000
@@ -285,6 +292,7 @@ def copies(program: Any, shape: str) -> int:
     return len(re.findall(rf"= {re.escape(shape)}\S* copy\((?!%wrapped_broadcast)", body))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "sum_first"), [("skip-gram", False), ("skip-gram", True), ("cbow", False)]
 )
@@ -299,6 +307,7 @@ def test_the_compiled_step_copies_no_table(architecture: Any, sum_first: bool):
     assert copies(program, "f32[3000,100]") == 0
 
 
+@pytest.mark.slow
 def test_a_dense_step_copies_each_table_once():
     """The loop needs the old table until its new value is there, and the whole of it is new."""
     objective = Objective()
@@ -312,6 +321,7 @@ def test_a_dense_step_copies_each_table_once():
     assert copies(program, "f32[3000,100]") <= 2
 
 
+@pytest.mark.slow
 def test_training_compiles_once_for_all_blocks_rates_and_epochs():
     objective, tables = SKIP_GRAM[0], init_tables(jax.random.key(0), V, 8)
     program: Any = train_blocks
@@ -324,6 +334,7 @@ def test_training_compiles_once_for_all_blocks_rates_and_epochs():
     assert program._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_runs_resume_at_any_block():
     """Ten blocks at once equal four and then six; the same bits where shapes are the same."""
     stream, objective, start = text(10 * T, reach=W), SKIP_GRAM[3], tables_of(0)
@@ -354,6 +365,7 @@ def test_runs_resume_at_any_block():
         assert (np.asarray(b) != before).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [SKIP_GRAM[1], HIERARCHICAL[2], FULL[1]], ids=name)
 def test_the_held_out_loss_is_float64_s(objective: Objective):
     """NumPy's loops on the float32 tables; a sum in float32 is off by more."""
@@ -378,6 +390,7 @@ def test_the_held_out_loss_is_float64_s(objective: Objective):
     assert 1e-10 < abs(single / want - 1) < 1e-5
 
 
+@pytest.mark.slow
 def test_no_pair_has_no_loss():
     stream = text(T, reach=W)._replace(count=jnp.asarray(0))
     assert held_out_loss(tables_of(0), laid(stream, FULL[0], 1), None, FULL[0]) == (0.0, 0)

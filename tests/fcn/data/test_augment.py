@@ -38,12 +38,14 @@ def outside(batch: Batch) -> None:
         assert h == 0 or (label[:h, :w] != 255).all()
 
 
+@pytest.mark.slow
 def test_without_anything_to_do_images_stay_as_they_are():
     batch = make([(40, 56), (33, 20), (0, 0), (1, 1)])
     for before, after in zip(batch, augment(KEY, batch, flip=False), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.slow
 def test_half_of_the_images_are_mirrored_inside_their_own_part():
     batch = make([(30, 21)] * 40)
     done = augment(KEY, batch)
@@ -59,6 +61,7 @@ def test_half_of_the_images_are_mirrored_inside_their_own_part():
     assert 10 <= mirrored <= 30  # fails by chance once in 500 keys; the key is fixed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.5, 2.0, 0.5])
 def test_scaling_agrees_with_pillow(factor: float):
     """Bilinear between the same centres; Pillow smooths where it shrinks, so there by hand."""
@@ -101,6 +104,7 @@ def by_hand(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return out
 
 
+@pytest.mark.slow
 def test_a_window_is_cut_from_what_is_larger_than_the_canvas():
     """Every window is one of the image's, and all places come."""
     batch = make([(40, 56)] * 64)
@@ -121,6 +125,7 @@ def test_a_window_is_cut_from_what_is_larger_than_the_canvas():
     assert len(places) == 9
 
 
+@pytest.mark.slow
 def test_each_image_has_a_draw_of_its_own_that_its_neighbours_do_not_change():
     batch = make([(40, 56), (33, 20), (0, 0), (25, 50)])
     done = augment(KEY, batch, scale=(0.5, 2.0))

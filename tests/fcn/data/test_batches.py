@@ -97,6 +97,7 @@ def padding(sizes: np.ndarray, canvases) -> int:
     return int(area[assign_canvases(sizes, canvases)].sum())
 
 
+@pytest.mark.slow
 @given(sides, st.integers(1, 4), st.sampled_from([8, 32]))
 @settings(deadline=None, max_examples=60)
 def test_choose_canvases(sizes: list[Canvas], count: int, multiple: int):
@@ -237,6 +238,7 @@ def test_batch_outside_the_source_is_an_index_error(n: int):
             ask(n)
 
 
+@pytest.mark.slow
 def test_caches_give_equal_arrays():
     """Also with short batches, and for a canvas that no image uses."""
     pictures = Pictures([(3, 16), (16, 16), (9, 12), (8, 1), (1, 1), (16, 9), (2, 15)])
@@ -278,6 +280,7 @@ def test_sources_that_share_what_is_decoded_decode_once():
     assert set(pictures.reads.values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["host", "device"])
 def test_a_large_batch_is_its_parts(cache):
     """A dispatch of three batches, also one that void images fill up."""
@@ -309,6 +312,7 @@ def test_batches_of_a_source_are_its_own():
     same(source[0], before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["host", "device", "none"])
 def test_read_ahead_starts_anywhere(cache):
     """The batches of ``source[start]`` on, in order; resume at the end has nothing to do."""

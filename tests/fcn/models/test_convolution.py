@@ -47,6 +47,7 @@ on_glibc = pytest.mark.skipif(
 sides = st.integers(1, 11)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 3), sides, sides, st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
 @settings(deadline=None, max_examples=5)
 def test_winograd_is_the_convolution_and_its_gradients_are_its_transposes(b, h, w, i, o, seed):
@@ -68,6 +69,7 @@ def test_winograd_is_the_convolution_and_its_gradients_are_its_transposes(b, h, 
     )
 
 
+@pytest.mark.slow
 def test_winograd_in_float32_is_as_good_as_plain_summation_or_nearly():
     """Root mean square error, relative, against float64: below 1e-6, and thrice XLA's at most."""
     rng = np.random.default_rng(0)
@@ -84,6 +86,7 @@ def test_winograd_in_float32_is_as_good_as_plain_summation_or_nearly():
     assert ours < 3 * plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [(3, 64), (64, 64), (64, 128), (5, 7)])
 @pytest.mark.parametrize("size", [(9, 14), (130, 257)])
 def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch):
@@ -119,6 +122,7 @@ def test_low_precision_is_left_to_the_compiler(dtype):
     assert "dot_general" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("align", ["exact", "center"])
 @pytest.mark.parametrize(("stride", "size"), [(2, (5, 8)), (8, (17, 33)), (32, (75, 50))])
 def test_upsampling_by_products_is_the_transposed_convolution(stride, size, align):
@@ -130,6 +134,7 @@ def test_upsampling_by_products_is_the_transposed_convolution(stride, size, alig
         np.testing.assert_allclose(ours, plain, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "remat"), [(8, False), (32, True)])
 def test_a_network_written_for_cpus_is_the_same_network(stride: Any, remat: bool):
     """At a width that uses both forms: logits and gradients."""
@@ -166,6 +171,7 @@ def needed(model: Any, side: int, width: int) -> tuple[int, int]:
     return found.temp_size_in_bytes, 4 * sum(p.size for p in jax.tree.leaves(params))
 
 
+@pytest.mark.slow
 def test_computing_again_needs_less_memory():
     """XLA's CPU backend undoes what `jax.checkpoint` does. The first block is worked in bands."""
     plain, again = (
@@ -174,12 +180,14 @@ def test_computing_again_needs_less_memory():
     assert again < 0.65 * plain
 
 
+@pytest.mark.slow
 def test_transformed_kernels_are_not_kept():
     """All of them together take 16/9 of the parameters; of a small image the rest is little."""
     temporary, parameters = needed(FCN(32, 4, 4, for_cpu=True), 64, 4)
     assert temporary < parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("h", "w", "sizes"),
     [(67, 33, None), (96, 40, None), (130, 64, [[101, 50], [130, 64]]), (64, 9, [[64, 9], [3, 5]])],
@@ -202,6 +210,7 @@ def test_bands_of_the_first_block_give_its_gradients(h: int, w: int, sizes: Any)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), whole, bands)
 
 
+@pytest.mark.slow
 @on_glibc
 def test_freed_memory_is_kept():
     """An array of 100 MB, freed, stays with the process; without the option it does not."""
@@ -222,6 +231,7 @@ def test_freed_memory_is_kept():
     assert within - without > 80_000
 
 
+@pytest.mark.slow
 @on_glibc
 def test_large_arrays_come_back_to_their_place():
     """Thirty arrays of 100 and 50 MB, one after the other, among small ones that stay."""
@@ -255,6 +265,7 @@ def test_large_arrays_come_back_to_their_place():
     assert within < 0.8 * without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["train", "predict"])
 def test_lowered_for_cuda_layers_are_convolutions_of_channels_last_without_transposes(kind: Any):
     """The layout that tensor cores want; images, activations and gradients keep it."""

@@ -89,6 +89,7 @@ LETTERS = (
 TEXT = st.text(st.sampled_from(LETTERS) | st.characters(exclude_categories=["Cs"]), max_size=120)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     texts=st.lists(TEXT, min_size=1, max_size=3),
@@ -161,6 +162,7 @@ def test_long_lines_are_cut(tmp_path: Path, block_bytes: int):
     assert list(np.diff(found.sentences)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", ["a", "\u00e9", "\u6f22", "a\u2019", "\U00020000"])
 @pytest.mark.parametrize("tokens", ["words", "split"])
 @pytest.mark.parametrize("block_bytes", [64, 1021, 1 << 21])
@@ -185,6 +187,7 @@ def zipf(seed: int, size: int, words: int = 3000) -> str:
     return "".join(names[i] + end for i, end in zip(picked, ends, strict=True))
 
 
+@pytest.mark.slow
 def test_files_gzip_blocks_and_tables_change_nothing(tmp_path: Path):
     texts = [zipf(0, 20_000), zipf(1, 5_000), ""]
     files = [write(tmp_path / f"{i}.txt", text) for i, text in enumerate(texts)]
@@ -274,6 +277,7 @@ def test_nothing_is_left_of_an_interrupted_run(tmp_path: Path):
     assert sorted(p.name for p in found.folder.iterdir()) == names
 
 
+@pytest.mark.slow
 def test_kill_minus_nine(tmp_path: Path):
     text = write(tmp_path / "text", zipf(0, 3000))
     code = (
@@ -354,6 +358,7 @@ def test_errors_of_files_and_folders(tmp_path: Path):
         open_corpus(found.folder)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path: Path):
     """200 MB in one line, 1.4 million different words in a table for 0.1, a token of 20 MB."""
     codes = np.arange(26**3)  # aaa .. zzz

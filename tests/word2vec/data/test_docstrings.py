@@ -94,6 +94,7 @@ def test_empty_docstrings_have_no_paragraph():
     assert not [*paragraphs(""), *paragraphs(" \n\n ")]
 
 
+@pytest.mark.slow
 def test_the_text_is_prose_a_paragraph_a_line(text: Path):
     lines = text.read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
