@@ -129,7 +129,6 @@ def flip(content: bytes) -> bytes:
     "damage",
     [flip, lambda content: content[:-100], lambda content: b""],
     ids=["flipped", "cut", "empty"],
-    ids=str,
 )
 def test_a_damaged_program_is_compiled_again_and_replaced(damage, home, capsys):
     compile_cache.start()
