@@ -24,7 +24,7 @@ import jax
 import jaxlib
 from jax.experimental.compilation_cache import compilation_cache
 
-LIMIT = 1 << 30  # bytes; a full-width FCN's stage needs about 1 MB
+LIMIT = 1 << 30  # bytes; a stage of the FCN demo leaves 1.2 MB
 LEAST_FREE = 64 << 20  # bytes of the disk, without which nothing is kept
 
 FOLDER = "jax_compilation_cache_dir"
