@@ -102,6 +102,7 @@ def test_confusion_matrix_is_truth_by_guess(case):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @given(pictures(), st.integers(0, 4))
 @settings(deadline=None, max_examples=25)
 def test_batches_sum_to_one_batch(case, cut: int):
@@ -110,6 +111,7 @@ def test_batches_sum_to_one_batch(case, cut: int):
     same(add(parts, guesses[cut:], labels[cut:], 2.0), count(guesses, labels, 4, 3.5))
 
 
+@pytest.mark.slow
 @given(pictures(), st.integers(0, 3))
 @settings(deadline=None, max_examples=25)
 def test_void_images_change_nothing(case, guess: int):
