@@ -22,6 +22,8 @@ from benchmarks.fcn_table import Row, table
 from benchmarks.process import ROOT, own_choice
 from benchmarks.roof import measure_rates
 from experiments.command import check_least, main
+from jaxdl import report
+from jaxdl.atomic import check_output
 from jaxdl.errors import InputError, TrainingError
 
 What = Literal["step", "predict"]
@@ -212,6 +214,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                     seconds[program.system][run] += last[program.system]["seconds"]
     rows = []
     for program in programs:
+        done = program.head.get("flops_done")
         rates = sorted(repeat * images / s for s in seconds[program.system])
         rows.append(
             Row(
@@ -222,6 +225,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                 images_per_s=median(rates),
                 peak_mb=last[program.system]["peak_mb"],
                 share_of_roof=median(rates) * flops / images / roof,
+                share_done=None if done is None else median(rates) * done / images / roof,
                 low=rates[0],
                 high=rates[-1],
                 start_s=program.head["start_s"],
@@ -236,11 +240,14 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
 def run(cfg: Config) -> list[Row]:
     """All tasks in turn; prints the table."""
     check(cfg)
+    if cfg.json is not None:
+        check_output(cfg.json)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 140)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
-    roof = measure_rates(cfg.threads).flops
-    console.print(f"roof: {roof / 1e9:.0f} Gflop/s, NumPy's float32 product, {cfg.threads} threads")
+    rates = measure_rates(cfg.threads)
+    roof = rates.flops
+    console.print(f"roof: {rates.described()}, {cfg.threads} threads")
     rows: list[Row] = []
     examples: dict[int, Path] = {
         stride: cfg.out.absolute() / f"example-{stride}.npz" for stride in cfg.strides
@@ -251,7 +258,7 @@ def run(cfg: Config) -> list[Row]:
         rows += measure(cfg, task, examples[task.stride], roof)
         console.print(table(rows[-len(cfg.systems) :]))
         if cfg.json is not None:
-            cfg.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+            report.write_json(cfg.json, [asdict(row) for row in rows])
     console.print(table(rows))
     return rows
 

@@ -5,11 +5,11 @@ step's time, but says which of them is far from the roof.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.roof import measure_rates
+from jaxdl import report
+from jaxdl.atomic import check_output
 from jaxdl.losses import pixel_xent
 from jaxdl.memory import keep_freed_memory
 from jaxdl.models.bilinear import upsample
@@ -104,15 +106,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the square images")
     parser.add_argument("--batch", type=int, default=1, help="images in a batch")
     parser.add_argument("--width", type=int, default=1, help="divides the channels")
-    parser.add_argument("--json", help="write the rows here")
+    parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args()
+    if args.json is not None:
+        check_output(args.json)
     keep_freed_memory()
-    roof = measure_rates(os.cpu_count() or 1).flops
+    rates = measure_rates(os.cpu_count() or 1)
+    roof = rates.flops
     console = Console(highlight=False, markup=False)
     rows = []
-    table = Table(
-        title=f"{args.size}x{args.size}, batch {args.batch}; roof {roof / 1e9:.0f} Gflop/s"
-    )
+    table = Table(title=f"{args.size}x{args.size}, batch {args.batch}; roof {rates.described()}")
     for name in ("layer", "direction", "ms", "Gflop", "Gflop/s", "of the roof"):
         table.add_column(name, justify="left" if name in ("layer", "direction") else "right")
     for row in layers(args.size, args.batch, args.width):
@@ -128,9 +131,8 @@ def main() -> None:
         console.print(
             f"{direction}: {seconds * 1e3:.0f} ms, {flops / seconds / roof:.0%} of the roof"
         )
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+    if args.json is not None:
+        report.write_json(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from jaxdl import cpu, train
 from jaxdl.data.batches import Batch
 from jaxdl.metrics import zero_totals
 from jaxdl.models.fcn import FCN
+from jaxdl.programs import count_flops
 from jaxdl.segmentation import add_figures, pixel_loss, predict_batch
 
 MEAN = (123.68, 116.779, 103.939)
@@ -74,12 +76,18 @@ def main() -> None:
     made = training(model, params) if args.what == "step" else prediction(model, params)
     call, (program, arguments) = made
     begin = time.perf_counter()
-    for batch in {batch.images.shape: batch for batch in batches}.values():
+    by_shape = {batch.images.shape: batch for batch in batches}
+    for batch in by_shape.values():
         jax.block_until_ready(call(batch))
     start = time.perf_counter() - begin
     compiled = program._cache_size()
     largest = max(batches, key=lambda batch: batch.images.size)
     memory = program.lower(*arguments(largest)).compile().memory_analysis()
+    shapes = Counter(batch.images.shape for batch in batches)
+    done = sum(
+        count * count_flops(jax.make_jaxpr(program)(*arguments(by_shape[shape])))
+        for shape, count in shapes.items()
+    )
     start_peak = own_peak_mb()
     forget_peak()
     print(
@@ -89,6 +97,7 @@ def main() -> None:
                 "start_s": start,
                 "start_peak_mb": start_peak,
                 "compilations": compiled,
+                "flops_done": done,
                 "compiled_mb": (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 1e6,
             }
         ),

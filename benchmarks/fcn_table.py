@@ -11,6 +11,9 @@ class Row:
     """One system at one task; `low` and `high` are of the runs, the rate is their median.
 
     `peak_mb` is the process's while it works, `start_peak_mb` that before (compilation, ours).
+    `share_of_roof` counts the flops of plain convolutions of the images alone, the same for every
+    system; `share_done` those of the products and convolutions that our program does (Winograd's
+    are fewer, padding's more).
     `compiled_mb` is what XLA says that the program needs (arguments and temporary memory),
     `start_s` compilation and the first batch of each shape.
     """
@@ -22,6 +25,7 @@ class Row:
     images_per_s: float
     peak_mb: float
     share_of_roof: float
+    share_done: float | None
     low: float
     high: float
     start_s: float
@@ -37,7 +41,8 @@ def table(rows: Sequence[Row]) -> Table:
         "images/s",
         "",
         "ours is",
-        "roof",
+        "plain / roof",
+        "done / roof",
         "peak MB",
         "XLA MB",
         "at start",
@@ -53,6 +58,7 @@ def table(rows: Sequence[Row]) -> Table:
         shown.add_row(
             *(row.what, row.size, str(row.batch), row.system, f"{row.images_per_s:.2f}"),
             *(f"[{row.low:.2f} - {row.high:.2f}]", ratio, f"{row.share_of_roof:.0%}"),
+            "" if row.share_done is None else f"{row.share_done:.0%}",
             f"{row.peak_mb:.0f}",
             "" if row.compiled_mb is None else f"{row.compiled_mb:.0f}",
             f"{row.start_peak_mb:.0f}",

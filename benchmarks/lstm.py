@@ -19,6 +19,8 @@ from rich.table import Table
 from benchmarks.lstm_runner import INTERVAL, series_file, write_example
 from benchmarks.process import measure, own_choice
 from experiments.command import check_least, main
+from jaxdl import report
+from jaxdl.atomic import check_output
 from jaxdl.errors import InputError, TrainingError
 
 
@@ -91,6 +93,8 @@ def call(command: Sequence[str | Path], log: Path) -> tuple[dict[str, Any], floa
 def run(cfg: Config) -> list[Row]:
     """All programs in turn; prints the table."""
     check(cfg)
+    if cfg.json is not None:
+        check_output(cfg.json)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 110)  # folded tables cannot be read
     cfg.out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,7 @@ def run(cfg: Config) -> list[Row]:
                 )
             console.print(f"{tool}: {seconds:.2f} s")
             if cfg.json is not None:
-                cfg.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+                report.write_json(cfg.json, [asdict(row) for row in rows])
     console.print(table(rows))
     return rows
 

@@ -10,9 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import threadpoolctl
 
 from benchmarks.process import ROOT, own_choice
 
@@ -21,10 +25,25 @@ _FLOAT = 4  # bytes
 
 
 class Rates(NamedTuple):
-    """Float32 matrix product, and copying, where reading and writing both count; per second."""
+    """Float32 matrix product, and copying, where reading and writing both count; per second.
+
+    `kernel` says whose product was the faster: NumPy's, with OpenBLAS's name of its kernels (it
+    picks them by the processor, and some picks run at half speed), or XLA's.
+    """
 
     flops: float
     bytes: float
+    kernel: str
+
+    def described(self) -> str:
+        """The product's rate and kernel, to print."""
+        return f"{self.flops / 1e9:.0f} Gflop/s ({self.kernel}, float32 product)"
+
+
+def better(a: Rates, b: Rates) -> Rates:
+    """What can be had in one of two measurements."""
+    faster = max(a, b, key=lambda rates: rates.flops)
+    return faster._replace(bytes=max(a.bytes, b.bytes))
 
 
 class Step(NamedTuple):
@@ -63,19 +82,31 @@ def _best(call: Callable[[], object]) -> float:
     return best
 
 
+def _kernel() -> str:
+    """The name of the kernels that NumPy's OpenBLAS uses here."""
+    libraries = threadpoolctl.threadpool_info()
+    names = [lib["architecture"] for lib in libraries if lib["internal_api"] == "openblas"]
+    return names[0] if names else "another BLAS than OpenBLAS"
+
+
 def rates(threads: int) -> Rates:
-    """Of this process."""
+    """Of this process, which may run on as many cores as it has `threads`."""
     side, size = 1024, 1 << 25  # 4 MiB and 128 MiB an array
     a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
-    product = _best(lambda: np.matmul(a, b, out=c))
+    products = {f"NumPy, {_kernel()}": _best(lambda: np.matmul(a, b, out=c))}
+    left, right = jax.device_put((a, b), jax.devices("cpu")[0])
+    multiply = jax.jit(partial(jnp.matmul, precision="highest"))
+    jax.block_until_ready(multiply(left, right))
+    products["XLA"] = _best(lambda: jax.block_until_ready(multiply(left, right)))
+    kernel = min(products, key=products.__getitem__)
     source, target = (np.ones(size, np.float32).reshape(threads, -1) for _ in range(2))
     with ThreadPoolExecutor(threads) as pool:
         copy = _best(lambda: list(pool.map(np.copyto, target, source)))
-    return Rates(2 * side**3 / product, 2 * size * _FLOAT / copy)
+    return Rates(2 * side**3 / products[kernel], 2 * size * _FLOAT / copy, kernel)
 
 
 def measure_rates(threads: int) -> Rates:
-    """In a process of its own: BLAS reads the number of its threads once."""
+    """In a process of its own: BLAS and XLA read the number of their threads once."""
     names = (_THREADS, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     environment = own_choice(os.environ) | dict.fromkeys(names, str(threads))
     command = [sys.executable, "-m", "benchmarks.roof"]
@@ -84,4 +115,7 @@ def measure_rates(threads: int) -> Rates:
 
 
 if __name__ == "__main__":
-    print(json.dumps(rates(int(os.environ.get(_THREADS, "1")))))
+    number = int(os.environ.get(_THREADS, "1"))
+    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
+    print(json.dumps(rates(number)))

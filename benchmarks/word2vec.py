@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -21,10 +21,11 @@ from rich.console import Console
 
 from benchmarks import word2vec_table
 from benchmarks.process import measure, own_choice
-from benchmarks.roof import Rates, Step, measure_rates
+from benchmarks.roof import Rates, Step, better, measure_rates
 from benchmarks.word2vec_table import Row
 from experiments.command import main
-from jaxdl import vectors
+from jaxdl import report, vectors
+from jaxdl.atomic import check_output
 from jaxdl.data.corpus import LONGEST_SENTENCE
 from jaxdl.data.docstrings import write_docstrings
 from jaxdl.data.tokens import in_order, read_pieces
@@ -193,10 +194,12 @@ def train(
     Raises TrainingError if it fails: the message names its log.
     """
     folder = (config.out / f"{tool}-{epochs}-{seed}").absolute()
-    shutil.rmtree(folder, ignore_errors=True)  # so that ours encodes anew, and saves anew
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     name, _, mode = tool.partition("-")
     saved, log = folder / "vectors.bin", folder / "log.txt"
+    for left in ("data", "run"):  # so that ours encodes anew, and saves anew
+        shutil.rmtree(folder / left, ignore_errors=True)
+    saved.unlink(missing_ok=True)
     given = ["--epochs", epochs, "--seed", seed, *(x for pair in HYPER.items() for x in pair)]
     if name == "gensim":
         runner, environment = Path(__file__).with_name("gensim_runner.py"), own_choice(os.environ)
@@ -240,6 +243,9 @@ def run(config: Config) -> list[Row]:
     """Everything; prints as it goes, the table at the end."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, word2vec_table.WIDTH)  # folded tables cannot be read
+    if config.json is not None:
+        check_output(config.json, config.corpus)
+    check_output(config.out / "text.txt", config.corpus)
     files = find_evaluations(config)
     config.out.mkdir(parents=True, exist_ok=True)
     sources = config.corpus or (write_docstrings(config.out / "docstrings.txt"),)
@@ -262,11 +268,11 @@ def run(config: Config) -> list[Row]:
                     f"vectors after {row.total_s:.1f} s, process ended after {ended:.1f} s"
                 )
                 if config.json is not None:
-                    write_rows(config.json, rows)
+                    report.write_json(config.json, [asdict(row) for row in rows])
     for shown in word2vec_table.tables(rows):
         console.print(shown)
     after = machine()
-    best = {n: Rates(*map(max, before[n], after[n])) for n in before}
+    best = {n: better(before[n], after[n]) for n in before}
     for line in (*word2vec_table.comparisons(rows), *word2vec_table.roof(Step(), best, rows)):
         console.print(line)
     return rows
@@ -276,12 +282,6 @@ def machine() -> dict[int, Rates]:
     """What one thread can do, and one on each core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {threads: measure_rates(threads) for threads in sorted({1, cores or 1})}
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """A JSON list of objects."""
-    listed: list[dict[str, Any]] = [asdict(row) for row in rows]
-    path.write_text(json.dumps(listed, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def roof(step: Step, measured: dict[int, Rates], rows: Sequence[Row]) -> list[st
     for threads, rates in measured.items():
         limit = min(rates.flops / flops, rates.bytes / moved)
         lines.append(
-            f"{threads} threads: {rates.flops / 1e9:.0f} Gflop/s, {rates.bytes / 1e9:.1f} GB/s "
+            f"{threads} threads: {rates.described()}, {rates.bytes / 1e9:.1f} GB/s "
             f"copied; roof {limit:,.0f} eff words/s"
         )
         for (tool, _, epochs), seeds in groups(rows).items():

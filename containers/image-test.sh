@@ -7,11 +7,11 @@
 #   containers/image-test.sh gpu      compose.yaml hands GPUs on: a made-up CDI device, podman-compose
 #
 # BASE_IMAGE names another base, BUILD_FLAGS gives buildah more flags (a proxy's certificates:
-# '--volume /etc/ssl/certs:/etc/ssl/certs:ro'), WORK is where the base is made.
+# '--volume /etc/ssl/certs:/etc/ssl/certs:ro'), WORK is the folder below which the base is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 JAX_EXTRA=${JAX_EXTRA:-cpu}
-WORK=${WORK:-${TMPDIR:-/tmp}/jaxdl-image}
+WORK=${WORK:-${TMPDIR:-/tmp}}/jaxdl-image  # all that is deleted is in a folder of our name
 IMAGE=localhost/jaxdl:$JAX_EXTRA
 BASE_IMAGE=${BASE_IMAGE:-localhost/jaxdl-base}
 

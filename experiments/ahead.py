@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 
+from jaxdl import compile_cache
 from jaxdl.errors import TrainingError
 
 SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
@@ -68,7 +69,8 @@ def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, core), daemon=True)
+    given = (theirs, core, compile_cache.settings())
+    process = context.Process(target=_serve, args=given, daemon=True)
     process.start()
     theirs.close()
 
@@ -84,9 +86,10 @@ def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]
         process.join()
 
 
-def _serve(pipe: Connection, core: int) -> None:
+def _serve(pipe: Connection, core: int, cache: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     os.sched_setaffinity(0, {core})
+    compile_cache.adopt(cache)
     memory, free = None, list(range(SLOTS))
     try:
         for item in pipe.recv()():

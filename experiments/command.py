@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ class Bar:
     def line(self, text: str) -> None:
         """Print a line; a bar that is shown stays below it."""
         self.console.print(text, markup=False)
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """A line for each reason not to take a result for a good one."""
+        for text in warnings:
+            self.line(f"WARNING: {text}")
 
     @contextmanager
     def _bar(self, name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
@@ -110,22 +116,58 @@ def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
     return locked
 
 
+# What runs leave in their folders: all that --overwrite deletes.
+MADE = re.compile(
+    r"run\.json|summary\.json|report\.html|overview\.png|metrics\.jsonl|predictions\.json"
+    r"|samples\.json|vectors\.bin|vocabulary\.txt|neighbours\.json|map\.json"
+    r"|checkpoints|tensorboard|samples|splits|fcn[0-9]+s|\..*\.[0-9]+\.tmp"
+)
+
+
+def input_paths(cfg: Any) -> list[Path]:
+    """The files and folders that a Config names, but for where the run writes."""
+    found: list[Path] = []
+    for field in dataclasses.fields(cfg):
+        value = getattr(cfg, field.name)
+        if field.name not in ("out", "data_dir"):
+            values = value if isinstance(value, tuple) else (value,)
+            found += [each for each in values if isinstance(each, Path)]
+    return found
+
+
 def open_run(
-    out: Path, config: dict[str, Any], *, free: Sequence[str], resume: bool, overwrite: bool
+    out: Path,
+    config: dict[str, Any],
+    *,
+    free: Sequence[str],
+    resume: bool,
+    overwrite: bool,
+    inputs: Sequence[Path] = (),
 ) -> dict[str, Any] | None:
     """The record of the run in `out` if there is one to go on with, after `overwrite`.
 
     What a killed process left there under temporary names is removed: hold the lock (`one_run`).
+    `overwrite` deletes what runs leave, nothing else.
 
     Raises:
+        InputError: the run would write over one of the `inputs`, or `overwrite` delete it.
         InputError: the folder holds a run of another configuration (the message is the
             difference), a run that may not be resumed, or files that are not a run.
     """
-    path = out / "run.json"
+    path, home = out / "run.json", out.resolve()
+    for given in inputs:
+        real = given.resolve()
+        below = real.relative_to(home).parts if real.is_relative_to(home) else None
+        if (below and MADE.fullmatch(below[0])) or (below == () and overwrite):
+            raise InputError(f"{given}: the run would write over this input; move it elsewhere")
     if overwrite and out.is_dir():
-        old = [p for p in out.iterdir() if p.name != locks.LOCK]
+        old = [p for p in out.iterdir() if MADE.fullmatch(p.name)]
         if old and not path.is_file():
-            raise InputError(f"{out}: holds no run.json, so --overwrite will not delete it")
+            names = ", ".join(sorted(p.name for p in old)[:3])
+            raise InputError(
+                f"{out}: holds no run.json, so --overwrite will not delete {names}; name another "
+                "folder with --out"
+            )
         # A killed deletion leaves a run that is not finished, and still may be overwritten.
         for p in sorted(old, key=lambda p: (p == path, p.name != "summary.json")):
             shutil.rmtree(p) if p.is_dir() and not p.is_symlink() else p.unlink()

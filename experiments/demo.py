@@ -35,6 +35,11 @@ class Config:
     """Folder of the runs (fcn, word2vec, lstm); report.html and summary.json are written here."""
 
 
+def warnings_of(figures: dict[str, Any]) -> dict[str, list[str]]:
+    """The warnings of a run's summary, which stand beside its figures."""
+    return {"warnings": figures["warnings"]} if figures.get("warnings") else {}
+
+
 def run(cfg: Config) -> dict[str, Any]:
     """Write the page and the summary; returns the summary, by experiment.
 
@@ -54,7 +59,7 @@ def run(cfg: Config) -> dict[str, Any]:
     }
     # FCN's summary is by stage; those of the others are one figure set under their own name.
     summary = {
-        name: figures if name == "fcn" else next(iter(figures.values()))
+        name: figures if name == "fcn" else next(iter(figures.values())) | warnings_of(figures)
         for name, figures in summaries.items()
     }
     report.write_json(cfg.out / "summary.json", summary)

@@ -7,13 +7,15 @@ srun python -m experiments.fcn --mesh data=16 ...        one process for each ho
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
 
-from experiments.command import Bar, as_dict, one_run, open_run
+from experiments.command import Bar, as_dict, input_paths, one_run, open_run
 from jaxdl import hosts, report
 from jaxdl.errors import InputError
+from jaxdl.fingerprint import check_unchanged
 from jaxdl.mesh import make_mesh, parse_mesh
 
 
@@ -62,6 +64,7 @@ def train_everywhere(
     *,
     free: Sequence[str],
     parts: Sequence[str],
+    inputs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Train, or go on with, a run on all its devices, unless it is finished.
 
@@ -72,6 +75,8 @@ def train_everywhere(
             go on with, or None.
         free: see `open_run`.
         parts: keys of a finished run's summary.
+        inputs: files that decide the result; a run begun with other contents is refused, finished
+            or not. `train` puts their `jaxdl.fingerprint.of_files` into the record's "inputs".
 
     Returns:
         The summary; empty but in process 0.
@@ -80,7 +85,16 @@ def train_everywhere(
     bar.console.quiet = not hosts.is_lead()
 
     def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        record = open_run(cfg.out, config, free=free, resume=cfg.resume, overwrite=cfg.overwrite)
+        record = open_run(
+            cfg.out,
+            config,
+            free=free,
+            resume=cfg.resume,
+            overwrite=cfg.overwrite,
+            inputs=input_paths(cfg),
+        )
+        if record is not None:
+            check_unchanged(cfg.out, record.get("inputs"), inputs)
         file, page = cfg.out / "summary.json", cfg.out / "report.html"
         there = record is not None and file.is_file() and page.is_file()
         summary = report.read_json(file) if there else {}

@@ -11,14 +11,15 @@ the framework fit together; `containers/` does the same with this.
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.command import Bar, as_dict, check_least, main, one_run, open_run
+from experiments.command import Bar, as_dict, check_least, input_paths, main, one_run, open_run
+from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, classification, report, train
 from jaxdl.data.digits import DigitData, open_digits
 from jaxdl.errors import InputError, TrainingError
@@ -26,7 +27,7 @@ from jaxdl.metrics import add_batch, zero_totals
 from jaxdl.models.lenet import LeNet
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "at_least")
+FREE = ("out", "overwrite", "resume", "at_least", "compiling")
 SAMPLES = 30  # test pictures on the page
 
 
@@ -56,6 +57,10 @@ class Config:
     """Fail below this test accuracy, in percent."""
     seed: int = 0
     """Of the start and the order of the pictures."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 def check(cfg: Config) -> None:
@@ -184,7 +189,14 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
         count = len(data.train.images)
         raise InputError(f"--batch-size {cfg.batch_size}: there are {count} pictures to train on")
     config = as_dict(cfg)
-    record = open_run(cfg.out, config, free=FREE, resume=cfg.resume, overwrite=cfg.overwrite)
+    record = open_run(
+        cfg.out,
+        config,
+        free=FREE,
+        resume=cfg.resume,
+        overwrite=cfg.overwrite,
+        inputs=input_paths(cfg),
+    )
     counts = {"train": len(data.train.images), "test": len(data.test.images)}
     if record is None:
         record = report.run_record("digits", config, data.classes)
@@ -216,4 +228,4 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
 
 if __name__ == "__main__":
     prog = "python -m experiments.digits"
-    main(lambda: run(tyro.cli(Config, prog=prog), Bar()))
+    main(lambda: run(started(tyro.cli(Config, prog=prog)), Bar()))

@@ -29,6 +29,7 @@ from jax.sharding import Mesh
 
 from experiments import fcn_stages
 from experiments.command import Bar, check_least, main, parse
+from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
 from jaxdl import cpu, train
 from jaxdl.data import batches
@@ -38,7 +39,7 @@ from jaxdl.losses import Reduction
 from jaxdl.models.bilinear import Align
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "fsdp")
+FREE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "compiling", "fsdp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,10 @@ class Config:
     """With --mesh: split parameters and optimiser over the devices too, not the batches alone."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 PRESETS = {
@@ -211,6 +216,7 @@ def run(cfg: Config, bar: Bar) -> dict:
             "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **summary[name])
         )
     bar.line(f"report: {cfg.out / 'report.html'}")
+    bar.warn(summary.get("warnings", ()))
     return summary
 
 
@@ -225,4 +231,5 @@ if __name__ == "__main__":
 
         main(lambda: plan.fcn(sys.argv[2:], Config, PRESETS))
     else:
-        main(lambda: run(parse(Config, PRESETS, sys.argv[1:], "python -m experiments.fcn"), Bar()))
+        prog = "python -m experiments.fcn"
+        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from jaxdl.data import batches, prepared, scenes, splits, voc
+from jaxdl.data import batches, labels, prepared, scenes, splits, voc
 from jaxdl.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Data:
     split: splits.Split
     examples: prepared.Prepared
     canvases: tuple[batches.Canvas, ...]
+    warnings: list[str]
     decoded: batches.Decoded = dataclasses.field(default_factory=dict)
 
     def rows(self, side: str) -> list[int]:
@@ -66,4 +67,13 @@ def open_data(cfg: "Config", bar: "Bar") -> Data:
             progress=progress,
         )
     canvases = batches.choose_canvases(examples.sizes, cfg.canvases)
-    return Data(classes=classes, split=split, examples=examples, canvases=canvases)
+    train, test = ([examples.index(i) for i in side] for side in (split.train, split.test))
+    warnings = labels.check_labels(
+        classes,
+        examples.pixels[train],
+        examples.pixels[test],
+        lambda n: source.label_name(split.train[n]),
+    )
+    return Data(
+        classes=classes, split=split, examples=examples, canvases=canvases, warnings=warnings
+    )

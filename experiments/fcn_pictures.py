@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from experiments.fcn_data import Data
 from jaxdl import report
+from jaxdl.atomic import write_bytes
 from jaxdl.data import voc
 from jaxdl.figures import overlay
 from jaxdl.segmentation import pixel_accuracy
@@ -54,9 +55,9 @@ def draw_samples(
         accuracy[name] = pixel_accuracy(classes, example.label)
         listed.append({"id": name, "height": len(classes), "width": classes.shape[1]})
         photo = _encoded(Image.fromarray(example.image), "JPEG", quality=92)
-        report.write_bytes(shared / f"{name}.jpg", photo)
-        report.write_bytes(shared / f"{name}_truth.png", _indexed(example.label))
-        report.write_bytes(folder / f"{name}.png", _indexed(classes))
+        write_bytes(shared / f"{name}.jpg", photo)
+        write_bytes(shared / f"{name}_truth.png", _indexed(example.label))
+        write_bytes(folder / f"{name}.png", _indexed(classes))
         show(name, overlay(example.image, classes, voc.palette()))
     report.write_json(folder / "accuracy.json", accuracy)
     report.write_json(shared / "samples.json", listed)
@@ -83,4 +84,4 @@ def draw_overview(run: Path, stages: Sequence[str], count: int = 4, side: int = 
                 for at, of in zip((column, row), picture.size, strict=True)
             ]
             sheet.paste(picture, (place[0], place[1]))
-    report.write_bytes(run / "overview.png", _encoded(sheet, "PNG"))
+    write_bytes(run / "overview.png", _encoded(sheet, "PNG"))

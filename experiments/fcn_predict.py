@@ -13,7 +13,9 @@ import tyro
 from PIL import Image
 
 from experiments.command import Bar
-from jaxdl import checkpoint, report
+from experiments.compiling import Compiling, started
+from jaxdl import checkpoint
+from jaxdl.atomic import check_output, write_bytes
 from jaxdl.data import voc
 from jaxdl.data.pictures import read_photo
 from jaxdl.errors import InputError
@@ -36,6 +38,10 @@ class Predict:
     """The last checkpoint, or that of the best test mean IU."""
     out: Path = Path("predictions")
     """Where NAME_classes.png and NAME_overlay.png go."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list[str]]:
@@ -55,7 +61,8 @@ def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list
 
 def predict(argv: Sequence[str]) -> None:
     """The command: reads every image first, so that a bad one stops it before any work."""
-    options = tyro.cli(Predict, args=list(argv), prog="python -m experiments.fcn predict")
+    prog = "python -m experiments.fcn predict"
+    options = started(tyro.cli(Predict, args=list(argv), prog=prog))
     bar = Bar()
     if not options.images:
         raise InputError("name at least one image")
@@ -63,6 +70,9 @@ def predict(argv: Sequence[str]) -> None:
     if len(set(stems)) < len(stems):
         twice = next(s for s in stems if stems.count(s) > 1)
         raise InputError(f"two images are called {twice}: their results would be one file")
+    for stem in stems:
+        for kind in ("classes", "overlay"):
+            check_output(options.out / f"{stem}_{kind}.png", options.images)
     photos = [read_photo(path) for path in options.images]
     folder = checkpoint.find(options.checkpoint)
     step = checkpoint.best_step(folder) if options.which == "best" else None
@@ -81,7 +91,7 @@ def predict(argv: Sequence[str]) -> None:
         for kind, picture in pictures.items():
             file = io.BytesIO()
             picture.save(file, "PNG")
-            report.write_bytes(options.out / f"{path.stem}_{kind}.png", file.getvalue())
+            write_bytes(options.out / f"{path.stem}_{kind}.png", file.getvalue())
         shares = np.bincount(classes.ravel(), minlength=model.num_classes) / classes.size
         found = [f"{names[c]} {shares[c]:.1%}" for c in np.argsort(-shares) if shares[c] > 0]
         size = f"{photo.shape[1]}x{photo.shape[0]}"

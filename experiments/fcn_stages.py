@@ -12,13 +12,14 @@ from jax.sharding import Mesh
 
 from experiments.fcn_data import Data, open_data
 from experiments.fcn_pictures import draw_overview, draw_samples
-from experiments.fcn_start import fresh_params, optimizer_of, start_params
+from experiments.fcn_start import fresh_params, optimizer_of, start_mean, start_params
 from jaxdl import checkpoint, hosts, report, train, weights
+from jaxdl.atomic import write_bytes
 from jaxdl.cpu import in_one_room
 from jaxdl.data import batches, voc
 from jaxdl.figures import fcn_section
 from jaxdl.mesh import fetch, join_rows, local_rows, put, shardings
-from jaxdl.metrics import Totals, summarise, zero_totals
+from jaxdl.metrics import Totals, doubts, summarise, zero_totals
 from jaxdl.models.fcn import FCN
 from jaxdl.segmentation import (
     add_figures,
@@ -46,8 +47,11 @@ def train_stage(
     mesh: Mesh | None,
     agree: Callable[[bool], bool],
     bar: "Bar",
+    warnings: list[str],
 ) -> dict[str, float]:
     """Train one stage to its end, from where it stopped; returns its line of the summary.
+
+    `warnings` gets what makes its result no good one.
 
     Every process of a mesh computes and saves; process 0 alone records, prints and draws.
     """
@@ -208,6 +212,7 @@ def train_stage(
                 lambda id, picture: recorder.image(steps, f"predictions/{id}", picture),
             )
     rows = report.read_rows(folder / "metrics.jsonl")
+    warnings += [f"{name}: {text}" for text in doubts(rows[-1]["test"], data.classes)]
     return {
         **{key: rows[-1]["test"][key] for key in SUMMARY},
         "seconds": sum(row["seconds"] for row in rows),
@@ -230,7 +235,7 @@ def run_stages(
     source = None
     if cfg.start_from is not None:
         source = checkpoint.find(cfg.start_from)
-        mean = tuple(checkpoint.load_params(source)[1]["mean"])
+        mean = start_mean(cfg, source)
     elif trunk is None and cfg.preset != "demo":
         bar.line(
             "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
@@ -241,6 +246,7 @@ def run_stages(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
     )
+    bar.warn(data.warnings)
     if mesh is not None:
         bar.line(f"{mesh.size} devices of {jax.process_count()} process(es)")
         if cfg.batch_size % mesh.size:
@@ -250,16 +256,19 @@ def run_stages(
         record = report.run_record("fcn", config, data.classes)
         for side in ("train", "test"):
             ids = "".join(f"{i}\n" for i in getattr(data.split, side))
-            report.write_bytes(cfg.out / "splits" / f"{side}.txt", ids.encode())
+            write_bytes(cfg.out / "splits" / f"{side}.txt", ids.encode())
         counts = {"train": len(data.split.train), "test": len(data.split.test)}
         record |= {"splits": counts, "weights": imported}
         report.write_json(cfg.out / "run.json", record)
     path = cfg.out / "summary.json"
     summary = report.read_json(path) if path.is_file() and hosts.is_lead() else {}
-    agree = hosts.agreement(mesh)
+    agree, warnings = hosts.agreement(mesh), list(data.warnings)
     for number, stride in enumerate(cfg.stages):
         name = f"fcn{stride}s"
-        summary[name] = train_stage(cfg, number, data, mean, source, trunk, mesh, agree, bar)
+        summary[name] = train_stage(
+            cfg, number, data, mean, source, trunk, mesh, agree, bar, warnings
+        )
+        summary["warnings"] = warnings
         source, trunk = cfg.out / name / "checkpoints", None
         if record is not None and hosts.is_lead():
             report.write_json(path, summary)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.fcn_predict import read_meta
 from jaxdl import checkpoint, train
 from jaxdl.errors import InputError
 from jaxdl.models.fcn import FCN
@@ -25,6 +26,23 @@ def fresh_params(cfg: "Config", model: FCN) -> Any:
     options = {"xla_backend_optimization_level": 1}
     init = jax.jit(model.init, compiler_options=options)
     return init(key, jnp.zeros((1, 32, 32, 3)))["params"]
+
+
+def start_mean(cfg: "Config", source: Path) -> tuple[float, ...]:
+    """The mean colour that the checkpoint of --start-from was trained with.
+
+    Raises:
+        InputError: it is not an FCN's, or one whose trunk is of another width: next to nothing of
+            it could be carried.
+    """
+    _, meta, _ = checkpoint.load_params(source)
+    model, *_ = read_meta(meta, source)
+    if model.width != cfg.width:
+        raise InputError(
+            f"{source}: is an FCN of --width {model.width}, this one of --width {cfg.width}: its "
+            f"weights do not fit; use --width {model.width}"
+        )
+    return tuple(meta["mean"])
 
 
 def start_params(

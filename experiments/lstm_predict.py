@@ -5,7 +5,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from experiments.command import Bar
+from experiments.compiling import Compiling, started
 from jaxdl import checkpoint, forecast, prediction, report
+from jaxdl.atomic import check_output, write_bytes
 from jaxdl.data import sine
 from jaxdl.errors import InputError
 from jaxdl.figures import INK, TEST, style_axes
@@ -40,6 +42,10 @@ class Predict:
     """carry keeps the state, a step for each value; window reads the whole window anew."""
     out: Path = Path("prediction.csv")
     """Predicted steps, a line each; the picture beside it has the same name with .png."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tuple[int, int]:
@@ -57,9 +63,15 @@ def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tup
 
 def predict(argv: Sequence[str]) -> None:
     """The command."""
-    cfg = tyro.cli(Predict, args=list(argv), prog="python -m experiments.lstm_sine predict")
+    prog = "python -m experiments.lstm_sine predict"
+    cfg = started(tyro.cli(Predict, args=list(argv), prog=prog))
     if cfg.length < 1:
         raise InputError(f"--length {cfg.length}: must be 1 or more")
+    if cfg.out.suffix.lower() == ".png":
+        raise InputError(f"--out {cfg.out}: is for the predicted steps; name it .csv")
+    check_output(cfg.out, [cfg.input])
+    picture = cfg.out.with_suffix(".png")
+    check_output(picture, [cfg.input])
     if not (cfg.checkpoint / "summary.json").is_file():
         raise InputError(f"{cfg.checkpoint}: holds no finished run; name one, or finish it first")
     summary = report.read_json(cfg.checkpoint / "summary.json")
@@ -93,8 +105,7 @@ def predict(argv: Sequence[str]) -> None:
     lines.writerow(["step", *names])
     for step, line in enumerate(values.tolist(), len(series) + 1):
         lines.writerow([step, *(f"{value:.7g}" for value in line)])
-    report.write_bytes(cfg.out, text.getvalue().encode())
-    picture = cfg.out.with_suffix(".png")
+    write_bytes(cfg.out, text.getvalue().encode())
     draw(series[-4 * given :], values, names, len(series), picture)
     bar = Bar()
     bar.line(f"{cfg.input}: {given} steps given, {cfg.length} predicted by {size} hidden units")
@@ -130,4 +141,4 @@ def draw(
     panels[-1].set_xlabel("step (dashed: predicted)", color=INK)
     file = io.BytesIO()
     figure.savefig(file, dpi=120)
-    report.write_bytes(path, file.getvalue())
+    write_bytes(path, file.getvalue())

@@ -20,12 +20,13 @@ from jax.sharding import Mesh
 
 from experiments import lstm_results, lstm_train
 from experiments.command import Bar, check_least, main, parse
+from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
 from jaxdl.errors import InputError
 from jaxdl.mesh import core_mesh
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "devices")
+FREE = ("out", "overwrite", "resume", "devices", "compiling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,10 @@ class Config:
     """Of all starts and windows."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts. Without --mesh the networks are spread over a CPU's cores."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 PRESETS = {
@@ -130,10 +135,13 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
         return lstm_train.train_run(cfg, series, config, record, mesh or cores, bar)
 
-    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["lstm_sine"])
+    summary = train_everywhere(
+        cfg, bar, train, free=FREE, parts=["lstm_sine"], inputs=lstm_train.input_files(cfg)
+    )
     if summary:
         lstm_results.tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
+        bar.warn(summary.get("warnings", ()))
     return summary
 
 
@@ -148,4 +156,4 @@ if __name__ == "__main__":
         main(lambda: plan.lstm_sine(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.lstm_sine"
-        main(lambda: run(parse(Config, PRESETS, sys.argv[1:], prog), Bar()))
+        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import time
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from experiments.lstm_results import WAYS, by_size, predictions
 from jaxdl import checkpoint, forecast, hosts, report, train
 from jaxdl.data import sine
+from jaxdl.fingerprint import of_files
 from jaxdl.forecast import Members
 from jaxdl.mesh import fetch, put, shardings
 
@@ -63,6 +65,11 @@ def open_series(cfg: "Config") -> Series:
     return Series(source, columns, scaling.apply(training), scaling.apply(held), scaling, period)
 
 
+def input_files(cfg: "Config") -> list[Path]:
+    """What decides the result besides the configuration."""
+    return [] if cfg.csv is None else [cfg.csv]
+
+
 def optimizer_of(cfg: "Config") -> optax.GradientTransformation:
     """Momentum SGD, or Chainer's Adam."""
     if cfg.optimizer == "adam":
@@ -89,6 +96,7 @@ def train_run(
             "training": len(series.training),
             "tail": len(series.tail),
         }
+        record["inputs"] = of_files(input_files(cfg))
         report.write_json(cfg.out / "run.json", record)
     bar.line(
         f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "
@@ -117,7 +125,12 @@ def train_run(
                 for n, ways in errors["sizes"].items()
             },
             "naive_mse": float(np.mean(errors["naive"])),
-        }
+        },
+        "warnings": [
+            f"column {name} is the same in all steps trained on: to predict it is no merit"
+            for name, values in zip(series.columns, series.training.T, strict=True)
+            if not np.ptp(values)
+        ],
     }
     report.write_json(cfg.out / "summary.json", summary)
     assert record is not None

@@ -10,7 +10,6 @@ The experiment's own options are taken too (``--preset``, ``--batch-size``, ``--
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,8 @@ from experiments.command import check_least, parse
 from experiments.fcn_stages import optimizer_of as fcn_optimizer
 from experiments.lstm_train import optimizer_of as lstm_optimizer
 from experiments.word2vec_data import DISPATCH
-from jaxdl import plan, projectsteps
+from jaxdl import plan, projectsteps, report
+from jaxdl.atomic import check_output
 from jaxdl.cards import CARDS, Dtype
 from jaxdl.compilecheck import FRACTION, CardName
 from jaxdl.errors import InputError
@@ -221,6 +221,8 @@ def finish(
     told: Sequence[str],
 ) -> None:
     """Compute, print, write."""
+    if options.json is not None:
+        check_output(options.json)
     card = CARDS[options.card]
     network = card.network if options.network is None else options.network * 1e9 / 8
     found = plan.rows(work, options.devices, card, dtype, network)
@@ -239,8 +241,7 @@ def finish(
             for row in found
         ]
         whole = {"card": options.card, "rows": lines, "assumptions": said}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(whole, indent=1))
+        report.write_json(options.json, whole)
 
 
 def number(value: float) -> str:

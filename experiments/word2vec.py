@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 import tyro
 from jax.sharding import Mesh
 
-from experiments import word2vec_train
+from experiments import word2vec_data, word2vec_train
 from experiments.command import Bar, check_least, main, parse
+from experiments.compiling import Compiling, started
 from experiments.devices import Devices, train_everywhere
 from jaxdl.data.tokens import Tokens
 from jaxdl.errors import InputError
@@ -31,7 +32,7 @@ from jaxdl.objectives import Architecture, Loss
 from jaxdl.wordstream import Shrink
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead", "devices")
+FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead", "devices", "compiling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,10 @@ class Config:
     """Of the start, subsampling, windows and negatives."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
 
 
 PRESETS = {
@@ -193,7 +198,9 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
         return word2vec_train.train_run(cfg, config, record, mesh, bar)
 
-    summary = train_everywhere(cfg, bar, train, free=FREE, parts=["word2vec"])
+    summary = train_everywhere(
+        cfg, bar, train, free=FREE, parts=["word2vec"], inputs=word2vec_data.input_files(cfg)
+    )
     if not summary:
         return {}
     bar.line(
@@ -208,6 +215,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {found['score']:.3f} ({found['used']} of {found['all']})")
     bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {cfg.out / 'report.html'}")
+    bar.warn(summary.get("warnings", ()))
     return summary
 
 
@@ -222,4 +230,4 @@ if __name__ == "__main__":
         main(lambda: plan.word2vec(sys.argv[2:], Config, PRESETS))
     else:
         prog = "python -m experiments.word2vec"
-        main(lambda: run(parse(Config, PRESETS, sys.argv[1:], prog), Bar()))
+        main(lambda: run(started(parse(Config, PRESETS, sys.argv[1:], prog)), Bar()))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import wordstream
+from jaxdl import notes, wordstream
 from jaxdl.data.corpus import Corpus, encode
 from jaxdl.data.docstrings import write_docstrings
 from jaxdl.errors import InputError
@@ -42,6 +42,12 @@ def is_long(cfg: "Config") -> bool:
     return not files or sum(path.stat().st_size for path in files) * cfg.epochs > LONG_RUN
 
 
+def input_files(cfg: "Config") -> list[Path]:
+    """What decides the result besides the configuration; the embedded text not being a file."""
+    start = () if cfg.start_from is None else (cfg.start_from / "vocabulary.txt",)
+    return [*(cfg.extend or cfg.corpus), *start, *cfg.word_pairs, *cfg.analogies]
+
+
 def open_corpus(cfg: "Config", bar: "Bar") -> Corpus:
     """The text encoded, made once and found again."""
     files = cfg.extend or cfg.corpus
@@ -56,6 +62,21 @@ def open_corpus(cfg: "Config", bar: "Bar") -> Corpus:
             min_count=cfg.min_count,
             max_vocab=cfg.max_vocab,
             progress=progress,
+        )
+
+
+def check_same_text(out: Path, record: dict[str, Any], corpus: Corpus) -> None:
+    """Refuse to go on with another text: its words would get the rows of others.
+
+    The record's "inputs" tell that of files beforehand; the embedded text changes with the
+    packages.
+    """
+    was = notes.part(record, "corpus").get("sha256")
+    if was is not None and was != list(corpus.digests):
+        raise InputError(
+            f"{out}: the text is not what it was when this run began; restore it (the embedded "
+            "text changes with the installed packages), name another folder with --out, or use "
+            "--overwrite"
         )
 
 
@@ -246,6 +267,7 @@ class Batches:
             "kept_words": len(self.ids),
             "vocabulary": len(self.vocabulary.words),
             "sentences": len(self.starts) - 1,
+            "sha256": list(self.corpus.digests),
             "seconds": seconds,
         }
 

@@ -39,6 +39,17 @@ def evaluate(cfg: "Config", vocabulary: Vocabulary, inputs: jax.Array) -> dict[s
     return found
 
 
+def doubts(rows: list[dict[str, Any]]) -> list[str]:
+    """Why the vectors of a run with these rows of metrics are no good result."""
+    if any(row["train"]["pairs"] for row in rows):
+        return []
+    return [
+        "not one pair of words was trained on: the vectors are the random start; give more text, "
+        "with several words of the vocabulary a line (split, if it has no blanks between words), "
+        "or lower --min-count or --subsample"
+    ]
+
+
 def chosen_words(cfg: "Config", vocabulary: Vocabulary) -> list[str]:
     """--words that are there, or a dozen spread over the more frequent ones."""
     known = set(vocabulary.words)

@@ -51,6 +51,12 @@ def start_tables(cfg: "Config", vocabulary: Vocabulary) -> Tables:
     )
 
 
+def rate_of(cfg: "Config", step: int, *, steps: int) -> float:
+    """The learning rate of the first block of a step."""
+    peak, end = cfg.learning_rate, cfg.last_rate
+    return train.learning_rate(step, peak=peak, steps=steps, schedule="linear", end=end)
+
+
 def make_step(
     cfg: "Config",
     batches: Batches,
@@ -60,7 +66,8 @@ def make_step(
     """The step of `train.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
     layout = shardings(None, mesh)
     whole = None if layout is None else layout.whole
-    fall = (cfg.learning_rate - cfg.last_rate) / (batches.steps * batches.blocks)
+    first, last = (rate_of(cfg, n, steps=batches.steps) for n in (0, batches.steps))
+    fall = (first - last) / (batches.steps * batches.blocks)
     tree, slope = put((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
     options: dict[str, Any] = {"objective": batches.objective}
     # A GPU adds the rows of a repeated word one after another: sum them first.

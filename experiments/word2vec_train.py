@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 from experiments.ahead import another_process, pinned, quiet_cores
 from experiments.word2vec_data import (
     Batches,
+    check_same_text,
+    input_files,
     is_long,
     joined,
     open_corpus,
@@ -21,9 +23,11 @@ from experiments.word2vec_data import (
     read_vocabulary,
     vocabulary_of,
 )
-from experiments.word2vec_results import evaluate, write_results
-from experiments.word2vec_step import make_step, optimizer_of, start_tables
+from experiments.word2vec_results import doubts, evaluate, write_results
+from experiments.word2vec_step import make_step, optimizer_of, rate_of, start_tables
 from jaxdl import checkpoint, embedding, hosts, report, train
+from jaxdl.atomic import write_bytes
+from jaxdl.fingerprint import of_files
 from jaxdl.mesh import put, shardings
 from jaxdl.models.word2vec import Tables
 from jaxdl.objectives import Sums
@@ -62,6 +66,8 @@ def _train(
 ) -> dict[str, Any]:
     began = time.monotonic()
     corpus = hosts.lead_first(lambda: open_corpus(cfg, bar))
+    if record is not None:
+        check_same_text(cfg.out, record, corpus)
     vocabulary = vocabulary_of(corpus)
     if cfg.start_from is not None:
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
@@ -74,9 +80,11 @@ def _train(
     if record is None and hosts.is_lead():
         record = report.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
+        known = corpus.digests if cfg.extend or cfg.corpus else ()  # the embedded text is no input
+        record["inputs"] = of_files(input_files(cfg), known)
         lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
-        report.write_bytes(cfg.out / "vocabulary.txt", text.encode())
+        write_bytes(cfg.out / "vocabulary.txt", text.encode())
         report.write_json(cfg.out / "run.json", record)
     inputs, trained = _fit(cfg, batches, mesh, call, bar)
     if not hosts.is_lead():
@@ -102,7 +110,8 @@ def _train(
             "evaluation": last["evaluation"],
             **trained,
             "seconds": seconds + encoding,
-        }
+        },
+        "warnings": doubts(rows),
     }
     report.write_json(cfg.out / "summary.json", summary)
     assert record is not None
@@ -166,6 +175,7 @@ def _fit(
         compile_seconds = 0.0
         words = batches.kept / per_epoch
         raw = batches.corpus.raw_tokens / per_epoch
+        rate = partial(rate_of, cfg, steps=steps)
         inner = make_step(cfg, batches, optimizer, mesh)
         last_end = max([0, *(end for end in ends if end <= first)])
 
@@ -200,7 +210,7 @@ def _fit(
                 "train": {
                     "loss": sum(parts.values()) / count,
                     **{name: value / count for name, value in parts.items()},
-                    "pairs": count,
+                    "pairs": float(totals.count),
                 },
                 "heldout": {"loss": held, "pairs": pairs},
                 "learning_rate": rate(done - 1),
@@ -229,9 +239,6 @@ def _fit(
                 return
             clock["saved"] = time.monotonic()
             checkpoint.save(manager, done, kept_of(state, totals), meta, metrics)
-
-        def rate(n: int) -> float:
-            return cfg.learning_rate - (cfg.learning_rate - cfg.last_rate) * n / steps
 
         if call is None:
             blocks = batches.run_ahead(first)

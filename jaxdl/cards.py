@@ -1,12 +1,14 @@
 """NVIDIA cards as XLA's compiler needs them described, and their peak rates.
 
 H100's description is a dump of a real card; the others are from NVIDIA's public specifications, as
-are all peak rates: dense (no sparsity), at the boost clock, which no program reaches.
+are all peak rates: dense (no sparsity), at the boost clock, which no program reaches. H200 is an
+H100 with other memory: NVIDIA's data sheet "H200 Tensor Core GPU" (SXM: 141 GB, 4.8 TB/s, half of
+its sparse rates); its L2 as the runtime of a real card reports it.
 
-Links are data-sheet figures too, of one direction: NVLink (A100, H100, B200) or PCIe x16 (T4: 3.0,
-A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's eighth of it, from
-those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100 and DGX B200 (8 x 400), and for T4, A10G and
-L4 from AWS's tables of g4dn.metal, g5.48xlarge and g6.48xlarge (100 Gbit/s for all 8).
+Links are data-sheet figures too, of one direction: NVLink (A100, H100, H200, B200) or PCIe x16 (T4:
+3.0, A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's eighth of it,
+from those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100, H200 and B200 (8 x 400), and for T4,
+A10G and L4 from AWS's tables of g4dn.metal, g5.48xlarge and g6.48xlarge (100 Gbit/s for all 8).
 """
 
 from typing import Literal, NamedTuple
@@ -76,6 +78,10 @@ _CARDS = (
     ),
     Card(
         *("h100", (9, 0), 132, 128, 84_929_347_584, 3352e9, 50, 1.98, 233472, 232448, 2048),
+        *(495e12, 989e12, 450e9, 50e9),
+    ),
+    Card(
+        *("h200", (9, 0), 132, 128, 141_000_000_000, 4800e9, 60, 1.98, 233472, 232448, 2048),
         *(495e12, 989e12, 450e9, 50e9),
     ),
     Card(

@@ -8,7 +8,6 @@ its choice of algorithms, which XLA makes on the card, and memory lost to fragme
 
 import importlib.util
 import itertools
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -23,7 +22,8 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from jaxdl import projectsteps
+from jaxdl import projectsteps, report
+from jaxdl.atomic import check_output
 from jaxdl.cards import CARDS, Card, Dtype, target_config
 from jaxdl.errors import InputError
 from jaxdl.mesh import AXES
@@ -31,7 +31,7 @@ from jaxdl.programs import count_flops, read_program
 from jaxdl.projectsteps import Kind, Step, Stride
 
 Name = Literal["fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm"]
-CardName = Literal["t4", "a10g", "l4", "a100", "h100", "b200"]
+CardName = Literal["t4", "a10g", "l4", "a100", "h100", "h200", "b200"]
 
 FRACTION = 0.85  # of the memory that XLA takes: XLA_CLIENT_MEM_FRACTION in containers/
 LAUNCH = 3e-6  # seconds, assumed: what a kernel costs at least
@@ -284,6 +284,8 @@ def run(cfg: Config) -> int:
     for height, width in cfg.canvas:
         if min(height, width) < 32 or height % 32 or width % 32:
             raise InputError(f"--canvas {height} {width}: give multiples of 32")
+    if cfg.json is not None:
+        check_output(cfg.json)
     require_compiler()
     console, found = Console(), []
     if not console.is_terminal:
@@ -294,7 +296,6 @@ def run(cfg: Config) -> int:
         for row in rows(cfg, lambda text: status.update(f"compiling: {text}")):
             found.append(row)
             if cfg.json is not None:
-                cfg.json.parent.mkdir(parents=True, exist_ok=True)
-                cfg.json.write_text(json.dumps([asdict(row) for row in found], indent=1))
+                report.write_json(cfg.json, [asdict(row) for row in found])
     show(found, console)
     return int(any(row.error for row in found))

@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     hostchecks.check_shm,
     softwarechecks.check_platforms,
     softwarechecks.check_jax,
+    softwarechecks.check_arithmetic,
 )
 HOST_CHECKS = (hostchecks.check_host, hostchecks.check_held)
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}

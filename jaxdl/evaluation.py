@@ -28,12 +28,6 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y) / scale if scale else math.nan
 
 
-def _ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks from 1 of float64 (n,); equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """gensim's options: use the first `restrict_vocab` words, in upper case or not; leave out what
@@ -115,7 +109,10 @@ def evaluate_word_pairs(
             f"{path}: {text}; give two or more, finite: word, word, number by {delimiter!r}"
         )
     share = 100 * oov / (len(x) if rules.dummy4unknown else len(x) + oov)
-    return WordPairs(_pearson(x, y), _pearson(_ranks(x), _ranks(y)), share, len(x))
+    # Here, as it takes half a second: runs without judged pairs do without.
+    from scipy.stats import rankdata
+
+    return WordPairs(_pearson(x, y), _pearson(rankdata(x), rankdata(y)), share, len(x))
 
 
 def evaluate_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Analogies:

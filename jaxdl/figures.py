@@ -193,6 +193,7 @@ _COLUMNS = (  # metric, heading
 def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[list[str]]:
     """A line of cells for each stage: name, `_COLUMNS`, epochs, seconds, images per second."""
     summary = notes.read(read_json, "summary.json", {})
+    notes.warn(summary)
     table = []
     for stage, rows in stages.items():
         if stage not in summary:

@@ -9,7 +9,6 @@ seed see the same windows whatever their size, and a run goes on bit for bit fro
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -107,17 +106,9 @@ def start_sweep(
         A tree of arrays: ``step`` counts intervals; params and opt_state have the members as the
         leading axis of every array.
     """
-    whole = partial(
-        initial_sweep,
-        optimizer=optimizer,
-        hidden=int(max(members.units)),
-        inputs=inputs,
-        outputs=outputs,
-        layers=layers,
-    )
-    # It runs once: compiling it carefully takes a second longer than running it carelessly.
-    options = {"xla_backend_optimization_level": 0}
-    return jax.jit(whole, compiler_options=options)(key, *members)
+    units = int(max(members.units))
+    sizes = {"hidden": units, "inputs": inputs, "outputs": outputs, "layers": layers}
+    return _start(key, *members, optimizer=optimizer, **sizes)
 
 
 def initial_sweep(
@@ -139,6 +130,15 @@ def initial_sweep(
         return params, optimizer.init(params)
 
     return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
+
+
+# A program runs once in a run: compiling it carefully takes a second longer than running it
+# carelessly. One jitted function for the whole process, so that equal sweeps compile once.
+_start = jax.jit(
+    initial_sweep,
+    static_argnames=("optimizer", "hidden", "inputs", "outputs", "layers"),
+    compiler_options={"xla_backend_optimization_level": 0},
+)
 
 
 def sweep_step(

@@ -6,11 +6,14 @@ frequency-weighted IU); the seed's own accuracy is the mean over images of each 
 accuracy, void left out ("what share of one picture's pixels is right").
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
+
+FOUND = 0.01  # IU below which a class counts as not found
 
 
 class Totals(NamedTuple):
@@ -82,6 +85,22 @@ def _mean(values: np.ndarray) -> float:
     """Mean of the values that are not NaN; NaN if there are none."""
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if kept.size else float("nan")
+
+
+def doubts(figures: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    """Why these figures (of `summarise`, or as JSON) are no good result; none if they may be one.
+
+    A network that sees background everywhere has a high pixel accuracy, and half of the mean IU.
+    """
+    iu = zip(classes[1:], figures["per_class_iu"][1:], strict=False)
+    objects = {name: value for name, value in iu if value is not None and np.isfinite(value)}
+    if not objects or max(objects.values()) >= FOUND:
+        return []
+    names = ", ".join(list(objects)[:5]) + (" and more" if len(objects) > 5 else "")
+    return [
+        f"none of the classes but {classes[0]} is found in the test images (IU below {FOUND:.0%}: "
+        f"{names}); the other figures say nothing of them"
+    ]
 
 
 def summarise(totals: Totals) -> dict[str, float | list[float]]:

@@ -31,6 +31,12 @@ class Notes(list[str]):
             self.append(text if name in text else f"{name}: {text}")
             return instead
 
+    def warn(self, summary: Any) -> None:
+        """What a run's summary says against its own results."""
+        found = summary.get("warnings") if isinstance(summary, dict) else None
+        if isinstance(found, list):
+            self += [clip(str(text), 500) for text in found]
+
 
 def reader(make: Callable[[Any], T], what: str) -> Callable[[Path], T]:
     """Reads a JSON file and makes something of it; InputError if that cannot be done."""

@@ -1,4 +1,4 @@
-"""Other programs, run under a time limit; and jax among them, asked for its devices.
+"""Other programs, run under a time limit; and jax among them, asked for its devices and a sum.
 
 jax is never imported here: a broken install can end the process that imports it.
 """
@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+SUM = Path(__file__).with_name("arithmetic.py")  # run by its path: jaxdl may not be installed
 # Of jax's stderr: frames, what joins tracebacks, remarks of XLA's logger, and the line that says
 # no more than that there is an error above it.
 NOISE = re.compile(
@@ -20,7 +22,7 @@ NOISE = re.compile(
 )
 # The plugin loads its libraries when jax looks for devices, so their versions are asked after.
 PROBE = """
-import importlib, json, sys, traceback
+import importlib, json, runpy, sys, traceback
 failed = False
 try:
     import jax
@@ -43,6 +45,12 @@ for cuda in (12, 13):
             value = str(error) or type(error).__name__
         versions[name] = [value, getattr(ask, name + "_build_version")()]
     print(json.dumps({"versions": versions}), flush=True)
+if not failed:
+    try:
+        wrong = runpy.run_path(sys.argv[1])["wrong_rows"]()
+    except Exception as error:
+        wrong = str(error).partition("\\n")[0] or type(error).__name__
+    print(json.dumps({"wrong_rows": wrong}), flush=True)
 sys.exit(failed)
 """
 
@@ -69,6 +77,8 @@ class Probe:
     """(cuda:0, NVIDIA A10G)."""
     versions: dict[str, tuple[int | str, int]]
     """CUDA library -> its version or why it cannot be told, the one jax was built with."""
+    wrong_rows: dict[str, int] | str | None
+    """What `jaxdl.arithmetic.wrong_rows` found, or why it could not; None: it is not told."""
     err: str
     """Its messages, without the frames of tracebacks."""
 
@@ -108,7 +118,7 @@ def probe(python: str, environ: Mapping[str, str], timeout: float) -> Probe:
     """Ask jax, in a process of its own, for its devices and the versions it has loaded."""
     # Else the probe would take the memory of the GPU, beside a training that needs it.
     environ = {**environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    said = answer([python, "-P", "-c", PROBE], environ, timeout)
+    said = answer([python, "-P", "-c", PROBE, str(SUM)], environ, timeout)
     told: dict = {}
     for line in said.out.splitlines():
         if line.startswith("{") and line.endswith("}"):
@@ -122,5 +132,6 @@ def probe(python: str, environ: Mapping[str, str], timeout: float) -> Probe:
         versions={
             name: (found, built) for name, (found, built) in told.get("versions", {}).items()
         },
+        wrong_rows=told.get("wrong_rows"),
         err="\n".join(err)[-1500:],
     )

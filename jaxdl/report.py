@@ -24,6 +24,7 @@ from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from jaxdl.atomic import write_bytes
 from jaxdl.errors import InputError, TrainingError, writing
 from jaxdl.limits import visible
 from jaxdl.tensorboard import Board
@@ -47,26 +48,6 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy and jax arrays and scalars
         return plain(value.tolist())
     return value
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole: a reader sees the old content or the new, never a part.
-
-    Raises:
-        TrainingError: the disk is full.
-        InputError: the file cannot be written for another reason.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, obj: Any) -> None:

@@ -244,7 +244,9 @@ def lstm_section(run: Path) -> tuple[str, str]:
     read_object = reader(dict, "a JSON object")
     record = notes.read(read_object, "run.json", {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
-    summary = part(notes.read(read_object, "summary.json", {}), "lstm_sine")
+    found = notes.read(read_object, "summary.json", {})
+    notes.warn(found)
+    summary = part(found, "lstm_sine")
     what = reader(predictions_of, "a list of predictions")
     settings, errors = notes.read(what, "predictions.json", ([], None))
     if not rows:

@@ -14,6 +14,7 @@ CUDNN, CUDNN_BROKEN = 90800, 91000  # major * 10000 + minor * 100 + patch
 # Less than this jax's plugin refuses; cuDNN is held to the version that jax was built with.
 LEAST = {"cuda_runtime": 12010, "cublas": 120100, "cusparse": 12100, "cupti": 18}
 CORE = ("jax", "jaxlib")
+RIGHT = {"3.11": "0.10.1", "": "0.12.0.1"}  # Python -> the jax of constraints.txt; "" is any other
 
 
 def check_python(facts: Facts) -> Finding:
@@ -127,3 +128,25 @@ def check_jax(facts: Facts) -> Finding:
         remedy = "mend the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
         return fault("jax", f"an NVIDIA GPU is here, but jax uses the CPU: {last}", remedy)
     return ok("jax", names)
+
+
+def check_arithmetic(facts: Facts) -> Finding:
+    """A compiled sum on the CPU is what NumPy says, as it is not in jaxlib 0.10.2 (14)."""
+    wrong, jaxlib = facts.probe.wrong_rows, facts.packages.get("jaxlib", "")
+    version = RIGHT.get(facts.python.rpartition(".")[0], RIGHT[""])
+    cuda = next((f"[cuda{cuda}]" for cuda in facts.plugins), "")
+    remedy = f'pip install "jax{cuda}=={version}" "jaxlib=={version}"'
+    judge = fault if facts.probe.platform == "cpu" else warning
+    if wrong is None and facts.probe.platform and facts.probe.code:
+        return judge("arithmetic", f"jaxlib {jaxlib}: a sum on the CPU ended the process", remedy)
+    if wrong is None:
+        return ok("arithmetic", "not told")
+    if isinstance(wrong, str):
+        if facts.probe.platform != "cpu" and facts.environ.get("JAX_PLATFORMS"):
+            return ok("arithmetic", "JAX_PLATFORMS leaves the CPU out")
+        return judge("arithmetic", f"jaxlib {jaxlib} cannot add up on the CPU: {wrong}", remedy)
+    if any(wrong.values()):
+        rows = ", ".join(f"{bad} of {count}" for count, bad in wrong.items() if bad)
+        seen = f"jaxlib {jaxlib} adds up wrong on the CPU, without an error: {rows} rows"
+        return judge("arithmetic", seen, remedy)
+    return ok("arithmetic", f"sums of {', '.join(wrong)} rows on the CPU are right")

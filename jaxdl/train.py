@@ -38,16 +38,21 @@ def start_state(params: PyTree, optimizer: optax.GradientTransformation) -> Trai
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
 
-def learning_rate(step: int, *, peak: float, steps: int, warmup: int, schedule: Schedule) -> float:
-    """The rate of step 0..steps-1: linear warm-up to `peak`, then constant, or down to 0.
+def learning_rate(
+    step: int, *, peak: float, steps: int, schedule: Schedule, warmup: int = 0, end: float = 0.0
+) -> float:
+    """The rate of step 0..steps-1: linear warm-up to `peak`, then constant, or down to `end`.
 
     A number for the step's argument, not part of the program: no rate compiles anything anew.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    fall = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 + 0.5 * math.cos(math.pi * done)}
-    return peak * fall[schedule]
+    step, steps = step - warmup, max(1, steps - warmup)
+    if schedule == "constant":
+        return peak
+    if schedule == "linear":
+        return peak - (peak - end) * step / steps
+    return end + (peak - end) * (0.5 + 0.5 * math.cos(math.pi * (step / steps)))
 
 
 def momentum_sgd(

@@ -1,5 +1,6 @@
 """The passing of weights from one network to the next, by name and shape."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +18,12 @@ class Transplant(NamedTuple):
     unused: list[str]  # in the source, but not carried
 
 
+name_of = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+
+
 def by_name(params: Any) -> dict[str, Any]:
     """Each array under its path's name, such as ``trunk/conv1_1/kernel``."""
-    leaves = jax.tree.leaves_with_path(params)
-    return {"/".join(str(k.key) for k in path): leaf for path, leaf in leaves}
+    return {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(params)}
 
 
 def transplant(source: Any, target: Any) -> Transplant:
@@ -42,7 +45,7 @@ def transplant(source: Any, target: Any) -> Transplant:
     taken = set(carried)
 
     def pick(path, leaf):
-        name = "/".join(str(k.key) for k in path)
+        name = name_of(path)
         return np.asarray(old[name], leaf.dtype) if name in taken else leaf
 
     params = jax.tree.map_with_path(pick, target)

@@ -5,7 +5,6 @@ Sources: gensim 4.4.0's keyedvectors.py; word2vec.c; 3CosAdd and 3CosMul: Levy, 
 
 import difflib
 import gzip
-import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxdl import vectorfiles
-from jaxdl.errors import InputError, writing
+from jaxdl.atomic import whole_file
+from jaxdl.errors import InputError
 from jaxdl.limits import show
 from jaxdl.vectorfiles import LONGEST_WORD, Table, not_finite
 
@@ -138,21 +138,12 @@ def load(path: Path) -> Vectors:
 @contextmanager
 def _writing(path: Path) -> Generator[BufferedIOBase]:
     """A file that appears whole or not at all; packed if it is named .gz."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                if path.suffix.lower() == ".gz":
-                    with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                        yield packed
-                else:
-                    yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        if path.suffix.lower() == ".gz":
+            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                yield packed
+        else:
+            yield file
 
 
 def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from jaxdl.atomic import write_bytes
 from jaxdl.errors import InputError
 from jaxdl.limits import show
 from jaxdl.models.vgg import BLOCKS
@@ -236,10 +237,7 @@ def save_vgg16(path: Path, trunk: Trunk, mean: Sequence[float]) -> None:
     raw = {(n, k): np.asarray(a) for n, layer in trunk.items() for k, a in layer.items()}
     trunk = _check(path, raw, "HWIO")
     flat = {f"{n}/{k}": a for n, layer in trunk.items() for k, a in layer.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(flat, partial, {"mean": json.dumps(_mean(path, mean))})
-    partial.replace(path)
+    write_bytes(path, save(flat, {"mean": json.dumps(_mean(path, mean))}))
 
 
 def describe(record: Mapping[str, Any]) -> str:

@@ -249,7 +249,9 @@ def word2vec_section(run: Path) -> tuple[str, str]:
     read_object = reader(dict, "a JSON object")
     record = notes.read(read_object, "run.json", {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
-    summary = part(notes.read(read_object, "summary.json", {}), "word2vec")
+    found = notes.read(read_object, "summary.json", {})
+    notes.warn(found)
+    summary = part(found, "word2vec")
     corpus, files = part(record, "corpus"), part(record, "corpus").get("files")
     if not rows:
         notes.append("no row of metrics is finished yet")

@@ -277,3 +277,20 @@ def test_transplant_to_other_classes_keeps_the_trunk_alone():
 def test_transplant_of_nothing_is_refused():
     with pytest.raises(InputError, match="no parameter could be carried"):
         transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))
+
+
+def test_the_last_stage_is_told_by_stride_and_record(tmp_path: Path):
+    """A copy has other times: in whatever order the folders were written."""
+    for name in ("fcn8s", "fcn32s", "fcn16s"):
+        (tmp_path / name / "checkpoints" / "3").mkdir(parents=True)
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+    (tmp_path / "run.json").write_text('{"config": {"stages": [32, 16]}}')
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    for damaged in ("[", "[]", '{"config": {"stages": 3}}', '{"config": {"stages": [[8], "x"]}}'):
+        (tmp_path / "run.json").write_text(damaged)
+        assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+    shutil.rmtree(tmp_path / "fcn8s" / "checkpoints" / "3")  # a stage that has not begun
+    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    (tmp_path / "lstm" / "checkpoints" / "3").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"several runs or stages .*fcn16s, fcn32s, lstm"):
+        checkpoint.find(tmp_path)

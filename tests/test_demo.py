@@ -19,13 +19,13 @@ def leave(folder: Path, summary: dict) -> None:
 
 def test_each_run_is_a_section_and_a_key(tmp_path: Path):
     leave(tmp_path / "fcn", {"fcn32s": {"mean_iu": 0.25}})
-    leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}})
+    leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}, "warnings": ["poor"]})
     leave(tmp_path / "lstm", {"lstm_sine": {"seeds": 8}})
     found = run(Config(out=tmp_path))
     assert found["lstm"] == {"seeds": 8}
     assert found == json.loads((tmp_path / "summary.json").read_text())
     assert found["fcn"] == {"fcn32s": {"mean_iu": 0.25}}
-    assert found["word2vec"] == {"loss": 2.5}
+    assert found["word2vec"] == {"loss": 2.5, "warnings": ["poor"]}
     page = (tmp_path / "report.html").read_text()
     for name in ("fcn", "word2vec", "lstm"):
         title, _ = SECTIONS[name](tmp_path / name)

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from jaxdl import __main__, doctor, hostfacts
+from jaxdl import __main__, doctor, hostfacts, softwarechecks
 from jaxdl.findings import Finding
 
 SMI = "0, GPU-1, NVIDIA A10G, 580.95.05, 8.6, 23028, 22500"
@@ -75,11 +76,17 @@ class Machine:
                 info.rmdir()
 
     def jax(
-        self, platform: str, devices: list, versions: dict | None = None, err: str = ""
+        self,
+        platform: str,
+        devices: list,
+        versions: dict | None = None,
+        err: str = "",
+        wrong_rows: dict | str | None = None,
     ) -> None:
         """An interpreter in which jax answers so; an error ends it with status 1."""
         lines = [] if err else [json.dumps({"platform": platform, "devices": devices})]
         lines += [json.dumps({"versions": versions})] if versions else []
+        lines += [json.dumps({"wrong_rows": wrong_rows})] if wrong_rows else []
         said = "".join(f"echo '{line}'\n" for line in lines)
         self.program("python", f"{said}echo '{err}' >&2\nexit {int(bool(err))}")
 
@@ -317,6 +324,26 @@ def hang(m):
     m.program("python", "exec /bin/sleep 60")
 
 
+def wrong_sums(m):
+    m.no_gpu()
+    m.jax("cpu", [["cpu:0", "cpu"]], wrong_rows={"32769": 1, "40000": 7232, "65537": 0})
+
+
+def wrong_sums_beside_a_gpu(m):
+    m.jax("gpu", [["cuda:0", "A10G"]], wrong_rows={"32769": 1})
+
+
+def no_sums(m):
+    m.no_gpu()
+    m.jax("cpu", [["cpu:0", "cpu"]], wrong_rows="YNNPACK operation failed")
+
+
+def sums_crash(m):
+    m.no_gpu()
+    script = (m.bin / "python").read_text()
+    m.program("python", script.replace("exit 0", "kill -SEGV $$"))
+
+
 def no_docker(m):
     m.host = True
 
@@ -383,6 +410,10 @@ FAULTS = [
     (falls_back, "jax", "error", "uses the CPU: cuInit failed: error 303", "JAX_PLATFORMS=cpu"),
     (crash, "jax", "error", "ended by signal 11", "make clean"),
     (hang, "jax", "error", "did not start in 0.5 s", "nvidia-smi"),
+    (wrong_sums, "arithmetic", "error", "0.10.2 adds up wrong on the CPU", '"jaxlib==0.1'),
+    (wrong_sums_beside_a_gpu, "arithmetic", "warning", "1 of 32769 rows", '"jax[cuda13]==0.1'),
+    (no_sums, "arithmetic", "error", "cannot add up on the CPU: YNNPACK", '"jax==0.1'),
+    (sums_crash, "arithmetic", "error", "ended the process", '"jaxlib==0.1'),
     (no_docker, "container host", "error", "docker is not on PATH", "install docker.io"),
     (no_toolkit, "container host", "error", "nvidia-ctk", "install nvidia-container-toolkit"),
     (no_runtime, "container host", "error", "no nvidia runtime", "nvidia-ctk runtime configure"),
@@ -494,6 +525,23 @@ def test_the_plugins_own_error_is_shown(machine):
     assert machine.finding("jax").seen.endswith(
         "RuntimeError: Unable to load cuSPARSE. Is it installed?"
     )
+
+
+def test_the_cpu_may_be_left_out(machine):
+    machine.environ["JAX_PLATFORMS"] = "cuda,"
+    machine.jax("gpu", [["cuda:0", "A10G"]], wrong_rows="Unknown backend cpu")
+    assert machine.finding("arithmetic").level == "ok"
+
+
+def test_the_jax_that_doctor_recommends_is_the_one_that_is_pinned():
+    lines = Path(__file__).resolve().parents[1].joinpath("constraints.txt").read_text().splitlines()
+    for name in ("jax", "jaxlib"):
+        pins = [need for need in map(Requirement, lines) if need.name == name]
+        for python in ("3.11", "3.12", "3.13", "3.14"):
+            place = {"python_version": python}
+            (pin,) = (p for p in pins if p.marker is None or p.marker.evaluate(place))
+            right = softwarechecks.RIGHT.get(python, softwarechecks.RIGHT[""])
+            assert str(pin.specifier) == f"=={right}"
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """The FCN experiment as its user runs it: in processes of its own, on a tiny demo."""
 
+import dataclasses
 import json
+import re
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.command import MADE
 from experiments.fcn import PRESETS, Config, check
+from experiments.fcn_predict import predict
+from experiments.fcn_start import start_mean
 from jaxdl import checkpoint
 from jaxdl.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.errors import InputError
@@ -58,8 +64,8 @@ def results(out: Path) -> Any:
     }
     params = {stage: checkpoint.load_params(out / stage / "checkpoints")[0] for stage in STAGES}
     summary = json.loads((out / "summary.json").read_text())
-    figures = {s: {k: v for k, v in line.items() if k != "seconds"} for s, line in summary.items()}
-    return params, (rows, figures)
+    figures = {s: {k: v for k, v in summary[s].items() if k != "seconds"} for s in STAGES}
+    return params, (rows, figures, summary["warnings"])
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -71,6 +77,8 @@ def assert_same_run(one: Path, other: Path) -> None:
 def test_a_run_leaves_what_it_promises(straight: Path):
     summary = json.loads((straight / "summary.json").read_text())
     keys = {"mean_iu", "pixel_accuracy", "mean_image_accuracy", "seconds"}
+    assert all(MADE.fullmatch(path.name) for path in straight.iterdir())
+    warnings = summary.pop("warnings")
     assert {stage: set(line) for stage, line in summary.items()} == dict.fromkeys(STAGES, keys)
     assert all(0 <= line["mean_iu"] <= 1 for line in summary.values())
     ids = {s: (straight / "splits" / f"{s}.txt").read_text().split() for s in ("train", "test")}
@@ -82,6 +90,7 @@ def test_a_run_leaves_what_it_promises(straight: Path):
     assert len(moved["carried"]) == 28
     page = (straight / "report.html").read_text()
     assert "FCN-8s" in page
+    assert page.count("<li>fcn") == len(warnings)
     assert page.count("data:image/jpeg;base64,") >= 2 * (2 + len(STAGES))
     for stage in STAGES:
         assert [row["epoch"] for row in read_rows(straight / stage / "metrics.jsonl")] == [1, 2]
@@ -157,6 +166,44 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
     assert "run.json: not a readable image" in bad.stderr
 
 
+def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
+    names = [tmp_path / "a.png", tmp_path / "a_classes.png"]
+    for name in names:
+        Image.new("RGB", (20, 20)).save(name)
+    before = names[1].read_bytes()
+    asked = [*map(str, names), "--checkpoint", str(straight), "--out", str(tmp_path)]
+    with pytest.raises(InputError, match=r"a_classes\.png: is an input, which its output would"):
+        predict(asked)
+    assert names[1].read_bytes() == before
+
+
+def test_the_snippet_of_the_readme_runs(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As it stands, in a folder with the run and the photo that it names."""
+    (code,) = re.findall(r"```python\n(.*?)```", (processes.ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "fcn").symlink_to(straight)
+    photo = next((straight / "samples").glob("*.jpg"))
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    with Image.open(photo) as image:
+        assert found["classes"].shape == (1, image.height, image.width)
+    assert found["meta"]["model"]["stride"] == 8
+    assert found["logits"].shape == (*found["classes"].shape, len(SCENE_CLASSES))
+    assert np.isfinite(found["logits"]).all()
+
+
+def test_a_start_of_another_width_is_refused(straight: Path):
+    """The scores' biases would fit, and a training from scratch would pass for a fine-tuning."""
+    cfg = dataclasses.replace(PRESETS["demo"], width=16, start_from=straight)
+    with pytest.raises(InputError, match=r"fcn8s.*FCN of --width 32, this one of --width 16.*use"):
+        start_mean(cfg, checkpoint.find(straight))
+    assert len(start_mean(dataclasses.replace(cfg, width=32), checkpoint.find(straight))) == 3
+
+
 def test_void_and_bad_input_stop_before_training(tmp_path: Path):
     """A label value outside the classes, found in the experiment: one line, nothing trained."""
     devkit = write_scenes(tmp_path / "scenes", train=4, val=2, seed=0)
@@ -195,8 +242,6 @@ def test_void_and_bad_input_stop_before_training(tmp_path: Path):
     ],
 )
 def test_configurations_that_cannot_be_trained_are_refused(changes: dict, message: str):
-    import dataclasses
-
     with pytest.raises(InputError, match=message):
         check(dataclasses.replace(PRESETS["demo"], **changes))
 

@@ -178,6 +178,29 @@ def test_one_program_for_all_intervals_and_rates(series: Any):
     assert int(state.step) == 4
 
 
+def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
+    """The benchmark's "compiled already" is this: start, step and all, a second time."""
+    members, optimizer, compiled = members_of((2, 3), (0, 1)), momentum_sgd(), []
+    step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
+
+    def count(event: str, duration_secs: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        counts = []
+        for _ in range(2):
+            state = start_sweep(KEY, members, optimizer)
+            values = series.astype(jnp.float32)
+            np.asarray(step(state, zero_losses(1, EPOCHS, members), values, 0.1)[1])
+            counts.append(len(compiled))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert counts[0] >= 2  # start and step
+    assert counts[1] == counts[0]
+
+
 @pytest.mark.slow
 def test_sizes_share_a_seeds_windows_and_seeds_do_not():
     """Seen in the losses of networks that learn nothing and answer with the same constant."""

@@ -387,7 +387,9 @@ def test_a_prepared_set_whose_records_were_exchanged(tmp_path: Path, monkeypatch
     ids = source.ids("train")
     folder = prepared.prepare(source, ids, tmp_path / "data", num_classes=21).folder
     real = prepared.open_prepared(folder)
-    other = prepared.Prepared(folder, ("../x", ids[1]), real.sizes[::-1], {}, real._records)
+    other = prepared.Prepared(
+        folder, ("../x", ids[1]), real.sizes[::-1], real.pixels, {}, real._records
+    )
     monkeypatch.setattr(prepared, "open_prepared", lambda _: other)
     with refused(folder, "holds other ids"):
         prepared.prepare(source, ids, tmp_path / "data", num_classes=21)

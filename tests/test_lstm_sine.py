@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import lstm_train
-from experiments.command import Bar
+from experiments.command import MADE, Bar
 from experiments.lstm_predict import choose, predict
 from experiments.lstm_sine import Config, check, run
 from jaxdl import checkpoint
@@ -46,6 +46,7 @@ def params(run: Path) -> list[np.ndarray]:
 
 
 def test_a_run_learns_and_leaves_its_files(straight: Path):
+    assert all(MADE.fullmatch(path.name) for path in straight.iterdir())
     rows = losses(straight)
     assert [step for step, _ in rows] == list(range(4, 601, 4))
     for size in ("2", "4"):
@@ -139,10 +140,10 @@ def test_a_finished_run_is_not_trained_again(straight: Path):
     assert "another configuration (window: 50 -> 40" in other.stderr
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
     """Two columns of very different size, and one that is not for the network."""
-    path = tmp_path_factory.mktemp("series") / "flow.csv"
+    path = tmp_path / "flow.csv"
     angle = 2 * np.pi * np.arange(400) / 20
     lines = zip(range(400), 20 + 5 * np.sin(angle), 3e4 + 2e3 * np.cos(angle), strict=True)
     path.write_text("n,level,flow\n" + "".join(f"{n},{a:.5f},{b:.3f}\n" for n, a, b in lines))
@@ -198,6 +199,22 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
         got, found["settings"][0]["members"]["8"]["carry"], rtol=1e-4, atol=1e-3
     )
     capsys.readouterr()
+    before = short.read_bytes()
+    with pytest.raises(
+        InputError, match=r"short\.csv: is an input, which its output would replace"
+    ):
+        predict([*asked[:3], str(short), "--out", str(short)])
+    with pytest.raises(InputError, match=r"q\.png: is for the predicted steps; name it \.csv"):
+        predict([*asked, "--out", str(tmp_path / "q.png")])
+    assert short.read_bytes() == before
+    # Another series under the name of the old: its held-out steps would be trained on.
+    assert run(cfg, Bar())
+    table.write_text(table.read_text() + "400,20,30000\n")
+    for unfinished in (False, True):
+        if unfinished:
+            (out / "summary.json").unlink()
+        with pytest.raises(InputError, match=r"flow\.csv holds \d+ bytes, and held \d+ when this"):
+            run(cfg, Bar())
 
 
 def test_scaling_is_learnt_on_the_training_part_alone(table: Path, tmp_path: Path):

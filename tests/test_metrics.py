@@ -43,6 +43,7 @@ def pictures(classes: int = 4):
     return st.tuples(guesses, arrays(np.int32, shape, elements=st.integers(-1, classes - 1)))
 
 
+@pytest.mark.slow
 def test_hand_computed_figures():
     """Confusion [[4, 1, 0], [1, 3, 0], [0, 0, 0]]; the images have 5/7 and 2/2 right."""
     figures = summarise(count(GUESSES, LABELS, 3, loss=4.5))
@@ -133,6 +134,7 @@ def test_mean_image_accuracy_weighs_images_and_not_pixels():
     assert figures["mean_image_accuracy"] == pytest.approx(1 / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [2**32 - 6, 2**32 - 5, 2**32 - 4, 2**32 - 1])
 def test_counts_carry_past_32_bits(start: int):
     """Five pixels are added to a cell that is nearly full; the others stay as they are."""

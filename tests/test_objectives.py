@@ -126,6 +126,7 @@ def test_the_block_softmax_is_the_full_softmax_of_the_listed_pairs(chunk: int):
 # --- what ties them together ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     ("cbow", "skip_gram"),
@@ -173,6 +174,7 @@ def test_a_path_s_padding_counts_for_nothing(objective: Objective):
     assert grads.any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("objective", EVERY, ids=name)
 def test_a_block_without_pairs_has_no_loss(objective: Objective):

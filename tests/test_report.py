@@ -64,9 +64,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
-    # A folder of that name cannot be replaced by a file: the rename itself fails.
+    # A folder of that name is not replaced by a file.
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"folder: cannot be written .*; choose another folder"):
+    with pytest.raises(InputError, match=r"folder: is a folder, which no output replaces"):
         write_bytes(tmp_path / "folder", b"text")
     assert read_json(path) == {"a": 1}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "x.json"]

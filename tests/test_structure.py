@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from the lines above its own, and a package from itself.
 ORDER = (
-    ("errors",),
-    ("limits", "hosts", "memory", "mesh"),
-    ("cpu",),
+    ("errors", "arithmetic"),
+    ("limits", "hosts", "memory", "mesh", "atomic", "fingerprint"),
+    ("compile_cache", "cpu"),
     ("checksums", "tensorboard", "vectorfiles", "weightfiles"),
     ("data",),
     ("models",),
@@ -128,6 +128,13 @@ def test_no_cycle_within_a_package():
         for name in free:
             del waiting[name]
     assert not waiting
+
+
+def test_importing_the_library_sets_nothing_of_jax():
+    """Commands do, by a call: a program that imports jaxdl keeps its own settings."""
+    for module, path in modules().items():
+        calls = [n for n in ast.walk(top_level(parse(path))) if isinstance(n, ast.Call)]
+        assert not [n for n in calls if "jax.config" in ast.unparse(n)], module
 
 
 @pytest.mark.parametrize("package", ["jaxdl", "experiments"])

@@ -268,6 +268,35 @@ def test_overwriting_keeps_the_lock_and_nothing_else(tmp_path: Path):
         assert [p.name for p in tmp_path.iterdir()] == [locks.LOCK]
 
 
+def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
+    out = tmp_path / "run"
+    write_json(out / "run.json", {"config": {}})
+    for name in ("fcn8s/checkpoints/3/file", "notes.txt", "mine/a.csv", "vocabulary.txt"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).touch()
+    before = sorted(out.rglob("*"))
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    for given in (out, out / "fcn8s", link / "vocabulary.txt"):
+        with pytest.raises(InputError, match="the run would write over this input; move it"):
+            open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[given])
+    with pytest.raises(InputError, match="fcn8s: the run would write over this input"):
+        open_run(out, {}, free=(), resume=True, overwrite=False, inputs=[out / "fcn8s"])
+    assert sorted(out.rglob("*")) == before
+    open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"])
+    assert sorted(p.name for p in out.iterdir()) == ["mine", "notes.txt"]
+    assert open_run(out, {}, free=(), resume=True, overwrite=True) is None  # a second time
+    (out / "samples").mkdir()
+    with pytest.raises(InputError, match=r"holds no run\.json, so --overwrite will not delete sam"):
+        open_run(out, {}, free=(), resume=True, overwrite=True)
+
+
+def test_every_file_of_a_run_is_one_that_overwriting_deletes(straight: Path, tmp_path: Path):
+    out = Path(shutil.copytree(straight, tmp_path / "run"))
+    open_run(out, {}, free=(), resume=True, overwrite=True)
+    assert not list(out.iterdir())
+
+
 # --- writers that were killed
 
 

@@ -160,15 +160,16 @@ def test_the_loss_of_a_dispatch_is_the_mean_of_its_batches():
 
 
 def test_learning_rate_schedules():
-    def rates(schedule: Any) -> list[float]:
-        return [
-            learning_rate(n, peak=1.0, steps=10, warmup=2, schedule=schedule) for n in range(10)
-        ]
+    def rates(schedule: Any, end: float = 0.0) -> list[float]:
+        options = {"peak": 1.0, "steps": 10, "warmup": 2, "schedule": schedule, "end": end}
+        return [learning_rate(n, **options) for n in range(11)]
 
-    assert rates("constant") == [0.5, *[1.0] * 9]
-    assert rates("linear")[2:] == pytest.approx([1 - i / 8 for i in range(8)])
+    assert rates("constant", 0.2) == [0.5, *[1.0] * 10]
+    assert rates("linear")[2:] == pytest.approx([1 - i / 8 for i in range(9)])
+    assert rates("linear", 0.2)[2:] == pytest.approx([1 - i / 10 for i in range(9)])
     assert rates("cosine")[6] == pytest.approx(0.5)
-    assert min(rates("cosine")) > 0
+    assert rates("cosine", 0.2)[6::4] == pytest.approx([0.6, 0.2])
+    assert min(rates("cosine")[:10]) > 0
 
 
 class Run:

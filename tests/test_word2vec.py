@@ -1,6 +1,8 @@
 """The word2vec experiment as its user runs it: in processes of its own, on a small text."""
 
 import contextlib
+import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +17,11 @@ import psutil
 import pytest
 
 from experiments import word2vec_data
-from experiments.command import Bar
-from experiments.word2vec import Config, check
+from experiments.command import MADE, Bar, as_dict, parse
+from experiments.word2vec import PRESETS, Config, check, run
 from experiments.word2vec_query import expression
 from jaxdl.errors import InputError
-from jaxdl.report import read_rows
+from jaxdl.report import read_json, read_rows, write_json
 from tests import processes
 
 pytestmark = [pytest.mark.xdist_group("word2vec"), pytest.mark.slow]
@@ -64,7 +66,43 @@ def test_neighbours_are_of_the_own_topic(straight: Path):
     assert all(word.startswith("a") for word in words)
     rows = read_rows(straight / "metrics.jsonl")
     assert rows[-1]["heldout"]["loss"] < rows[0]["heldout"]["loss"]
+    assert all(MADE.fullmatch(path.name) for path in straight.iterdir())
     assert "Word vectors" in (straight / "report.html").read_text()
+
+
+def test_another_text_under_the_old_name_is_refused(
+    text: Path, straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Vectors would go to the wrong words; a finished run would show the old text's figures."""
+    out, given = tmp_path / "run", tmp_path / "text.txt"
+    shutil.copytree(straight, out)
+    record = read_json(out / "run.json")
+    cfg = parse(Config, PRESETS, [*SMALL, "--corpus", str(given), "--out", str(out)], "w")
+    write_json(out / "run.json", record | {"config": as_dict(cfg)})
+    lines = text.read_text().splitlines()
+    given.write_text("\n".join(lines))
+    assert run(cfg, Bar())["word2vec"]["loss"] > 0  # the same content, elsewhere
+    assert "finished already" in capsys.readouterr().out
+    given.write_text("\n".join(reversed(lines)))
+    for finished in (True, False):
+        if not finished:
+            (out / "summary.json").unlink()
+        with pytest.raises(InputError, match=r"text\.txt holds another content, and held the same"):
+            run(cfg, Bar())
+    corpus = word2vec_data.open_corpus(dataclasses.replace(cfg, data_dir=tmp_path), Bar())
+    with pytest.raises(InputError, match="the text is not what it was when this run began"):
+        word2vec_data.check_same_text(out, record, corpus)
+
+
+def test_a_run_that_trained_on_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path, out = tmp_path / "short.txt", tmp_path / "run"
+    path.write_text("the cat sat on the mat\n")
+    cfg = Config(corpus=(path,), out=out, data_dir=tmp_path / "data", min_count=2, epochs=1)
+    found = run(cfg, Bar())
+    (line,) = found["warnings"]
+    assert line.startswith("not one pair of words was trained on: the vectors are the random start")
+    assert f"WARNING: {line}" in capsys.readouterr().out
+    assert line in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
+from jaxdl.atomic import write_bytes
 from jaxdl.data.locks import one_at_a_time
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.limits import check_unpacked, read_bytes, reason, show
 
 RESTORE = "restore the file from the original archive"
@@ -218,13 +219,9 @@ def _remembered(memory: Path) -> dict[str, Any]:
 
 def _remember(memory: Path, key: str, entry: list[int | str]) -> None:
     """Add to `memory` by renaming a finished file; do nothing if the folder cannot be written."""
-    part = memory.with_suffix(".part")
-    with contextlib.suppress(OSError, InputError), one_at_a_time(memory.parent):
-        try:
-            part.write_text(json.dumps(_remembered(memory) | {key: entry}, indent=1) + "\n")
-            part.replace(memory)
-        finally:
-            part.unlink(missing_ok=True)
+    with contextlib.suppress(InputError, TrainingError), one_at_a_time(memory.parent):
+        known = json.dumps(_remembered(memory) | {key: entry}, indent=1)
+        write_bytes(memory, f"{known}\n".encode())
 
 
 def _uncompressed(path: Path, cache_dir: Path, stamp: str) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -287,5 +286,7 @@ def read_ahead(
     source: BatchSource, start: int = 0, stop: int | None = None, threads: int = 2, buffer: int = 4
 ) -> Iterator[Batch | Stored]:
     """Batches start, start + 1, ... stop - 1 in order, made by threads ahead of their use."""
+    import grain  # here alone: steps and benchmarks on arrays run where it is not installed
+
     dataset = grain.MapDataset.source(source)[start:stop]
     return iter(dataset.to_iter_dataset(grain.ReadOptions(threads, buffer)))

@@ -21,10 +21,11 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from jaxdl.atomic import write_bytes
 from jaxdl.data.locks import one_at_a_time
 from jaxdl.data.tokens import Tokens, in_order, read_pieces
 from jaxdl.data.vocabulary import Vocabulary
-from jaxdl.errors import InputError, writing
+from jaxdl.errors import InputError, TrainingError, writing
 from jaxdl.limits import reason
 
 LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
@@ -39,7 +40,7 @@ class Corpus:
 
     `words`: most frequent first, equal counts by code points. `ids`: places in `words` of all
     tokens that are kept, in order. Sentence i is `ids[sentences[i]:sentences[i + 1]]`, never
-    empty. `raw_tokens`: tokens before min_count and max_vocab.
+    empty. `raw_tokens`: tokens before min_count and max_vocab. `digests`: sha256 of each file.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Corpus:
     ids: Int32[np.ndarray, "n"]
     sentences: Int64[np.ndarray, "sentences_and_1"]
     raw_tokens: int
+    digests: tuple[str, ...]
 
     def __reduce__(self) -> tuple[Callable[[Path], "Corpus"], tuple[Path]]:
         return open_corpus, (self.folder,)  # another process maps the files itself
@@ -114,7 +116,7 @@ def open_corpus(folder: Path) -> Corpus:
         text = f"a damaged encoded corpus ({reason(error)}); delete the folder and encode again"
         raise InputError(f"{folder}: {text}") from error
     counts.setflags(write=False)
-    return Corpus(folder, words, counts, ids, sentences, note["raw_tokens"])
+    return Corpus(folder, words, counts, ids, sentences, note["raw_tokens"], tuple(note["digests"]))
 
 
 def _note(folder: Path) -> dict[str, Any] | None:
@@ -159,16 +161,15 @@ def _find(cache_dir: Path, rules: list[Any], stamps: list[list[Any]]) -> Path | 
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     for folder, note in known:
         if note["digests"] == digests:
-            with contextlib.suppress(OSError):  # a folder that cannot be written is as good
+            # A folder that cannot be written is as good.
+            with contextlib.suppress(InputError, TrainingError):
                 _write_note(folder, note | {"stamps": stamps})
             return folder
     return None
 
 
 def _write_note(folder: Path, note: dict[str, Any]) -> None:
-    part = folder / f"{_NOTE}.part"
-    part.write_text(json.dumps(note, indent=1) + "\n")
-    part.replace(folder / _NOTE)
+    write_bytes(folder / _NOTE, f"{json.dumps(note, indent=1)}\n".encode())
 
 
 def _starts(breaks: Int64[np.ndarray, "lines"], size: int, tail: int) -> Int64[np.ndarray, "s"]:

@@ -110,6 +110,8 @@ def _idx_pair(folder: Path, name: str) -> Pictures:
 
 
 def _prepared(folder: Path, side: str) -> Pictures:
+    import tensorflow_datasets as tfds  # seconds to import, and only such a folder needs it
+
     try:
         import tensorflow_datasets as tfds  # takes long to import, as scikit-learn does
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
+from jaxdl.atomic import check_output
 from jaxdl.errors import InputError, writing
 
 LOCK = ".lock"
@@ -59,7 +60,9 @@ def alone(folder: Path) -> Generator[None, None, None]:
             yield
         finally:
             if new and folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK}:
-                shutil.rmtree(folder)
+                with contextlib.suppress(OSError):
+                    (folder / LOCK).unlink(missing_ok=True)
+                    folder.rmdir()  # not rmtree: something may have come into it since
 
 
 def _take(folder: Path, how: int) -> IO[bytes]:
@@ -67,6 +70,7 @@ def _take(folder: Path, how: int) -> IO[bytes]:
     path = folder / LOCK
     while True:
         folder.mkdir(parents=True, exist_ok=True)
+        check_output(path)  # to open a pipe would wait, and a link would lose what it leads to
         try:
             held = path.open("ab", buffering=0)
         except FileNotFoundError:  # the one before us removed the folder as it ended

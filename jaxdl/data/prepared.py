@@ -23,7 +23,7 @@ from jaxdl.data.voc import Source, check_files
 from jaxdl.errors import FULL, InputError, writing
 from jaxdl.limits import reason
 
-_FORMAT = 1  # raise it when records change: older preparations are then left alone, not misread
+_FORMAT = 2  # raise it when records change: older preparations are then left alone, not misread
 _SPLIT = "pairs"
 
 
@@ -51,6 +51,7 @@ class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
             "height": tfds.features.Scalar(np.int32),
             "width": tfds.features.Scalar(np.int32),
+            "pixels": tfds.features.Tensor(shape=(VOID + 1,), dtype=np.int32),
         }
         return _Info(
             builder=self,
@@ -87,6 +88,7 @@ class Prepared:
     folder: Path
     ids: tuple[str, ...]
     sizes: Int32[np.ndarray, "n 2"]  # height, width
+    pixels: Int32[np.ndarray, "n 256"]  # of each class in the label; the last: void
     _positions: dict[str, int] = field(repr=False)
     _records: Any = field(repr=False)  # TFDS data source that does not decode pictures
 
@@ -151,14 +153,15 @@ def open_prepared(folder: Path) -> Prepared:
     try:
         builder = tfds.builder_from_directory(folder)
         records: Any = builder.as_data_source(split=_SPLIT, decoders={"image": skip, "label": skip})
-        heads = [(r["id"].decode(), r["height"], r["width"]) for r in records]
+        heads = [(r["id"].decode(), (r["height"], r["width"]), r["pixels"]) for r in records]
     # TFDS and array_record raise many types on missing or damaged files.
     except Exception as error:
         text = f"not a readable preparation ({reason(error)}); delete the folder and prepare again"
         raise InputError(f"{folder}: {text}") from error
-    ids = tuple(head[0] for head in heads)
-    sizes = np.array([head[1:] for head in heads], np.int32)
-    return Prepared(folder, ids, sizes, {id: i for i, id in enumerate(ids)}, records)
+    ids, sizes, pixels = zip(*heads, strict=True)
+    places = {id: i for i, id in enumerate(ids)}
+    counted = np.stack(pixels).astype(np.int32)
+    return Prepared(folder, ids, np.array(sizes, np.int32), counted, places, records)
 
 
 def _finished(folder: Path) -> bool:
@@ -202,8 +205,10 @@ def _records(
                 "restore both from the original archive"
             )
         # Mode L, never P: TFDS decodes a palette PNG to colours once OpenCV is installed.
-        grey = Image.fromarray(np.where(label == IGNORE, VOID, label).astype(np.uint8))
-        record = {"id": id, "image": jpeg, "label": grey, "height": height, "width": width}
+        grey = np.where(label == IGNORE, VOID, label).astype(np.uint8)
+        record = {"id": id, "image": jpeg, "height": height, "width": width}
+        record["label"] = Image.fromarray(grey)
+        record["pixels"] = np.bincount(grey.ravel(), minlength=VOID + 1).astype(np.int32)
         yield n, record
         if progress is not None:
             progress(n + 1, len(ids))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl.errors import InputError
 from jaxdl.models.bilinear import Align, upsample
 from jaxdl.models.convolution import convolve
 from jaxdl.models.vgg import ConvParams, Trunk, keep_valid
@@ -56,6 +57,8 @@ class FCN(nn.Module):
             sizes: int32 true heights and widths of the images inside the canvas; None means that
                 each fills it. Logits outside an image mean nothing (their labels are void).
         """
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(f"images of {images.dtype}; give RGB minus the mean colour, float32")
         height, width = images.shape[1:3]
         one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
         for_cpu = one_cpu if self.for_cpu is None else self.for_cpu

@@ -1,0 +1,295 @@
+"""Do our own steps compute right at real sizes? `make check-numbers`; options: `--quick`, `--only`.
+
+jaxlib 0.10.2 is silently wrong on CPUs in fusions that it hands to the YNNPACK library, in large
+arrays alone (`jaxdl.arithmetic`). So each step runs on one CPU device as the experiments run it,
+once more without those fusions, and, where that is cheap, in float64. A table tells the largest
+difference of each step's outputs: losses, updated parameters, and gradients (momentum starts at
+zero, so that a step's velocity is its gradient). Exit status 1 where one exceeds the tolerance.
+"""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.errors import JaxRuntimeError
+from rich.console import Console
+from rich.table import Table
+
+from jaxdl import arithmetic, classification, embedding, forecast, segmentation, train, wordstream
+from jaxdl.data.batches import Batch, preprocess
+from jaxdl.data.digits import open_digits
+from jaxdl.data.scenes import make_scene
+from jaxdl.data.sine import sine
+from jaxdl.metrics import add_batch, zero_totals
+from jaxdl.models.fcn import FCN
+from jaxdl.models.lenet import LeNet
+from jaxdl.models.word2vec import Tables, init_tables
+from jaxdl.objectives import Objective
+from jaxdl.projectsteps import VOC_CANVASES, VOC_CLASSES
+from jaxdl.sampling import unigram_table
+
+# Leaves out the fusions that may be wrong.
+WITHOUT: dict[str, bool | str] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+MEAN = (123.68, 116.779, 103.939)
+# Of an array, relative to its largest value. Rounding alone gives up to a tenth of this; the fault
+# of 0.10.2 gives a hundredth and far more.
+TOLERANCE = 1e-4
+TRUE_SIZES = {(384, 512): (375, 500), (512, 384): (500, 375), (512, 512): (500, 500)}
+
+
+class Work(NamedTuple):
+    """A jitted step, its arguments (host arrays or shared: some are donated), what to compare."""
+
+    call: Any
+    args: tuple[Any, ...]
+    pick: Callable[[Any], Any] = lambda outputs: outputs
+
+
+class Case(NamedTuple):
+    """One row: `make` gives the work in float32 or float64."""
+
+    name: str
+    make: Callable[[Any], Work]
+    double: bool  # float64 is cheap enough
+
+
+class Difference(NamedTuple):
+    """Between two runs of a step: over its arrays, relative to each one's largest value."""
+
+    worst: float
+    where: str
+    median: float
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Floating-point arrays in that dtype, on the host."""
+
+    def one(x):
+        x = np.asarray(x)
+        return x.astype(dtype) if np.issubdtype(x.dtype, np.floating) else x
+
+    return jax.tree.map(one, tree)
+
+
+def fcn_params(stride: Any, width: int) -> Any:
+    """A random start; biases and skips' scores too, which would hide a difference as zeros."""
+    model = FCN(stride, VOC_CLASSES, width)
+    params = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))["params"]
+    rng = np.random.default_rng(2)
+    return jax.tree.map(lambda a: a + 0.01 * rng.standard_normal(a.shape, np.float32), params)
+
+
+def fcn_batch(canvas: tuple[int, int]) -> Batch:
+    """A drawn scene of VOC's size on its canvas."""
+    size = TRUE_SIZES[canvas]
+    image, label = make_scene(np.random.default_rng(7), *size)
+    images, labels = np.zeros((1, *canvas, 3), np.uint8), np.full((1, *canvas), 255, np.uint8)
+    images[0, : size[0], : size[1]], labels[0, : size[0], : size[1]] = image, label
+    return Batch(images, labels, np.array([size], np.int32))
+
+
+def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
+    params = cast(fcn_params(stride, width), dtype)
+    model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
+    optimizer = train.momentum_sgd()
+    loss = segmentation.pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
+    step = train.dense_step(loss, optimizer, segmentation.add_figures)
+    state = train.start_state(params, optimizer)
+    args = (state, zero_totals(VOC_CLASSES), fcn_batch(canvas), np.float32(1e-3))
+    return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
+
+
+def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
+    params = cast(fcn_params(stride, width), dtype)
+    model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
+    mean = jnp.asarray(MEAN, jnp.float32)
+    predict = segmentation.predict_batch(model, mean)
+    batch, (height, wide) = fcn_batch(canvas), TRUE_SIZES[canvas]
+
+    def both(params, images, sizes):
+        """The logits too: a random network sees one class nearly everywhere."""
+        logits = model.apply({"params": params}, preprocess(images, mean), sizes)
+        return {"classes": predict(params, images, sizes), "logits": logits}
+
+    def pick(outputs):
+        return jax.tree.map(lambda array: array[:, :height, :wide], outputs)
+
+    return Work(jax.jit(both), (params, batch.images, batch.sizes), pick)
+
+
+def word_stream(words: int) -> tuple[np.ndarray, tuple[Any, ...], dict[str, Any]]:
+    """Counts of words by Zipf's law, a text of them, and what `wordstream.subsample` takes."""
+    rng = np.random.default_rng(3)
+    share = 1 / np.arange(1, words + 1)
+    ids = rng.choice(words, size=1 << 18, p=share / share.sum()).astype(np.int32)
+    counts = np.maximum(np.bincount(ids, minlength=words), 1)
+    keep = wordstream.keep_probability(counts, 1e-3).astype(np.float32)
+    args = (jax.random.key(4), ids, np.arange(len(ids), dtype=np.int32) // 1000, keep)
+    return counts, args, {"window": 5, "shrink": "each", "size": 32}
+
+
+def subsample(words: int, dtype: Any) -> Work:
+    _, args, static = word_stream(words)
+    return Work(jax.jit(partial(wordstream.subsample, **static)), args)
+
+
+def word_blocks(words: int) -> tuple[Any, tuple[Any, ...]]:
+    """`wordstream.prepare` for a dispatch, and its arguments."""
+    counts, args, static = word_stream(words)
+    stream = wordstream.subsample(*args, **static)
+    prepare = partial(wordstream.prepare, objective=Objective(), blocks=400, size=32, cap=100.0)
+    at = np.int32(0)
+    return jax.jit(prepare), (stream, unigram_table(counts), None, jax.random.key(5), at)
+
+
+def prepare(words: int, dtype: Any) -> Work:
+    with jax.enable_x64(False):
+        return Work(*word_blocks(words))
+
+
+def word2vec(words: int, dtype: Any) -> Work:
+    with jax.enable_x64(False):
+        call, args = word_blocks(words)
+        prepared, tables = cast(call(*args), dtype), init_tables(jax.random.key(6), words, 100)
+    # Outputs that are not zero, as after an epoch: else the first gradients of the inputs are.
+    outputs = np.random.default_rng(7).uniform(-0.1, 0.1, (words, 100))
+    tables = cast(Tables(tables.inputs, jnp.asarray(outputs)), dtype)
+    step = partial(embedding.train_blocks, objective=Objective(), sum_first=False)
+    rate = np.asarray(0.025, dtype), np.asarray(1e-7, dtype)
+    return Work(jax.jit(step, donate_argnums=0), (tables, prepared, None, *rate))
+
+
+def lstm(seeds: int, dtype: Any) -> Work:
+    members, key = forecast.members_of((2, 3, 4, 5), range(seeds)), jax.random.key(8)
+    optimizer = train.momentum_sgd()
+    sizes = {"epochs": 100, "batch": 32, "window": 50}
+    with jax.enable_x64(False):
+        state = cast(forecast.start_sweep(key, members, optimizer), dtype)
+        totals = cast(forecast.zero_losses(1, 100, members), dtype)
+    step = forecast.sweep_step(key, members, optimizer, **sizes)
+    return Work(step, (state, totals, sine().astype(dtype), np.asarray(0.1, dtype)))
+
+
+def digits(dtype: Any) -> Work:
+    data = open_digits(None)
+    model, optimizer = LeNet(len(data.classes)), train.momentum_sgd()
+    image = jnp.zeros((1, *data.train.images.shape[1:], 1), jnp.float32)
+    params = jax.jit(model.init)(jax.random.key(9), image)["params"]
+    batch = next(classification.batches(data.train, 64, seed=0, first=0))
+    step = train.dense_step(
+        classification.picture_loss(model), optimizer, lambda totals, new: add_batch(totals, *new)
+    )
+    state = train.start_state(cast(params, dtype), optimizer)
+    args = (state, zero_totals(len(data.classes)), batch, np.float32(0.01))
+    return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """All rows; `quick` leaves out the full width and all canvases but one."""
+    words = 70_000
+    yield Case("digits", digits, True)
+    yield Case("lstm, 8 seeds, 100 epochs", partial(lstm, 8), True)
+    yield Case(f"word2vec, {words} words: subsample", partial(subsample, words), False)
+    yield Case(f"word2vec, {words} words: prepare", partial(prepare, words), False)
+    yield Case(f"word2vec, {words} words: train", partial(word2vec, words), True)
+    shapes: list[tuple[int, int]] = [(32, 32), (8, 8)] if quick else [(32, 32), (8, 8), (8, 1)]
+    for stride, width in shapes:
+        for canvas in VOC_CANVASES[:1] if quick else VOC_CANVASES:
+            size = f"{canvas[0]}x{canvas[1]}, width 1/{width}"
+            double = width > 1 and canvas == VOC_CANVASES[0]
+            for what, make in (("train", fcn_train), ("predict", fcn_predict)):
+                made = partial(make, stride, width, canvas)
+                yield Case(f"fcn{stride}s {what} {size}", made, double)
+
+
+def difference(got: Any, want: Any) -> Difference:
+    """Of two trees; of whole numbers (ids, classes) the share that differs.
+
+    An array that is not finite, or of zeros where the other is not, is infinitely far off.
+    """
+    found = []
+    for (path, a), b in zip(jax.tree.leaves_with_path(got), jax.tree.leaves(want), strict=True):
+        keys = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+        name = "/".join(keys[-3:])  # trace/conv1/bias is the gradient of that bias
+        a, b = np.asarray(a), np.asarray(b)
+        if not np.issubdtype(b.dtype, np.floating):
+            found.append((float(np.mean(a != b)) if b.size else 0.0, name))
+            continue
+        off = np.abs(a.astype(np.float64) - b).max(initial=0.0)
+        scale = np.abs(b).max(initial=0.0)
+        found.append((0.0 if off == 0 else off / scale if scale > 0 else np.inf, name))
+        if not np.isfinite(off):
+            found[-1] = (np.inf, name)
+    worst, where = max(found)
+    return Difference(float(worst), where, float(np.median([value for value, _ in found])))
+
+
+def run(case: Case, dtype: Any, options: dict[str, bool | str] | None) -> Any:
+    """The step's outputs, on the host."""
+    with jax.enable_x64(dtype == np.float64):
+        work = case.make(dtype)
+        compiled = work.call.lower(*work.args).compile(compiler_options=options)
+        args = jax.tree.map(jnp.copy, work.args)  # some are donated
+        return jax.tree.map(np.asarray, work.pick(compiled(*args)))
+
+
+def has_option() -> bool:
+    """Whether this jaxlib knows `WITHOUT`."""
+    try:
+        jax.jit(lambda x: x + 1).lower(jnp.zeros(1)).compile(compiler_options=WITHOUT)
+    except JaxRuntimeError:
+        return False
+    return True
+
+
+def check(case: Case, known: bool) -> tuple[int, Difference | None, Difference | None]:
+    """Number of outputs, their difference without the fusions (if `known`) and from float64."""
+    ours = run(case, np.float32, None)
+    option = WITHOUT if known else None
+    without = difference(ours, run(case, np.float32, option)) if known else None
+    double = difference(ours, run(case, np.float64, option)) if case.double else None
+    return len(jax.tree.leaves(ours)), without, double
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the cases, print the table; 1 if something is off."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="narrow networks, one canvas")
+    parser.add_argument("--only", default="", help="cases whose name has this pattern")
+    args = parser.parse_args(words)
+    jax.config.update("jax_platforms", "cpu")
+    known, bad = has_option(), False
+    table = Table("step", "arrays", "without the fusions", "median", "float64", "median", "s")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(f"jax {jax.__version__}: sums that are wrong: {arithmetic.wrong_rows()}")
+    if not known:
+        console.print("this jaxlib has no such fusions to leave out: float64 alone")
+    for case in cases(args.quick):
+        if not re.search(args.only, case.name) or not (known or case.double):
+            continue
+        begin = time.perf_counter()
+        arrays, *found = check(case, known)
+        cells = []
+        for off in found:
+            mark = "" if off is None or off.worst <= TOLERANCE else " !"
+            bad |= bool(mark)
+            cells += (
+                [f"{off.worst:.1e} {off.where}{mark}", f"{off.median:.0e}"] if off else ["", ""]
+            )
+        cells = [case.name, str(arrays), *cells, f"{time.perf_counter() - begin:.0f}"]
+        table.add_row(*cells)
+        print(*cells, file=sys.stderr, flush=True)
+    console.print(table)
+    console.print(f"{'WRONG: a' if bad else 'No'} difference above {TOLERANCE:g}")
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

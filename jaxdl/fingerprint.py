@@ -1,0 +1,77 @@
+"""What files held when a run began, so that it does not go on with others of the same names."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxdl.errors import InputError
+
+Fingerprint = dict[str, Any]  # name, size (bytes), mtime_ns, sha256: as run.json holds it
+
+
+def fingerprint(path: Path, sha256: str | None = None) -> Fingerprint:
+    """Name, size, time and hash of a file's content.
+
+    Args:
+        path: the file.
+        sha256: of its content, if somebody has read it already.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        found = path.stat()
+        if sha256 is None:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return {
+        "name": path.name,
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "sha256": sha256,
+    }
+
+
+def check_unchanged(out: Path, recorded: Any, paths: Sequence[Path]) -> None:
+    """Refuse to go on with a run whose inputs are not what they were.
+
+    A file of the same size and time counts as the same and is not read: a second start is cheap.
+
+    Args:
+        out: the run's folder, for the message.
+        recorded: the `fingerprint` of each file, as the run's record has them; anything but a list
+            (a record of before they were kept) vouches for nothing.
+        paths: the same files today, in the same order.
+
+    Raises:
+        InputError: the content of one is another; or it cannot be read.
+    """
+    if not isinstance(recorded, list):
+        return
+    old = [each if isinstance(each, dict) else {} for each in recorded]
+    if len(old) != len(paths):
+        _refuse(out, f"{len(paths)} input files", f"{len(old)}")
+    for was, path in zip(old, paths, strict=True):
+        now = fingerprint(path, sha256="")
+        if (now["size"], now["mtime_ns"]) == (was.get("size"), was.get("mtime_ns")):
+            continue
+        if now["size"] != was.get("size"):
+            _refuse(out, f"{path} holds {now['size']} bytes", f"{was.get('size')}")
+        if fingerprint(path)["sha256"] != was.get("sha256"):
+            _refuse(out, f"{path} holds another content", "the same number of bytes")
+
+
+def _refuse(out: Path, now: str, was: str) -> None:
+    raise InputError(
+        f"{out}: {now}, and held {was} when this run began; restore what it was, name another "
+        "folder with --out, or use --overwrite"
+    )
+
+
+def of_files(paths: Iterable[Path], known: Sequence[str] = ()) -> list[Fingerprint]:
+    """The `fingerprint` of each, for a run's record; `known` are the hashes of the first ones."""
+    return [fingerprint(path, sha) for path, sha in itertools.zip_longest(paths, known)]
