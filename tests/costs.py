@@ -17,10 +17,10 @@ _BEFORE = pytest.StashKey[tuple[float, float, float]]()
 _compiling = 0.0
 
 
-def _listen(event: str, seconds: float, **_: object) -> None:
+def _listen(event: str, duration_secs: float, **_: object) -> None:
     global _compiling
     if event.endswith("backend_compile_duration"):
-        _compiling += seconds
+        _compiling += duration_secs
 
 
 def _used() -> tuple[float, float, float]:
