@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check
-PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
 # Makes an environment, once; and again after its Python has changed.
 ENVIRONMENT = PYTHON='$(PYTHON)' .ci/environment
 # gensim has an environment of its own, and never enters ours.
@@ -13,6 +12,8 @@ GENSIM = 4.4.0
 TORCH_VENV = .venv-torch
 TORCH = 2.13.0
 
+PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
+
 # How long damaged files are made up for.
 FUZZ_SECONDS ?= 3600
 
@@ -21,64 +22,65 @@ CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
 .PHONY: run check test check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: $(VENV)/.run ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html
+run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html
 	$(PY) -m experiments.fcn --preset demo
 	$(PY) -m experiments.word2vec --preset demo
 	$(PY) -m experiments.lstm_sine --preset demo
 	$(PY) -m experiments.demo
 
-check: lint ## lint and the quick tests, of every subject; 90 seconds on 2 cores
+check: lint ## lint and the quick tests, of every subject: 90 seconds on 2 cores
 	$(PYTEST) -m 'not slow' $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k pool'
+test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k bilinear'
 	$(PYTEST) $(ARGS)
 
-check-numbers: $(VENV)/.run ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
+check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
 	$(PY) -m benchmarks.check_numbers $(ARGS)
 
 test-newest: ## the suite with the newest pins on Debian trixie, and the compile check; as root, with debootstrap; options: make test-newest ARGS='tests/fcn/test_fcn.py'
 	tests/newest.sh $(ARGS)
 
-soak: $(VENV)/.dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
+soak: env-dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
 	$(PY) -m tests.soak $(ARGS)
-fuzz: $(VENV)/.dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
+fuzz: env-dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
 	$(PY) -m pytest tests/test_fuzz.py -n 2 --fuzz-seconds $(FUZZ_SECONDS)
 
-lint: $(VENV)/.dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
+lint: env-dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyrefly check
 
-lint-containers: $(VENV)/.dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
+lint-containers: env-dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
 	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
 	$(VENV)/bin/shellcheck .ci/* containers/*.sh containers/slurm/*.sbatch tests/*.sh
 	$(PY) -m tests.helpers.kubernetes containers/k8s/*.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
 
-format: $(VENV)/.dev ## rewrite the code in the project's format
+format: env-dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench-word2vec: $(VENV)/.run $(GENSIM_VENV)/.gensim-$(GENSIM) ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
+bench-word2vec: env env-gensim ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
 	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
 
-bench-lstm: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
+bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
 	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 
-bench-fcn: $(VENV)/.run $(TORCH_VENV)/.torch-$(TORCH) ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
+bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 	$(PY) -m benchmarks.fcn.layers $(LAYERS)
 	$(PY) -m benchmarks.fcn.loader $(LOADER)
 
-bench-gpu: $(VENV)/.run ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
+bench-gpu: env ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
 	$(PY) -m benchmarks.gpu $(ARGS)
 
-cuda-check: $(CUDA_VENV)/.cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
+cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
 	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)
 
 image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
@@ -88,30 +90,27 @@ image-test: image ## run the image: doctor, digits, services, a stop in mid-run,
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
 	JAX_EXTRA=$(JAX_EXTRA) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh gpu
 
-cuda12: $(VENV)/.run ## add JAX's CUDA 12 plugin
+cuda12: env ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
 
-cuda13: $(VENV)/.run ## add JAX's CUDA 13 plugin
+cuda13: env ## add JAX's CUDA 13 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda13]'
 
 clean: ## remove the environments; data and runs stay
 	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV) $(CUDA_VENV)
 
-# The script looks at these each time: a stamp says nothing of a Python that was removed.
-.PHONY: $(VENV)/.run $(VENV)/.dev $(GENSIM_VENV)/.gensim-$(GENSIM) $(TORCH_VENV)/.torch-$(TORCH) $(CUDA_VENV)/.cuda
-
-$(VENV)/.run:
+env:
 	@$(ENVIRONMENT) $(VENV) .run -e .
 
-$(VENV)/.dev:
+env-dev:
 	@$(ENVIRONMENT) $(VENV) .dev -e '.[dev]'
 	@touch $(VENV)/.run
 
-$(GENSIM_VENV)/.gensim-$(GENSIM):
+env-gensim:
 	@$(ENVIRONMENT) $(GENSIM_VENV) .gensim-$(GENSIM) gensim==$(GENSIM) numpy scipy
 
-$(TORCH_VENV)/.torch-$(TORCH):
+env-torch:
 	@$(ENVIRONMENT) $(TORCH_VENV) .torch-$(TORCH) torch==$(TORCH) numpy
 
-$(CUDA_VENV)/.cuda:
+env-cuda:
 	@$(ENVIRONMENT) $(CUDA_VENV) .cuda -e '.[compile-check]'

@@ -229,6 +229,7 @@ def test_the_roof_is_the_nearer_limit():
     assert "50% of the roof (50% of the flops, 12% of the bytes)" in lines[2]
 
 
+@pytest.mark.slow
 def test_the_machines_rates_are_of_a_real_machine():
     rates = measure_rates(1)
     assert 1e8 < rates.flops < 1e14

@@ -58,6 +58,7 @@ def test_what_a_failed_venv_left_is_removed_and_the_package_named(folder: Path):
         assert not (folder / "env").exists()
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_again_when_its_python_is_gone(folder: Path):
     python = folder / "env" / "bin" / "python"
     subprocess.run([no_ensurepip(folder), "-m", "venv", folder / "env"], check=False)

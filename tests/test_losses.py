@@ -64,6 +64,7 @@ def test_gradient_is_softmax_minus_onehot(case):
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(cases(), st.floats(-30, 30, width=32))
 @settings(deadline=None, max_examples=20)
 def test_scores_of_void_pixels_do_not_matter(case, other: float):

@@ -43,6 +43,7 @@ def pictures(classes: int = 4):
     return st.tuples(guesses, arrays(np.int32, shape, elements=st.integers(-1, classes - 1)))
 
 
+@pytest.mark.slow
 def test_hand_computed_figures():
     """Confusion [[4, 1, 0], [1, 3, 0], [0, 0, 0]]; the images have 5/7 and 2/2 right."""
     figures = summarise(count(GUESSES, LABELS, 3, loss=4.5))
@@ -102,6 +103,7 @@ def test_confusion_matrix_is_truth_by_guess(case):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @given(pictures(), st.integers(0, 4))
 @settings(deadline=None, max_examples=25)
 def test_batches_sum_to_one_batch(case, cut: int):
@@ -110,6 +112,7 @@ def test_batches_sum_to_one_batch(case, cut: int):
     same(add(parts, guesses[cut:], labels[cut:], 2.0), count(guesses, labels, 4, 3.5))
 
 
+@pytest.mark.slow
 @given(pictures(), st.integers(0, 3))
 @settings(deadline=None, max_examples=25)
 def test_void_images_change_nothing(case, guess: int):
@@ -131,6 +134,7 @@ def test_mean_image_accuracy_weighs_images_and_not_pixels():
     assert figures["mean_image_accuracy"] == pytest.approx(1 / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [2**32 - 6, 2**32 - 5, 2**32 - 4, 2**32 - 1])
 def test_counts_carry_past_32_bits(start: int):
     """Five pixels are added to a cell that is nearly full; the others stay as they are."""

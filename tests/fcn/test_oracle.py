@@ -57,7 +57,14 @@ def dtype(request: pytest.FixtureRequest):
         yield np.dtype(request.param)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+QUICK = "fcn8s_tiny_1x1"  # for `make check`
+CASES = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem == QUICK else pytest.mark.slow)
+    for path in FILES
+]
+
+
+@pytest.mark.parametrize("path", CASES)
 def test_oracle(path: Path, dtype: np.dtype):
     with np.load(path) as file:
         check_file(file, dtype)

@@ -169,6 +169,7 @@ def test_resumed_is_straight_bit_for_bit(name: str, series: Any, tmp_path: Any):
         np.testing.assert_array_equal(totals, losses)
 
 
+@pytest.mark.slow
 def test_one_program_for_all_intervals_and_rates(series: Any):
     members = members_of((2, 3), (0, 1))
     state, _, step = train(members, series, 2)
@@ -201,6 +202,7 @@ def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
     assert counts[1] == counts[0]
 
 
+@pytest.mark.slow
 def test_sizes_share_a_seeds_windows_and_seeds_do_not():
     """Seen in the losses of networks that learn nothing and answer with the same constant."""
     series = jnp.asarray(to_float32(np.random.default_rng(4).normal(size=(60, 1))))

@@ -67,6 +67,7 @@ def fcn_work(stride: Stride, dtype: Dtype, batch: int) -> Work:
     return dense(step, jax.value_and_grad(loss, has_aux=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stride", "dtype", "most"),
     [(32, "float32", MARGIN), (8, "float32", MARGIN), (32, "bfloat16", 1.15)],
@@ -80,6 +81,7 @@ def test_memory_beside_the_compile_checks(stride: Stride, dtype: Dtype, most: fl
     assert 0.95 * filled < 0.85 * H100.memory < 0.9 * MARGIN * filled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_roof_beside_the_compile_checks(dtype: Dtype):
     _, _, roof = recorded(f"fcn32s train {dtype}")
@@ -90,6 +92,7 @@ def test_the_roof_beside_the_compile_checks(dtype: Dtype):
         assert row.roof_s * 1e3 == pytest.approx(want, rel=0.3 if card.name == "l4" else 0.12)
 
 
+@pytest.mark.slow
 def test_exchanged_bytes_are_the_compile_checks():
     (found,) = re.findall(
         r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", README
@@ -186,6 +189,7 @@ def beside() -> dict[str, Any]:
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 def test_arguments_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     """Parameters, optimiser state and inputs of each of 8 devices."""
     for name, found in beside.items():
@@ -212,6 +216,7 @@ def test_exchanges_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     assert words == compiled["word2vec"]
 
 
+@pytest.mark.slow
 def test_other_memory_is_of_the_compiled_programs_order(beside: dict[str, Any]):
     """A CPU's convolutions take room of their own; the compile check's figures are closer."""
     for name, found in beside.items():
@@ -239,6 +244,7 @@ def test_the_fcns_command_tells_what_it_assumes(tmp_path, capsys):
     assert len({row["total"] for row in found}) == 1
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_is_divided(tmp_path):
     words = ("--strong", "--batch-size", "8", "--width", "8", "--devices", "1", "8", "16")
     found = told(fcn_plan.run, command, tmp_path, *words)
@@ -261,6 +267,7 @@ def test_the_experiments_options_change_the_plan(tmp_path):
     assert set(other["exchanges"]) == {"all-gather", "reduce-scatter"}
 
 
+@pytest.mark.slow
 def test_nothing_is_allocated(tmp_path):
     """Tables of 8 TB, and no device of 8 here."""
     before = len(jax.live_arrays())

@@ -275,6 +275,7 @@ def test_transplant_to_other_classes_keeps_the_trunk_alone():
     assert len(moved.carried) == 26
 
 
+@pytest.mark.slow
 def test_transplant_of_nothing_is_refused():
     with pytest.raises(InputError, match="no parameter could be carried"):
         transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))

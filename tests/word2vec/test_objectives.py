@@ -81,6 +81,7 @@ def test_the_test_block_holds_the_odd_cases():
         assert kept.negative > masked.negative
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("objective", EVERY, ids=name)
@@ -109,6 +110,7 @@ def assert_terms(laid: Block, objective: Objective, counted: Any, want: Any) -> 
         assert len(np.unique(theirs)) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("objective", FULL, ids=name)
 def test_the_full_softmax_s_gradient_by_finite_differences(objective: Objective):
@@ -117,6 +119,7 @@ def test_the_full_softmax_s_gradient_by_finite_differences(objective: Objective)
     check_grads(by_tables, tables_of(2), order=1, modes=["rev"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("chunk", [7, 4096])
 def test_the_block_softmax_is_the_full_softmax_of_the_listed_pairs(chunk: int):
@@ -132,6 +135,7 @@ def test_the_block_softmax_is_the_full_softmax_of_the_listed_pairs(chunk: int):
 # --- what ties them together ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     ("cbow", "skip_gram"),
@@ -160,6 +164,7 @@ def test_cbow_with_one_context_is_skip_gram_the_other_way(cbow: Objective, skip_
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", HIERARCHICAL[1:], ids=name)
 def test_a_path_s_padding_counts_for_nothing(objective: Objective):
     """Whatever its rows hold: the same loss, and no gradient."""
@@ -178,6 +183,7 @@ def test_a_path_s_padding_counts_for_nothing(objective: Objective):
     assert grads.any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("objective", EVERY, ids=name)
 def test_a_block_without_pairs_has_no_loss(objective: Objective):
@@ -196,6 +202,7 @@ def test_scores_of_any_size_give_finite_losses_and_gradients():
     np.testing.assert_allclose(pair_sums(inner, outer, ones, 1), [1e4 + np.log(2)] * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", EVERY, ids=name)
 def test_gradients_are_exact_products_and_no_scatter(objective: Objective):
     """Rows come gathered: a scatter in here would be one more pass; TF32 would be 1e-3 off."""
