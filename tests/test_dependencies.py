@@ -60,6 +60,7 @@ def imported(folders: Iterable[str]) -> dict[frozenset[str], set[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
@@ -74,6 +75,7 @@ def test_what_is_imported_is_declared(folders, extras):
     assert not missing
 
 
+@pytest.mark.slow
 def test_what_is_declared_is_used():
     library: set[str] = set().union(*imported(["jaxdl", "experiments"]))
     assert declared() - library == set()

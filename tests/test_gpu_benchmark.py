@@ -34,6 +34,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"}
 
 
+@pytest.mark.slow
 def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bare: dict):
     modules = ", ".join(f"benchmarks.gpu.{part.name}" for part in PARTS)
     told = f"import {modules}, jaxdl.digits.task  # which digits imports in its runs"
@@ -169,11 +170,13 @@ def test_the_table_lays_planned_beside_measured_and_says_what_follows(tmp_path: 
     assert "no Orbax" in text
 
 
+@pytest.mark.slow
 def test_flags_that_xla_does_not_know_are_passed_over():
     assert not buffers.known("--xla_gpu_no_such_flag=1")
     assert any(map(buffers.known, buffers.LOOPS))
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_is_one_line(tmp_path: Path):
     command = [sys.executable, "-m", "benchmarks.gpu", "--parts", "lstm", "--out", str(tmp_path)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}

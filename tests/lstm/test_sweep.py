@@ -179,6 +179,7 @@ def test_one_program_for_all_intervals_and_rates(series: Any):
     assert int(state.step) == 4
 
 
+@pytest.mark.slow
 def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
     """The benchmark's "compiled already" is this: start, step and all, a second time."""
     members, optimizer, compiled = members_of((2, 3), (0, 1)), momentum_sgd(), []

@@ -109,6 +109,7 @@ def test_exchanged_bytes_are_the_compile_checks():
         assert exchanges[kind].bytes * 9 / 8 / 1e6 == pytest.approx(float(want), abs=0.06)
 
 
+@pytest.mark.slow
 def test_kernels_are_a_third_of_the_compiled_launches_or_more():
     """benchmarks/README.md: 180 launches (fcn32s), 330 and 590 (word2vec), 680 (LSTM)."""
     words = [plan.plan.word2vec(word_step(size), 1).kernels for size in (32, 1024)]
@@ -199,6 +200,7 @@ def test_arguments_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     assert split < whole / 7.9
 
 
+@pytest.mark.slow
 def test_exchanges_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     planned, compiled = (
         {name: found[side]["collectives"] for name, found in beside.items()}
@@ -231,6 +233,7 @@ def told(call: Any, module: Any, tmp_path: Path, *words: str) -> list[dict[str, 
     return json.loads(path.read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_the_fcns_command_tells_what_it_assumes(tmp_path, capsys):
     words = ("--devices", "1", "8", "1024", "--card", "a100", "--batch-size", "2", "--width", "8")
     found = told(fcn_plan.run, command, tmp_path, *words)
@@ -254,6 +257,7 @@ def test_a_fixed_batch_is_divided(tmp_path):
     assert inputs[1] == inputs[2]  # an image each, void ones beyond the eighth
 
 
+@pytest.mark.slow
 def test_the_experiments_options_change_the_plan(tmp_path):
     plain = told(fcn_plan.run, command, tmp_path, "--devices", "8", "--width", "8")[0]
     for words, part in ((("--bfloat16",), "activations"), (("--remat",), "activations")):
@@ -278,6 +282,7 @@ def test_nothing_is_allocated(tmp_path):
     assert len(jax.live_arrays()) - before < 10  # keys
 
 
+@pytest.mark.slow
 def test_words_exchange_rows_and_never_a_table(tmp_path):
     small, large = (
         told(word2vec_plan.run, word2vec, tmp_path, "--words", words, "--devices", "8")[0]
@@ -335,6 +340,7 @@ def test_bad_options_are_one_line(call, module, words, said):
         call(words, module.Config, module.PRESETS)
 
 
+@pytest.mark.slow
 def test_the_command_as_its_user_types_it():
     done = processes.finish("experiments.lstm_sine", "plan", "--devices", "1", "8")
     assert done.returncode == 0, done.stderr

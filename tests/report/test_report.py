@@ -405,6 +405,7 @@ def _build(run: Path) -> tuple[_Page, str]:
     return _Page(html), html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [("fcn32s",), ("fcn32s", "fcn16s"), tuple(STAGES)])
 def test_page(tmp_path: Path, stages: tuple[str, ...]) -> None:
     summary = _fake_run(tmp_path, stages)
@@ -454,6 +455,7 @@ def test_page_escapes_names_from_outside(tmp_path: Path) -> None:
         assert raw in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lost",
     [

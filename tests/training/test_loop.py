@@ -71,6 +71,7 @@ def test_clip_norm_bounds_the_whole_gradient():
     np.testing.assert_allclose(update["layer"]["kernel"], [-0.6, -0.8], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [True, False])
 def test_accumulated_batches_equal_their_union(mean: bool):
     """Batches of 1, 5 and 2 items update once, as the batch of all 8 does."""
@@ -93,6 +94,7 @@ def test_accumulated_batches_equal_their_union(mean: bool):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 2])
 def test_updates_of_one_dispatch_equal_dispatches_of_one_update(every: int):
     """Momentum, decay and accumulation too; a batch without items changes nothing."""

@@ -113,6 +113,7 @@ def assert_uniform(values: np.ndarray, low: int, high: int) -> None:
     assert ((found - each) ** 2 / each).sum() < chi2.isf(1e-6, high - low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [2, 5, 10])
 def test_each_token_s_reach_is_uniform(window: int):
     reach = np.asarray(drawn(1, 1 << 17, "each", window=window).reach).astype(int)
@@ -137,6 +138,7 @@ def test_a_fixed_reach_is_the_window():
 # --- blocks -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [*SPARSE[:3:2], SPARSE[4]], ids=name)
 def test_blocks_hold_the_text_s_pairs_once(objective: Objective):
     """Token by token, over both ends of the text: positions that do not exist give no pair."""
@@ -170,6 +172,7 @@ def test_blocks_hold_the_text_s_pairs_once(objective: Objective):
     assert len(np.unique(negatives.reshape(5, -1), axis=0)) == 5
 
 
+@pytest.mark.slow
 def test_prepare_compiles_once_for_every_dispatch_and_epoch():
     run: Any = prepare
     run.clear_cache()
@@ -183,6 +186,7 @@ def test_prepare_compiles_once_for_every_dispatch_and_epoch():
 # --- the cap ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [*SPARSE[::3], SPARSE[4], SPARSE[8]], ids=name)
 def test_the_cap_scales_exactly_the_words_of_many_terms(objective: Objective):
     """Each row by ``cap / terms`` of its word in its block, terms counted pair by pair."""
@@ -230,6 +234,7 @@ def capped(ids: Any, cap: float) -> tuple[Stream, Prepared]:
     return stream, prepare(stream, LARGE, None, key, jnp.asarray(0), **options, cap=cap)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     st.lists(
@@ -315,6 +320,7 @@ def whole_text_loss(stream: Stream, objective: Objective) -> float:
     return mean * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["negative-sampling", "full-softmax"])
 def test_the_puzzle_with_a_fixed_window_both_orientations_are_one(loss: Any):
     """The seed asks which matrix should see which word. With a fixed symmetric window a word is
@@ -334,6 +340,7 @@ def test_the_puzzle_with_a_fixed_window_both_orientations_are_one(loss: Any):
     assert center.any()
 
 
+@pytest.mark.slow
 def test_the_puzzle_with_shrunk_windows_they_agree_in_expectation():
     """Within 5 standard errors over 40 draws, of each other and of the exact expectation."""
     want = by_definition(drawn(0, 400, "fixed"), log_sigmoid(tables_of(7)), "center")
@@ -352,6 +359,7 @@ def test_the_puzzle_with_shrunk_windows_they_agree_in_expectation():
     assert (np.abs(gap) > 1e-5 * want).all()
 
 
+@pytest.mark.slow
 def test_a_block_full_of_one_word_does_not_overflow_its_count():
     """16,384 tokens of 20 * 2 pairs and 20 negatives each: more 256ths than an int32 holds."""
     size = 16384

@@ -38,6 +38,7 @@ def zipf(size: int) -> np.ndarray:
     return np.maximum(1, 1e9 / np.arange(1, size + 1) ** 1.1).astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 1000, 1_000_000])
 def test_draws_follow_the_distribution(size: int):
     """Chi-square over cells of equal probability; a wrong power or a coarse table is far off."""

@@ -217,6 +217,7 @@ def test_gradients_are_exact_products_and_no_scatter(objective: Objective):
     assert ("scatter" in text) == (objective.loss == "full-softmax")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("objective", HIERARCHICAL[:2], ids=name)
 def test_hierarchical_loss_takes_every_target_once(objective: Objective):

@@ -145,6 +145,7 @@ FILES = ["run.json", "metrics.jsonl", "summary.json", "map.json", "neighbours.js
 BROKEN = [None, "no such thing\nat all\n", "", "[1, 2]", '{"words": [1], "x": [NaN], "y": [2]}\n{}']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", FILES)
 @pytest.mark.parametrize("content", BROKEN)
 def test_page_tells_what_is_lost(tmp_path: Path, lost: str, content: str | None) -> None:
@@ -160,6 +161,7 @@ def test_page_tells_what_is_lost(tmp_path: Path, lost: str, content: str | None)
     assert ("Map of the" in page.text) == (lost != "map.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["map.json", "neighbours.json", "summary.json", "run.json"])
 @pytest.mark.parametrize(
     "content",
@@ -200,6 +202,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     assert "svg" not in word2vec_section(tmp_path)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -220,6 +223,7 @@ def test_the_paragraph_says_what_was_trained(
     assert ("negatives each" in text) == ("objective" not in config)
 
 
+@pytest.mark.slow
 def test_curves_follow_the_mode_and_have_a_panel_for_scores_if_any() -> None:
     svg = training_curves(_rows())
     assert svg == training_curves(_rows())

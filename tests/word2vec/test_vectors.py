@@ -128,6 +128,7 @@ def any_vectors(draw: st.DrawFn) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(words), draw(hnp.arrays(np.float32, shape, elements=floats))
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(drawn=any_vectors(), newlines=st.booleans())
 def test_any_words_and_vectors_come_back(
@@ -284,6 +285,7 @@ def test_no_part_of_a_file_passes_for_the_whole(tmp_path: Path, name: str, conte
         refused(write(tmp_path, name, content[:length]))
 
 
+@pytest.mark.slow
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400
 )
@@ -426,6 +428,7 @@ def test_an_unknown_word_is_answered_with_close_ones():
         named.most_similar([])
 
 
+@pytest.mark.slow
 def test_close_words_of_a_large_vocabulary_are_found_in_a_moment():
     words = tuple(f"word{row:06d}" for row in range(300_000))
     made = Vectors(words, np.ones((300_000, 1), np.float32))

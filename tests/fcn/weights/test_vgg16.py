@@ -223,6 +223,7 @@ def respond(image, kernel_oihw, bias):
     return np.einsum("hwcij,ocij->hwo", windows, kernel_oihw.astype(np.float64)) + bias
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", CASES)
 def test_imported_trunk_is_the_formats_own_function(which, weights, folder):
     """A wrong flip, layout, mean or fold of the standard deviation changes conv1_1's response."""
