@@ -1,6 +1,7 @@
 """Imports point one way, and files stay short."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_no_other_framework_is_needed():
 
 def test_files_are_short():
     assert not [str(p) for p in FILES.values() if len(p.read_text().splitlines()) > 300]
+
+
+def test_the_places_that_contributing_names_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:jaxdl|tests|benchmarks|experiments)/[^`]*)`", text)
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 @pytest.mark.parametrize(
