@@ -53,8 +53,8 @@ def command(name: str, words: Sequence[str]) -> None:
 
         main(lambda: predict.predict(words, prog))
     elif name == "plan":
-        from jaxdl.lstm import plan  # compiles for a card, so it is imported when asked for
+        from jaxdl.lstm import plan_command  # what only plans is imported when asked for
 
-        main(lambda: plan.run(words, prog, Config, PRESETS))
+        main(lambda: plan_command.run(words, prog, Config, PRESETS))
     else:
         main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))

@@ -63,8 +63,8 @@ def command(name: str, words: Sequence[str]) -> None:
 
         main(lambda: query.query(words, prog))
     elif name == "plan":
-        from jaxdl.word2vec import plan  # compiles for a card, so it is imported when asked for
+        from jaxdl.word2vec import plan_command  # what only plans is imported when asked for
 
-        main(lambda: plan.run(words, prog, Config, PRESETS))
+        main(lambda: plan_command.run(words, prog, Config, PRESETS))
     else:
         main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))

@@ -148,13 +148,6 @@ def test_without_the_compiler_the_remedy_is_named(capsys, monkeypatch):
     assert "make cuda-check" in capsys.readouterr().err
 
 
-def test_unknown_commands_show_the_help(capsys):
-    assert main(["diagnose"]) == 2
-    assert "doctor" in capsys.readouterr().err
-    assert main(["--help"]) == 0
-    assert "compile-check" in capsys.readouterr().out
-
-
 @needs_compiler
 def test_a_step_compiles_for_a_card_that_is_not_here():
     compile_check.require_compiler()

@@ -15,11 +15,11 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from jaxdl.cli import plan
 from jaxdl.errors import InputError
 from jaxdl.fcn import command
-from jaxdl.fcn import plan as fcn_plan
+from jaxdl.fcn import plan_command as fcn_plan
 from jaxdl.fcn.plan import fcn as fcn_step
 from jaxdl.fcn.plan import fcn_loss
 from jaxdl.lstm import command as lstm_sine
-from jaxdl.lstm import plan as lstm_plan
+from jaxdl.lstm import plan_command as lstm_plan
 from jaxdl.lstm.plan import lstm as lstm_step
 from jaxdl.planner import compile_check
 from jaxdl.planner.cards import CARDS, Dtype
@@ -36,7 +36,7 @@ from jaxdl.planner.plan import (
 )
 from jaxdl.planner.steps import Stride
 from jaxdl.word2vec import command as word2vec
-from jaxdl.word2vec import plan as word2vec_plan
+from jaxdl.word2vec import plan_command as word2vec_plan
 from jaxdl.word2vec.plan import word2vec as word_step
 from tests.helpers import processes
 
@@ -229,7 +229,7 @@ def test_other_memory_is_of_the_compiled_programs_order(beside: dict[str, Any]):
 def told(call: Any, module: Any, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
     """The rows of a command."""
     path = tmp_path / "plan.json"
-    call([*words, "--json", str(path)], module.Config, module.PRESETS)
+    call([*words, "--json", str(path)], "jaxdl plan", module.Config, module.PRESETS)
     return json.loads(path.read_text())["rows"]
 
 
@@ -337,7 +337,7 @@ def test_the_sweeps_networks_spread_and_only_the_loss_is_exchanged(tmp_path):
 )
 def test_bad_options_are_one_line(call, module, words, said):
     with pytest.raises(InputError, match=re.escape(said)):
-        call(words, module.Config, module.PRESETS)
+        call(words, "jaxdl plan", module.Config, module.PRESETS)
 
 
 @pytest.mark.slow
