@@ -28,7 +28,7 @@ from jaxdl.digits.data import open_digits
 from jaxdl.digits.model import LeNet
 from jaxdl.fcn.data.batches import Batch, preprocess
 from jaxdl.fcn.data.scenes import make_scene
-from jaxdl.fcn.metrics import add_batch, zero_totals
+from jaxdl.fcn.metrics import zero_totals
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.plan import VOC_CLASSES
 from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
@@ -193,10 +193,10 @@ def digits(dtype: Any) -> Work:
     params = jax.jit(model.init)(jax.random.key(9), image)["params"]
     batch = next(task.batches(data.train, 64, seed=0, first=0))
     step = dense_step(
-        task.picture_loss(model), optimizer, lambda totals, new: add_batch(totals, *new)
+        task.picture_loss(model), optimizer, lambda totals, new: task.add_batch(totals, *new)
     )
     state = start_state(cast(params, dtype), optimizer)
-    args = (state, zero_totals(len(data.classes)), batch, np.float32(0.01))
+    args = (state, task.zero_totals(len(data.classes)), batch, np.float32(0.01))
     return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
 
 

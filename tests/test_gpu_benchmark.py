@@ -40,14 +40,15 @@ def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bar
     told = f"import {modules}, jaxdl.digits.task  # which digits imports in its runs"
     subprocess.run([sys.executable, "-c", told], env=bare, cwd=ROOT, check=True, timeout=300)
 
-    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--parts", "machine", "lstm"]
+    parts = ("machine", "lstm", "digits")
+    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--parts", *parts]
     command += ["--out", str(tmp_path)]
     done = subprocess.run(
         command, env=bare, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     found = read(tmp_path / "rows.jsonl")
     assert done.returncode == 0, done.stdout + (tmp_path / "log.txt").read_text()
-    assert {row["part"] for row in found} == {"machine", "lstm"}
+    assert {row["part"] for row in found} == set(parts)
     measured = {row["what"]: row for row in found if row["status"] == "measured"}
     for row in measured.values():
         assert row["measured"] >= 0
@@ -57,6 +58,7 @@ def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bar
     assert rates(tmp_path / "rows.jsonl").keys() == {"bfloat16", "tf32", "float32", "copy"}
     assert measured["4 networks"]["planned"] > 0
     assert measured["4 networks: launches an epoch"]["measured"] > 1
+    assert measured["digits killed and resumed"]["measured"] == 0  # the largest difference
     assert "What follows" in done.stdout
     assert done.stdout.count(summary.summary(found, True)) == 1
     assert (tmp_path / "table.txt").read_text() == summary.summary(found, True)

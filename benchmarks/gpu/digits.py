@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +45,20 @@ def train(out: Path, epochs: int, save_at: int | None, quick: bool) -> None:
     from jaxdl.digits import task
     from jaxdl.digits.data import open_digits
     from jaxdl.digits.model import LeNet
-    from jaxdl.fcn.metrics import add_batch, zero_totals
     from jaxdl.training import optimizers
     from jaxdl.training.step import TrainState, dense_step, start_state
 
     device = start(quick)
     data, model = open_digits(None), LeNet(10)
     optimizer = optimizers.momentum_sgd(weight_decay=5e-4)
-    step = dense_step(task.picture_loss(model), optimizer, lambda totals, f: add_batch(totals, *f))
+    step = dense_step(task.picture_loss(model), optimizer, lambda t, f: task.add_batch(t, *f))
     evaluate = task.make_evaluate(model)
     per_epoch = len(data.train.images) // BATCH
     steps = epochs * per_epoch
     light = {"xla_backend_optimization_level": 0}  # it runs once
     init = jax.jit(model.init, compiler_options=light)
     params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
-    state, totals = start_state(params, optimizer), zero_totals(10)
+    state, totals = start_state(params, optimizer), task.zero_totals(10)
     first = 0
     manager: Any = None
     checkpoint: Any = None
@@ -200,3 +200,6 @@ if __name__ == "__main__":
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)  # the checkpoint manager's threads would keep the process
