@@ -1,6 +1,8 @@
 """`jaxdl COMMAND`: what each word leads to, and what is said of a word that leads nowhere."""
 
 import importlib.metadata
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,11 @@ def test_the_version_is_the_distributions(capsys):
         "jaxdl",
         importlib.metadata.version("jaxdl-functional"),
     ]
+
+
+def test_the_installed_command_is_this_one():
+    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
+        "scripts"
+    ]
+    place = importlib.metadata.EntryPoint("jaxdl", scripts["jaxdl"], "console_scripts")
+    assert place.load() is main
