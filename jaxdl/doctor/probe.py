@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SUM = Path(__file__).with_name("arithmetic.py")  # run by its path: jaxdl may not be installed
+# Run by its path: jaxdl may not be installed.
+SUM = Path(__file__).parents[1] / "devices/arithmetic.py"
 # Of jax's stderr: frames, what joins tracebacks, remarks of XLA's logger, and the line that says
 # no more than that there is an error above it.
 NOISE = re.compile(

@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from jaxdl.__main__ import main
+from jaxdl.devices import arithmetic
 from jaxdl.doctor import command, package_checks
 from jaxdl.doctor.facts import Facts, gather, shutil
 from jaxdl.doctor.findings import Finding
@@ -554,6 +555,9 @@ def test_this_machine(capsys):
     status = main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["exit"] == status
+    (summed,) = (f for f in found["findings"] if f["name"] == "arithmetic")
+    assert "sums of" in summed["seen"]
+    assert summed["level"] == ("error" if any(arithmetic.wrong_rows().values()) else "ok")
     assert status == int(any(f["level"] == "error" for f in found["findings"]))
     assert all(bool(f["remedy"]) == (f["level"] != "ok") for f in found["findings"])
     assert main(["doctor"]) == status
