@@ -61,7 +61,7 @@ def own_peak_mb() -> float:
 
 
 def forget_peak() -> None:
-    """Give free memory back and start `own_peak_mb` anew (Linux): what was for starting is over."""
+    """Give free memory back and start `own_peak_mb` again (Linux): the start does not count."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

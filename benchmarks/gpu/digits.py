@@ -101,7 +101,7 @@ def start(recorder: Recorder, out: Path, *more: str) -> subprocess.Popen:
     """A run in a process of its own."""
     out.mkdir(exist_ok=True)
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # two share the device
-    if recorder.quick:  # compiled once: the full form lets each run compile, and choose, anew
+    if recorder.quick:  # compiled once: the full form lets each run compile and choose
         environment["JAX_COMPILATION_CACHE_DIR"] = str(out.parent / "cache")
         environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     epochs = str(1 if recorder.quick else EPOCHS)
