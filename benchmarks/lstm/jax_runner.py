@@ -17,6 +17,7 @@ from jaxdl.lstm.series import sine, to_float32
 from jaxdl.lstm.sweep import (
     mean_squared_error,
     members_of,
+    spread_losses,
     spread_members,
     start_sweep,
     sweep_step,
@@ -43,8 +44,8 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
     def once() -> tuple[float, Any]:
         begin = time.perf_counter()
         state = start_sweep(key, members, optimizer)
-        totals = zero_losses(1, interval, members)
-        state, totals = spread_members(state, totals, mesh)
+        totals = spread_losses(zero_losses(1, interval, members), mesh)
+        state = spread_members(state, mesh)
         values = put(series, None if layout is None else layout.whole)
         for _ in range(args.epochs // interval):
             state, totals, _ = step(state, totals, values, args.learning_rate)

@@ -20,10 +20,11 @@ from jaxdl.cli.launch import as_dict, input_paths, one_run
 from jaxdl.cli.progress import Bar
 from jaxdl.digits.config import FREE, Config, check
 from jaxdl.digits.data import open_digits
-from jaxdl.digits.train import fit, write_samples
+from jaxdl.digits.train import digits_task, write_samples
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files import atomic
 from jaxdl.report.page import write_page
+from jaxdl.training import session
 from jaxdl.training.run_folder import open_run, read_rows, run_record
 
 
@@ -60,7 +61,7 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
         summary = atomic.read_json(summary_file)
         bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
     else:
-        state = fit(cfg, data, epochs, bar)
+        state = session.train(digits_task(cfg, data, epochs), cfg.out, reporter=bar).state
         write_samples(cfg, data, state.params)
         rows = read_rows(cfg.out / "metrics.jsonl")
         figures = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}

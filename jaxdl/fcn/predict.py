@@ -18,11 +18,12 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.data import voc
 from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.stages import find
 from jaxdl.fcn.task import make_predict
 from jaxdl.files.atomic import check_output, write_bytes
 from jaxdl.files.text import clip, reason
 from jaxdl.report.plots import overlay
-from jaxdl.training.checkpoint import best_step, find, load_params
+from jaxdl.training.checkpoint import best_step, load_params
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

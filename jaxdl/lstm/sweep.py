@@ -198,25 +198,30 @@ def sweep_step(
     return jax.jit(step, donate_argnums=(0, 1))
 
 
-def spread_members(state: TrainState, totals: Array, mesh: Mesh | None) -> tuple[TrainState, Array]:
-    """A sweep's state and totals, whole in every process, laid out for `sweep_step` with this mesh.
+def spread_members(state: TrainState, mesh: Mesh | None) -> TrainState:
+    """A sweep's state, whole in every process, laid out for `sweep_step` with this mesh.
 
     Raises:
         InputError: the devices do not divide the members.
     """
     layout = shardings(None, mesh)
     if mesh is None or layout is None:
-        return state, totals
-    members = totals.shape[1]
+        return state
+    members = len(jax.tree.leaves(state.params)[0])
     if members % mesh.size:
         raise InputError(
             f"{members} networks on {mesh.size} devices: the devices must divide them; "
             "change the sizes or seeds, or --mesh"
         )
     params, opt_state = put((state.params, state.opt_state), layout.rows)
-    columns = NamedSharding(mesh, Spec(None, mesh.axis_names))
-    spread = TrainState(put(state.step, layout.whole), params, opt_state)
-    return spread, put(totals, columns)
+    return TrainState(put(state.step, layout.whole), params, opt_state)
+
+
+def spread_losses(losses: Array, mesh: Mesh | None) -> Array:
+    """The losses of `zero_losses`, each member's on the device of its parameters."""
+    if mesh is None:
+        return losses
+    return put(losses, NamedSharding(mesh, Spec(None, mesh.axis_names)))
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:

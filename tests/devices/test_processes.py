@@ -166,12 +166,12 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
     two[1].send_signal(signal.SIGTERM)
     ends = [process.communicate(timeout=120) for process in two]
     assert [process.returncode for process in two] == [143, 143], ends
-    assert "run the same command to go on" in ends[0][1]
+    assert "run the same command to resume" in ends[0][1]
     assert "run the same command" not in ends[1][1]  # process 0 alone tells it
     assert "epoch" not in ends[1][0]
 
     two = launch_two(tmp_path)
-    assert any("goes on from step" in line for line in wait_for(two[0], "fcn32s epoch 2/3"))
+    assert any("resumes at step" in line for line in wait_for(two[0], "fcn32s epoch 2/3"))
     two[1].kill()
     _, errors = two[0].communicate(timeout=60)  # three times the silence
     assert two[0].returncode in (3, -signal.SIGABRT)
@@ -181,7 +181,7 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
     last = launch(tmp_path, "run")
     output, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
-    assert "fcn32s: goes on from step" in output
+    assert "fcn32s: resumes at step" in output
     same(rows(tmp_path / "run"), rows(tmp_path / "straight"))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["device"]["count"] == 8

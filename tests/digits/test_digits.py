@@ -223,8 +223,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
     assert finish(MODULE, *words, "--out", str(straight)).returncode == 0
     again = [*words, "--out", str(stopped)]
     status, errors = stop_at(MODULE, "epoch 2/30", signal.SIGTERM, *again)
-    assert (status, "run the same command to go on" in errors) == (143, True)
-    assert "goes on from step" in finish(MODULE, *again, "--no-compile-cache").stdout
+    assert (status, "run the same command to resume" in errors) == (143, True)
+    assert "resumes at step" in finish(MODULE, *again, "--no-compile-cache").stdout
 
     def rows(home):
         lines = (home / "metrics.jsonl").read_text().splitlines()

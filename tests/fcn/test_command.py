@@ -19,6 +19,7 @@ from jaxdl.fcn.config import PRESETS, Config, check
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.init import start_mean
 from jaxdl.fcn.predict import predict
+from jaxdl.fcn.stages import find
 from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import MADE, read_rows
 from tests.helpers import processes
@@ -119,7 +120,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     returned, errors = stop_at(line, number, *arguments)
     assert returned == status, errors
     if number == signal.SIGTERM:
-        assert "run the same command to go on" in errors
+        assert "run the same command to resume" in errors
     assert not (tmp_path / "run" / "fcn8s" / "samples").exists()
     done = finish(*arguments)
     assert done.returncode == 0, done.stderr
@@ -199,8 +200,8 @@ def test_a_start_of_another_width_is_refused(straight: Path):
     """The scores' biases would fit, and a training from scratch would pass for a fine-tuning."""
     cfg = dataclasses.replace(PRESETS["demo"], width=16, start_from=straight)
     with pytest.raises(InputError, match=r"fcn8s.*FCN of --width 32, this one of --width 16.*use"):
-        start_mean(cfg, checkpoint.find(straight))
-    assert len(start_mean(dataclasses.replace(cfg, width=32), checkpoint.find(straight))) == 3
+        start_mean(cfg, find(straight))
+    assert len(start_mean(dataclasses.replace(cfg, width=32), find(straight))) == 3
 
 
 def test_void_and_bad_input_stop_before_training(tmp_path: Path):

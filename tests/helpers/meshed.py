@@ -99,7 +99,7 @@ def train_on(
     state = put(jax.tree.map(jnp.array, state), None if layout is None else layout.state)
     totals: Totals = put(zero_totals(CLASSES), whole)
     if saved is not None and first:
-        with checkpoint.open_manager(saved, lambda m: 0.0) as manager:
+        with checkpoint.open_manager(saved, checkpoint.Score("none")) as manager:
             state = TrainState(**checkpoint.restore(manager, state._asdict()))
         assert int(state.step) == first
 
@@ -118,7 +118,7 @@ def train_on(
         losses.append(float(np.asarray(loss)))
         assert all(a.is_deleted() for a in jax.tree.leaves(before.params))  # donated
     if saved is not None and not first:
-        with checkpoint.open_manager(saved, lambda m: 0.0) as manager:
+        with checkpoint.open_manager(saved, checkpoint.Score("none")) as manager:
             checkpoint.save(manager, steps, state._asdict(), {}, None)
     test = BatchSource(*(Scenes(), range(24), [(32, 32)], 5), seed=None, rows=rows, part=part)
     found = {

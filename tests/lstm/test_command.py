@@ -90,7 +90,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Pat
     assert not (out / "summary.json").exists()
     if number == signal.SIGTERM:
         assert status == 143, errors
-        assert "run the same command to go on" in errors
+        assert "run the same command to resume" in errors
     else:
         assert status == -signal.SIGKILL
     done = finish(*SMALL, "--out", str(out))
@@ -121,7 +121,7 @@ def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: 
         for name in ("straight", "stopped")
     )
     run(straight, Bar())
-    with pytest.raises(Stopped, match="of 100; run the same command to go on"):
+    with pytest.raises(Stopped, match="of 200; run the same command to resume"):
         run(stopped, Stopping())
     assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
     assert len(losses(stopped.out)) == 50

@@ -148,7 +148,7 @@ def test_a_process_that_prepares_gives_the_same_bits(
         command, cwd=processes.ROOT, env=processes.environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "goes on from step" in done.stdout
+    assert "resumes at step" in done.stdout
     same = (straight / "vectors.bin").read_bytes()
     assert (tmp_path / "run" / "vectors.bin").read_bytes() == same
 
