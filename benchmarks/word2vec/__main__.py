@@ -1,6 +1,6 @@
 """Skip-gram training beside gensim: speed, memory and quality on one text, in one run.
 
-make bench-word2vec, or `python -m benchmarks.word2vec --help`. See benchmarks/README.md.
+make bench-word2vec, or `python -m benchmarks.word2vec --help`. See benchmarks/word2vec/README.md.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Large programs on a CPU in no more memory than they need.
 
 A jitted function takes its temporary memory from the heap in each run, and gives it back. By itself
-that costs an FCN's training two or three times that memory (benchmarks/README.md).
+that costs an FCN's training two or three times that memory (benchmarks/fcn/README.md).
 """
 
 from collections.abc import Callable

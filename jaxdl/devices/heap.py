@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
     XLA's CPU backend allocates a program's temporary memory anew in every run. By default glibc
     gets pieces above 32 MB at most from the system and gives them back when they are freed, so that
     every step pays a page fault for each 4 kB that it writes: half of the time of an FCN's larger
-    elementwise operations (benchmarks/README.md). The price: memory stays at its peak.
+    elementwise operations (benchmarks/fcn/README.md). The price: memory stays at its peak.
     """
     if sys.platform != "linux":
         return False

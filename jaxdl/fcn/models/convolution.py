@@ -7,7 +7,7 @@ The two forms differ by rounding alone. On a GPU XLA's own is a call of cuDNN. O
   whole large one takes 3 to 5 times a forward there.
 - 1x1: a matrix product.
 
-benchmarks/README.md has the measurements.
+benchmarks/fcn/README.md has the measurements.
 """
 
 from typing import Any
