@@ -28,7 +28,7 @@ from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
 from jaxdl.training.quiet import quiet
 
-KEPT = 2  # latest steps: if one is damaged, there is another to go on from
+KEPT = 2  # latest steps: if one is damaged, the run resumes from the other
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
@@ -58,8 +58,8 @@ def open_manager(
 ) -> Generator[ocp.CheckpointManager]:
     """A manager of `folder` that keeps the latest steps and that of the largest ``best(metrics)``.
 
-    Damaged steps are set aside as ``damaged-STEP`` first, and told with `say`. Leaving the ``with``
-    statement waits for the last save.
+    First, damaged steps are renamed to ``damaged-STEP``, and `say` gets a line for each. Leaving
+    the ``with`` statement waits for the last save.
 
     Raises:
         InputError: there are steps, and none is sound.
@@ -191,7 +191,7 @@ def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
 
 
 def sound_steps(folder: Path, say: Say = print) -> list[int]:
-    """The steps whose files are what was saved; the others are told with `say`.
+    """The steps whose files are as they were saved; `say` gets a line for each of the others.
 
     Raises:
         InputError: there are steps, and none is sound.

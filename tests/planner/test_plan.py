@@ -95,9 +95,7 @@ def test_the_roof_beside_the_compile_checks(dtype: Dtype):
 @pytest.mark.slow
 def test_exchanged_bytes_are_the_compile_checks():
     text = " ".join(README.split())
-    (found,) = re.findall(
-        r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", text
-    )
+    (found,) = re.findall(r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", text)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
     for dtype, want in zip(dtypes, found, strict=True):
         work = data_parallel(fcn_work(32, dtype, 1), 8, 8, dtype=dtype, fsdp=False)
