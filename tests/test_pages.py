@@ -126,7 +126,9 @@ def test_the_japanese_page_says_the_same():
 
 
 def options(text: str) -> set[str]:
-    return set(re.findall(r"--[a-z][a-z-]*", text))
+    """The flags in a text, --help apart; ``--[no-]flag`` is two."""
+    both = re.sub(r"--\[no-\]([a-z-]+)", r"--\1 --no-\1", text)
+    return set(re.findall(r"--[a-z][a-z-]*", both)) - {"--help"}
 
 
 @pytest.mark.slow
