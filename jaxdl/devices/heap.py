@@ -67,9 +67,9 @@ def the_room() -> Room | None:
         place = malloc(size)
         above, small = malloc(4096), 4096
         while place is not None and above is not None and above < place and small < size:
-            small *= 2  # until nothing free lies below that is as large
+            small *= 2  # until no free piece below is as large
             above = malloc(small)
-        # What lies above for good keeps the place from melting into the heap's end.
+        # A piece above that stays keeps the place from merging with the end of the heap.
 
     def close() -> None:
         nonlocal place

@@ -255,7 +255,7 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
     Args:
         folder: holds numbered steps.
         step: None takes the latest that is sound.
-        say: is told of steps that are damaged.
+        say: gets a line for each damaged step.
 
     Raises:
         InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim
