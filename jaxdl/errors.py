@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: a loss that is not finite, or a full disk. Exit status 3."""
+    """Training cannot continue: a loss that is not finite, or a full disk. Exit status 3."""
 
 
 class Stopped(Exception):

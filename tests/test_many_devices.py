@@ -53,7 +53,7 @@ def free_port() -> int:
 def test_devices_and_processes_train_what_one_device_does(
     name: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Eight devices are stopped, and one goes on; two processes of four run to the end."""
+    """A run of eight devices is stopped and resumed on one; two processes of four end alike."""
     module, given = f"experiments.{name}", command(name, text)
     one, eight, two = (tmp_path / n for n in ("one", "eight", "two"))
     done = processes.finish(module, *given, "--out", str(one))

@@ -63,7 +63,7 @@ def stopped(straight: Path) -> Path:
 
 @pytest.fixture
 def run(stopped: Path, tmp_path: Path) -> Path:
-    """The stopped run, to go on with or to damage."""
+    """The stopped run, to resume or to damage."""
     return Path(shutil.copytree(stopped, tmp_path / "run"))
 
 

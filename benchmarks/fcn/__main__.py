@@ -1,6 +1,6 @@
 """FCN-32s and 8s beside PyTorch, in one run: images a second, memory, share of the roof.
 
-make bench-fcn, or `python -m benchmarks.fcn --help`. See benchmarks/README.md.
+make bench-fcn, or `python -m benchmarks.fcn --help`. See benchmarks/fcn/README.md.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The LSTM sweep beside PyTorch's `nn.LSTM`, in one run: seconds, memory, and that both agree.
 
-make bench-lstm, or `python -m benchmarks.lstm --help`. See benchmarks/README.md.
+make bench-lstm, or `python -m benchmarks.lstm --help`. See benchmarks/lstm/README.md.
 """
 
 import json

@@ -50,7 +50,8 @@ def find_processes(
     Args:
         environ: the variables of SLURM (``srun``), Open MPI (``mpirun``) or Kubernetes' JobSet
             (JOB_COMPLETION_INDEX; JOBSET_NAME and REPLICATED_JOB_NAME name the host of process 0,
-            JAX_NUM_PROCESSES the number). JAX_COORDINATOR_ADDRESS (host:port) goes before them.
+            JAX_NUM_PROCESSES the number). If JAX_COORDINATOR_ADDRESS (host:port) is set, it is
+            used instead of these names.
         coordinator: host:port where process 0 listens.
         processes: how many.
         process_id: 0 to processes - 1.

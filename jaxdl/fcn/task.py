@@ -132,7 +132,7 @@ def make_predict(
 
 
 def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:
-    """One image's share of right pixels, void (255) left out: the figure the seed prints."""
+    """One image's share of right pixels, void (255) left out; the 2016 posts print it."""
     accuracy, _ = image_accuracy(
         jnp.asarray(predicted, jnp.int32)[None], class_labels(jnp.asarray(label)[None])
     )

@@ -17,11 +17,11 @@ Way = Literal["window", "carry"]
 def slide_window(
     params: Params, window: Float[Array, "t b f"], length: int
 ) -> Float[Array, "{length} b f"]:
-    """The seed's prediction: the last output of the whole window is the next value; it goes to
-    the window's end, the first value goes, and the state starts from zero again.
+    """The prediction of the LSTM post: the last output for the window is the next value. It is
+    added at the end of the window, the first value leaves it, and the state starts from zero again.
 
-    Source: the seed's LSTM post, "prediction" (``predict.py``). The network is always asked what
-    it was trained on, at the price of a whole window for each value.
+    Source: the LSTM post of 2016, "prediction" (``predict.py``). The network always sees windows as
+    in training, at the price of a run over the window for each value.
     """
 
     def step(window, _):

@@ -3,9 +3,9 @@
 A sweep trains a network for each pair of a hidden size and a seed. The members are one `vmap`:
 smaller sizes are padded to the largest (`jaxdl.lstm.model`), so each gets what it would get alone,
 but for the order in which XLA adds up a sum (the last bits). One call of the step is an interval of
-epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the seed's LSTM post, cut in
-the graph. What is random is a key folded with the member's seed and the epoch, so members of one
-seed see the same windows whatever their size, and a run goes on bit for bit from any interval.
+epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the LSTM post of 2016, cut in
+the graph. What is random is a key folded with the member's seed and the epoch. So members of one
+seed see the same windows whatever their size, and a run resumes bit for bit from any interval.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def members_of(sizes: Sequence[int], seeds: Sequence[int]) -> Members:
 def mean_squared_error(
     predicted: Float[Array, "*n"], truth: Float[Array, "*n"]
 ) -> Float[Array, ""]:
-    """Mean over everything; over steps and windows it is the seed's loss."""
+    """Mean over everything; over steps and windows it is the loss of the LSTM post."""
     return jnp.square(predicted - truth).mean()
 
 

@@ -28,7 +28,7 @@ from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
 from jaxdl.training.quiet import quiet
 
-KEPT = 2  # latest steps: if one is damaged, there is another to go on from
+KEPT = 2  # latest steps: if one is damaged, the run resumes from the other
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
@@ -70,8 +70,8 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
 def open_manager(folder: Path, score: Score, say: Say = print) -> Generator[ocp.CheckpointManager]:
     """A manager of `folder` that keeps the latest steps and that of the best score.
 
-    Damaged steps are set aside as ``damaged-STEP`` first, and told with `say`. Leaving the ``with``
-    statement waits for the last save.
+    First, damaged steps are renamed to ``damaged-STEP``, and `say` gets a line for each. Leaving
+    the ``with`` statement waits for the last save.
 
     Raises:
         InputError: there are steps, and none is sound.
@@ -203,7 +203,7 @@ def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
 
 
 def sound_steps(folder: Path, say: Say = print) -> list[int]:
-    """The steps whose files are what was saved; the others are told with `say`.
+    """The steps whose files are as they were saved; `say` gets a line for each of the others.
 
     Raises:
         InputError: there are steps, and none is sound.
@@ -235,7 +235,7 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
     Args:
         folder: holds numbered steps.
         step: None takes the latest that is sound.
-        say: is told of steps that are damaged.
+        say: gets a line for each damaged step.
 
     Raises:
         InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim

@@ -16,7 +16,7 @@ def learning_rate(
 ) -> float:
     """The rate of step 0..steps-1: linear warm-up to `peak`, then constant, or down to `end`.
 
-    A number for the step's argument, not part of the program: no rate compiles anything anew.
+    A number for the step's argument, not part of the program: no rate compiles anything again.
     """
     if step < warmup:
         return peak * (step + 1) / warmup

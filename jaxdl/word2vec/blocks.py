@@ -95,8 +95,8 @@ def _softened(ids, weights, cap):
 
     The most frequent words (the lowest ids) are counted exactly, the others in shared buckets: two
     rare words of a block would have to be in `cap` terms together for one to feel the other. An
-    array of the vocabulary's size would be written and read anew for every block; 8 counts for a
-    row keep it in the cache.
+    array of the vocabulary's size would be written and read for every block; 8 counts for a row
+    stay in the cache.
     """
     flat = ids.reshape(ids.shape[0], -1)
     exact = min(_MOST_EXACT, 8 * flat.shape[1])

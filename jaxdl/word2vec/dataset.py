@@ -55,10 +55,9 @@ def open_corpus(cfg: Config, bar: Bar) -> Corpus:
 
 
 def check_same_text(out: Path, record: dict[str, Any], corpus: Corpus) -> None:
-    """Refuse to go on with another text: its words would get the rows of others.
+    """Refuse to resume with another text: its words would get the rows of others.
 
-    The record's "inputs" tell that of files beforehand; the embedded text changes with the
-    packages.
+    For files the record's "inputs" show it beforehand; the embedded text changes with the packages.
     """
     was = reading.part(record, "corpus").get("sha256")
     if was is not None and was != list(corpus.digests):

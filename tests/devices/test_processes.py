@@ -155,7 +155,7 @@ def same(got: Any, want: Any, name: str = "") -> None:
 @pytest.mark.slow
 def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: Path):
     """SIGTERM to one stops both after the same step, saved. Killed, one takes the other with it,
-    soon and with a message. One process with one device goes on from what the two saved, and ends
+    soon and with a message. One process with one device resumes from what the two saved, and ends
     with the metrics of a run that was never more than that."""
     straight = launch(tmp_path, "straight")
     _, errors = straight.communicate(timeout=300)

@@ -214,7 +214,7 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
-    """By programs that are compiled again; other experiments' tests go on by those that are kept.
+    """With programs that are compiled again; tests of other experiments resume with kept ones.
 
     (`tests.helpers.processes.environment` names one cache for all processes.)
     """

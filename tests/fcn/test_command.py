@@ -177,11 +177,12 @@ def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
     assert names[1].read_bytes() == before
 
 
-def test_the_snippet_of_the_readme_runs(
+def test_the_snippet_of_the_page_runs(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """As it stands, in a folder with the run and the photo that it names."""
-    (code,) = re.findall(r"```python\n(.*?)```", (processes.ROOT / "README.md").read_text(), re.S)
+    page = (processes.ROOT / "jaxdl/fcn/README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "fcn").symlink_to(straight)
     photo = next((straight / "samples").glob("*.jpg"))

@@ -2,7 +2,7 @@
 
 Processes of their own: the number of devices is fixed when JAX starts. Without a coordinator, one
 process of 8 virtual devices, which saves a checkpoint in FOLDER; with it, one of two processes of 4
-each, which goes on from there too. Process 0 prints JSON.
+each, which resumes from there too. Process 0 prints JSON.
 """
 
 import contextlib

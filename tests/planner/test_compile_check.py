@@ -126,7 +126,7 @@ def test_the_estimate_is_seconds_of_the_roof_times_images():
     row = compile_table.Row(
         device="t4", gpus=1, step="fcn32s train 512x512 float32", items=2, roof_s=0.06
     )
-    found = compile_table.seed_minutes([row, compile_table.Row(device="l4", gpus=1, step="other")])
+    found = compile_table.posts_minutes([row, compile_table.Row(device="l4", gpus=1, step="other")])
     assert found == {"t4": pytest.approx(60 * 2330 * 0.03 / 60)}
 
 

@@ -40,7 +40,7 @@ from jaxdl.word2vec import plan_command as word2vec_plan
 from jaxdl.word2vec.plan import word2vec as word_step
 from tests.helpers import processes
 
-README = (processes.ROOT / "benchmarks/README.md").read_text()
+README = (processes.ROOT / "benchmarks/gpu/README.md").read_text()
 H100 = CARDS["h100"]
 ONE = Work(
     items=2,
@@ -54,9 +54,9 @@ ONE = Work(
 
 
 def recorded(step: str) -> tuple[list[float], list[int], list[float]]:
-    """The compile check's row: peak GB, largest batch and roof ms, for six cards."""
-    (line,) = re.findall(rf"^\| {step} \| (.*) \|$", README, re.MULTILINE)
-    peak, batch, roof = ([float(n) for n in cell.split(" / ")] for cell in line.split(" | "))
+    """The compile check's rows: peak GB, largest batch and roof ms, for six cards."""
+    lines = re.findall(rf"^\| {step} \| (.*) \|$", README, re.MULTILINE)
+    peak, batch, roof = ([float(n) for n in line.split(" | ")] for line in lines)
     return peak, [int(n) for n in batch], roof
 
 
@@ -94,15 +94,14 @@ def test_the_roof_beside_the_compile_checks(dtype: Dtype):
 
 @pytest.mark.slow
 def test_exchanged_bytes_are_the_compile_checks():
-    (found,) = re.findall(
-        r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", README
-    )
+    text = " ".join(README.split())
+    (found,) = re.findall(r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", text)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
     for dtype, want in zip(dtypes, found, strict=True):
         work = data_parallel(fcn_work(32, dtype, 1), 8, 8, dtype=dtype, fsdp=False)
         assert work.exchanges["all-reduce"].bytes / 1e6 == pytest.approx(float(want), abs=0.06)
     # Their text names operand and result of an exchange: an eighth more, either way.
-    (found,) = re.findall(r"([\d.]+) MB gathered and ([\d.]+) MB scattered for 16 blocks", README)
+    (found,) = re.findall(r"([\d.]+) MB gathered and ([\d.]+) MB scattered for 16 blocks", text)
     mesh = jax.sharding.AbstractMesh((8, 1), ("data", "model"))
     exchanges = plan.plan.word2vec(word_step(1024, mesh=mesh), 8).exchanges
     for kind, want in zip(("all-gather", "reduce-scatter"), found, strict=True):
@@ -111,7 +110,7 @@ def test_exchanged_bytes_are_the_compile_checks():
 
 @pytest.mark.slow
 def test_kernels_are_a_third_of_the_compiled_launches_or_more():
-    """benchmarks/README.md: 180 launches (fcn32s), 330 and 590 (word2vec), 680 (LSTM)."""
+    """benchmarks/gpu/README.md: 180 launches (fcn32s), 330 and 590 (word2vec), 680 (LSTM)."""
     words = [plan.plan.word2vec(word_step(size), 1).kernels for size in (32, 1024)]
     epochs = plan.plan.sweep(lstm_step(epochs=1), 4, 1).kernels
     mine = [fcn_work(32, "float32", 1).kernels, *words, epochs]

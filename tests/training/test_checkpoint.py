@@ -176,7 +176,7 @@ def test_a_damaged_step_is_named_and_the_one_before_it_used(
     assert "step 20 is not used, the newest sound one is 10" in told
     with pytest.raises(InputError, match=re.escape(str(file))):
         checkpoint.load_params(folder, 20)
-    # What trains on sets it aside, goes on from the other, and may save the step anew.
+    # A run sets it aside, resumes from the other, and may save the step again.
     with checkpoint.open_manager(folder, best, said.append) as manager:
         same(checkpoint.restore(manager, state_of(0)), state_of(10))
         checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)

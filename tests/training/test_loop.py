@@ -34,7 +34,7 @@ def numpy_sgd(rates: list[float], *, momentum: float, decay: float, bias_rule: b
 
 @pytest.mark.parametrize("bias_rule", [False, True])
 def test_momentum_sgd_is_numpys(bias_rule: bool):
-    """Rates change from step to step, and compile nothing anew."""
+    """Rates change from step to step, and compile nothing again."""
     optimizer = momentum_sgd(momentum=0.9, weight_decay=0.1, bias_rule=bias_rule)
 
     def loss_fn(params, n):

@@ -166,7 +166,7 @@ class BatchSource:
         indices: the examples to use (a split).
         canvases: (height, width) of each canvas.
         batch_size: images in a batch.
-        seed: shuffles images and batches anew each epoch; None keeps the order (evaluation).
+        seed: shuffles images and batches in each epoch; None keeps the order (evaluation).
         epochs: how many times over.
         cache: ``host`` keeps decoded bytes in memory, ``device`` keeps padded arrays on the device
             (a batch is then its places there, `Stored`), ``none`` reads and decodes each time.

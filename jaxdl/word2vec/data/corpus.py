@@ -66,7 +66,7 @@ def encode(
     block_bytes: int = 1 << 21,
     table_bytes: int = 1 << 28,
 ) -> Corpus:
-    """Encode UTF-8 text files, plain or gzip (told by content), into a folder in `cache_dir`.
+    """Encode UTF-8 text files, plain or gzip (by their content), into a folder in `cache_dir`.
 
     A line (ends with \\n) is a sentence. Tokens `words`: a letter, then letters and marks (Unicode
     categories L and M), with single apostrophes (' or \u2019, written ') inside; lower case;
