@@ -21,7 +21,6 @@ from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.init import fresh_params, start_mean, start_params
 from jaxdl.fcn.metrics import Totals, doubts, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.report import fcn_section
 from jaxdl.fcn.setup import optimizer_of
 from jaxdl.fcn.task import add_figures, make_evaluate, make_predict, make_prepare, pixel_loss
 from jaxdl.fcn.weights import vgg16
@@ -56,7 +55,12 @@ def train_stage(
     name, folder = f"fcn{stride}s", cfg.out / f"fcn{stride}s"
     dtype = jnp.bfloat16 if cfg.bfloat16 else None
     model = FCN(
-        stride, len(data.classes), cfg.width, cfg.align, remat=cfg.remat, compute_dtype=dtype
+        stride,
+        len(data.classes),
+        cfg.width_divisor,
+        cfg.align,
+        remat=cfg.remat,
+        compute_dtype=dtype,
     )
     colour = jnp.asarray(mean, jnp.float32)
     optimizer = optimizer_of(cfg)
@@ -70,8 +74,10 @@ def train_stage(
         optimizer,
         add_figures,
         layout,
-        prepare=make_prepare(draws, cfg.updates, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop),
-        updates=cfg.updates,
+        prepare=make_prepare(
+            draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop
+        ),
+        updates=cfg.steps_per_dispatch,
     )
     if mesh is None:
         step = in_one_room(step)
@@ -92,7 +98,7 @@ def train_stage(
             part=local_rows(filled * updates, mesh),
         )
         for side, seed, count, updates in (
-            ("train", cfg.seed + stride, epochs, cfg.updates),
+            ("train", cfg.seed + stride, epochs, cfg.steps_per_dispatch),
             ("test", None, 1, 1),
         )
     )
@@ -101,7 +107,7 @@ def train_stage(
         "model": {
             "stride": stride,
             "num_classes": len(data.classes),
-            "width": cfg.width,
+            "width": cfg.width_divisor,
             "align": cfg.align,
         },
         "mean": list(mean),
@@ -112,7 +118,7 @@ def train_stage(
     def rate(n: int) -> float:
         return optimizers.learning_rate(
             n,
-            peak=cfg.learning_rates[number],
+            peak=cfg.learning_rate[number],
             steps=steps,
             warmup=cfg.warmup,
             schedule=cfg.schedule,
@@ -178,7 +184,7 @@ def train_stage(
             if processes.is_lead():
                 recorder = opened.enter_context(run_folder.Recorder(folder, first))
             with bar.training(
-                name, first, steps, training.per_epoch, cfg.batch_size * cfg.updates
+                name, first, steps, training.per_epoch, cfg.batch_size * cfg.steps_per_dispatch
             ) as show:
                 state = loop.fit(
                     step,
@@ -269,6 +275,8 @@ def run_stages(
         source, trunk = cfg.out / name / "checkpoints", None
         if record is not None and processes.is_lead():
             write_json(path, summary)
+            from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import
+
             page.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
     if not processes.is_lead():
         return {}

@@ -38,7 +38,7 @@ INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration."""
-    return [] if cfg.csv is None else [cfg.csv]
+    return [] if cfg.data is None else [cfg.data]
 
 
 def train_run(
@@ -78,10 +78,10 @@ def train_run(
     errors = found["errors"]
     summary = {
         "lstm_sine": {
-            "epochs": cfg.epochs,
+            "epochs": cfg.steps,
             "seeds": cfg.seeds,
             "seconds": seconds,
-            "epochs_per_s": cfg.epochs / max(seconds, 1e-9),
+            "epochs_per_s": cfg.steps / max(seconds, 1e-9),
             "loss": losses,
             "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
             "prediction_mse": {
@@ -113,7 +113,7 @@ def _fit(
     """
     layout = shardings(None, mesh)
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
-    steps, width = cfg.epochs // cfg.every, len(series.columns)
+    steps, width = cfg.steps // cfg.log_every, len(series.columns)
     values = jnp.asarray(to_float32(series.training))
     meta = {
         "hidden": list(cfg.hidden),
@@ -126,7 +126,7 @@ def _fit(
     }
 
     def zero():
-        totals = zero_losses(INTERVALS, cfg.every, members)
+        totals = zero_losses(INTERVALS, cfg.log_every, members)
         return spread_members(blank, totals, mesh)[1]
 
     with (
@@ -136,12 +136,12 @@ def _fit(
         sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
         state = start_sweep(key, members, optimizer, **sizes)
         blank = step.TrainState(state.step, {}, ())
-        state, totals = spread_members(state, zero_losses(INTERVALS, cfg.every, members), mesh)
+        state, totals = spread_members(state, zero_losses(INTERVALS, cfg.log_every, members), mesh)
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})
             totals = kept.pop("totals")
             state = step.TrainState(**kept)
-            bar.line(f"goes on from epoch {int(state.step) * cfg.every} of {cfg.epochs}")
+            bar.line(f"goes on from epoch {int(state.step) * cfg.log_every} of {cfg.steps}")
         first = int(state.step)
         clock = time.monotonic()
 
@@ -149,17 +149,17 @@ def _fit(
             nonlocal clock
             start = (done - 1) // INTERVALS * INTERVALS
             totals = fetch(totals, layout).astype(np.float64)
-            losses = totals.reshape(INTERVALS, cfg.every, -1).mean(1)
+            losses = totals.reshape(INTERVALS, cfg.log_every, -1).mean(1)
             seconds, clock = time.monotonic() - clock, time.monotonic()
             for n in range(start, done):
                 row: dict[str, Any] = {"loss": by_size(members, losses[n - start])}
                 if n + 1 == done:
                     row |= {"seconds": seconds}
                 if recorder is not None:
-                    recorder.row((n + 1) * cfg.every, row)
+                    recorder.row((n + 1) * cfg.log_every, row)
             last = by_size(members, losses[done - 1 - start])
             shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
-            bar.line(f"epoch {done * cfg.every} of {cfg.epochs}: log10 loss by size {shown}")
+            bar.line(f"epoch {done * cfg.log_every} of {cfg.steps}: log10 loss by size {shown}")
             return {"score": -float(losses[done - 1 - start].mean())}
 
         def save(done: int, state: step.TrainState, totals: Any, metrics: Any) -> None:
@@ -169,16 +169,16 @@ def _fit(
             recorder = None
             if processes.is_lead():
                 # Rows after the last checkpoint are written again.
-                kept_rows = first // INTERVALS * INTERVALS * cfg.every
+                kept_rows = first // INTERVALS * INTERVALS * cfg.log_every
                 recorder = opened.enter_context(run_folder.Recorder(cfg.out, kept_rows))
             show = opened.enter_context(
-                bar.training("training", first * cfg.every, cfg.epochs, 1, 1, "epochs")
+                bar.training("training", first * cfg.log_every, cfg.steps, 1, 1, "epochs")
             )
             state = loop.fit(
                 sweep_step(
                     *(key, members, optimizer),
-                    epochs=cfg.every,
-                    batch=cfg.batch,
+                    epochs=cfg.log_every,
+                    batch=cfg.batch_size,
                     window=cfg.window,
                     mesh=mesh,
                 ),
@@ -192,8 +192,8 @@ def _fit(
                 zero=zero,
                 save=save,
                 stop=stop,
-                show=lambda done, loss: show(done * cfg.every, loss),
-                inputs=lambda n: f"epochs {n * cfg.every} to {(n + 1) * cfg.every}",
+                show=lambda done, loss: show(done * cfg.log_every, loss),
+                inputs=lambda n: f"epochs {n * cfg.log_every} to {(n + 1) * cfg.log_every}",
                 agree=processes.agreement(mesh),
             )
         return fetch(state.params, layout)

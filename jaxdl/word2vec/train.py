@@ -48,7 +48,7 @@ def train_run(
     bar: Bar,
 ) -> dict[str, Any]:
     """The run from the text to the report, from where it stopped."""
-    cores = quiet_cores() if cfg.ahead and mesh is None and is_long(cfg) else None
+    cores = quiet_cores() if cfg.prefetch_process and mesh is None and is_long(cfg) else None
     if cores is None:
         return _train(cfg, config, record, mesh, None, bar)
     with another_process(cores[1]) as call:
@@ -81,7 +81,7 @@ def _train(
     if record is None and processes.is_lead():
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
-        known = corpus.digests if cfg.extend or cfg.corpus else ()  # the embedded text is no input
+        known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
         record["inputs"] = of_files(input_files(cfg), known)
         lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
@@ -135,7 +135,10 @@ def _fit(
     """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
-    ends = {round(per_epoch * (n + 1) / cfg.rows) for n in range(cfg.rows * cfg.epochs)}
+    ends = {
+        round(per_epoch * (n + 1) / cfg.logs_per_epoch)
+        for n in range(cfg.logs_per_epoch * cfg.epochs)
+    }
 
     def zero() -> Sums:
         return put(zero_sums(), None if layout is None else layout.whole)
@@ -150,7 +153,7 @@ def _fit(
         kept = kept if state.opt_state == () else {**kept, "opt_state": state.opt_state}
         return kept if mesh is None else jax.tree.map(np.asarray, kept)
 
-    meta = {"width": cfg.width, "loss": cfg.loss, "words": rows}
+    meta = {"width": cfg.dim, "loss": cfg.loss, "words": rows}
     optimizer = optimizer_of(cfg)
     with (
         checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
