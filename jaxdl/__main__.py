@@ -85,21 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(name: str, words: Sequence[str]) -> int:
     """``jaxdl doctor`` or ``jaxdl compile-check``."""
-    import tyro
+    from jaxdl.cli import checks
+    from jaxdl.cli.command import parse
 
-    prog = f"jaxdl {name}"
     try:
         if name == "doctor":
+            options = parse(checks.DOCTOR, words)
             from jaxdl.doctor import command  # never imports jax
 
-            return command.run(tyro.cli(command.Config, args=words, prog=prog))
+            return command.run(json=options.json, host=options.host, timeout=options.timeout)
+        cfg = parse(checks.COMPILE_CHECK, words)
         os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: no GPU is looked for
         from jaxdl.fcn.plan import fcn
         from jaxdl.lstm.plan import lstm
         from jaxdl.planner import compile_check
         from jaxdl.word2vec.plan import word2vec
 
-        cfg = tyro.cli(compile_check.Config, args=words, prog=prog)
         return compile_check.run(cfg, compile_check.Subjects(fcn, word2vec, lstm))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)

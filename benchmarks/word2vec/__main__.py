@@ -36,7 +36,7 @@ Tool = Literal["ours", "gensim-iterator", "gensim-file"]
 MIN_COUNT = 5
 # Options that our command and gensim's runner both have.
 HYPER = {
-    "--width": 100,
+    "--dim": 100,
     "--window": 5,
     "--negatives": 5,
     "--subsample": 1e-3,
@@ -208,7 +208,7 @@ def train(
     else:
         environment = dict(os.environ)
         command = [sys.executable, "-m", "experiments.word2vec", "--preset", "text"]
-        command += ["--corpus", text.path, "--tokens", "split", "--out", folder / "run"]
+        command += ["--data", text.path, "--tokens", "split", "--out", folder / "run"]
         given += ["--data-dir", folder / "data"]
         saved = folder / "run" / "vectors.bin"
     done = measure([*command, *map(str, given)], log, environment)

@@ -133,7 +133,7 @@ def _receive(pipe: Connection, process: BaseProcess) -> Iterator[Any]:
         process.join()
         raise TrainingError(
             f"the process that prepares the text ended with status {process.exitcode}; "
-            "run the same command to resume, with --no-ahead if it happens again"
+            "run the same command to resume, with --no-prefetch-process if it happens again"
         ) from error
     finally:
         if memory is not None:

@@ -42,10 +42,10 @@ def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
     """
     _, meta, _ = checkpoint.load_params(source)
     model, *_ = read_meta(meta, source)
-    if model.width != cfg.width:
+    if model.width != cfg.width_divisor:
         raise InputError(
-            f"{source}: is an FCN of --width {model.width}, this one of --width {cfg.width}: its "
-            f"weights do not fit; use --width {model.width}"
+            f"{source}: is an FCN of --width-divisor {model.width}, this one of "
+            f"{cfg.width_divisor}: its weights do not fit; use --width-divisor {model.width}"
         )
     return tuple(meta["mean"])
 

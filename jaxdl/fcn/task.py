@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Key, PyTree, UInt8
 
 from jaxdl.devices.cpu_memory import in_one_room
 from jaxdl.devices.mesh import put
+from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
-from jaxdl.fcn.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels
 from jaxdl.fcn.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
 

@@ -19,7 +19,6 @@ from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.init import Start, fresh_params, start_mean, start_params
 from jaxdl.fcn.metrics import doubts, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.report import fcn_section
 from jaxdl.fcn.setup import optimizer_of
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.task import add_figures, make_evaluate, make_predict, make_prepare, pixel_loss
@@ -39,7 +38,7 @@ def stage_model(cfg: Config, number: int, classes: int) -> FCN:
     """The network of a stage."""
     dtype = jnp.bfloat16 if cfg.bfloat16 else None
     stride = cfg.stages[number]
-    return FCN(stride, classes, cfg.width, cfg.align, remat=cfg.remat, compute_dtype=dtype)
+    return FCN(stride, classes, cfg.width_divisor, cfg.align, remat=cfg.remat, compute_dtype=dtype)
 
 
 def sources(
@@ -64,7 +63,7 @@ def sources(
         )
 
     seed = cfg.seed + cfg.stages[number]
-    return of("train", seed, cfg.epochs[number], cfg.updates), of("test", None, 1, 1)
+    return of("train", seed, cfg.epochs[number], cfg.steps_per_dispatch), of("test", None, 1, 1)
 
 
 def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | None) -> Any:
@@ -75,8 +74,10 @@ def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | N
         optimizer_of(cfg),
         add_figures,
         layout,
-        prepare=make_prepare(draws, cfg.updates, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop),
-        updates=cfg.updates,
+        prepare=make_prepare(
+            draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop
+        ),
+        updates=cfg.steps_per_dispatch,
     )
     return in_one_room(step) if layout is None else step
 
@@ -96,7 +97,7 @@ def stage_task(
     evaluate = make_evaluate(model, colour, whole)
 
     def rate(n: int) -> float:
-        peak, rest = cfg.learning_rates[number], {"warmup": cfg.warmup, "schedule": cfg.schedule}
+        peak, rest = cfg.learning_rate[number], {"warmup": cfg.warmup, "schedule": cfg.schedule}
         return optimizers.learning_rate(n, peak=peak, steps=steps, **rest)
 
     def read(source: batches.BatchSource, first: int = 0) -> Iterator[Any]:
@@ -146,7 +147,7 @@ def stage_task(
             "classes": list(data.classes),
             "palette": voc.palette()[: len(data.classes)].tolist(),
         },
-        items=cfg.batch_size * cfg.updates,
+        items=cfg.batch_size * cfg.steps_per_dispatch,
         epoch_steps=per_epoch,
     ), model
 
@@ -253,6 +254,8 @@ def run_stages(
         begin = Start(cfg.out / name / "checkpoints", None, begin.mean)
         if record is not None and lead:
             write_json(path, summary)
+            from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import
+
             page.write_page(cfg.out / "report.html", "jaxdl", [fcn_section(cfg.out)], record)
     if not lead:
         return {}

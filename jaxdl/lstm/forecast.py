@@ -1,7 +1,7 @@
 """Prediction of what comes next in closed loop, its error by distance, and the naive baseline."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxdl.errors import InputError
+from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.model import Carry, Params, forward
-
-Way = Literal["window", "carry"]
 
 
 def slide_window(
@@ -47,7 +46,7 @@ def carry_state(
 
 @partial(jax.jit, static_argnames=("length", "way"))
 def predict(
-    params: Any, windows: Float[Array, "t b f"], *, length: int, way: Way = "window"
+    params: Any, windows: Float[Array, "t b f"], *, length: int, way: Mode = "window"
 ) -> Float[Array, "m {length} b f"]:
     """What follows each window, by each member, in closed loop; one program.
 

@@ -39,7 +39,7 @@ INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration."""
-    return [] if cfg.csv is None else [cfg.csv]
+    return [] if cfg.data is None else [cfg.data]
 
 
 def train_run(
@@ -81,10 +81,10 @@ def train_run(
     errors = found["errors"]
     summary = {
         "lstm_sine": {
-            "epochs": cfg.epochs,
+            "epochs": cfg.steps,
             "seeds": cfg.seeds,
             "seconds": seconds,
-            "epochs_per_s": cfg.epochs / max(seconds, 1e-9),
+            "epochs_per_s": cfg.steps / max(seconds, 1e-9),
             "loss": losses,
             "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
             "prediction_mse": {
@@ -109,7 +109,7 @@ def train_run(
 
 def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None) -> Task:
     """What a sweep brings to `jaxdl.training.session.train`; a step is `every` epochs."""
-    layout, every = shardings(None, mesh), cfg.every
+    layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
     width = len(series.columns)
     values = put(jnp.asarray(to_float32(series.training)), layout and layout.whole)
@@ -128,17 +128,21 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
         last = rows[epoch.done]["loss"]
         rows[epoch.done] |= {"seconds": epoch.elapsed}
         shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
-        line = f"epoch {epoch.done * every} of {cfg.epochs}: log10 loss by size {shown}"
+        line = f"epoch {epoch.done * every} of {cfg.steps}: log10 loss by size {shown}"
         return EpochReport(rows, float(losses[epoch.done - 1 - start].mean()), line)
 
     return Task(
         step=sweep_step(
-            *(key, members, optimizer), epochs=every, batch=cfg.batch, window=cfg.window, mesh=mesh
+            *(key, members, optimizer),
+            epochs=every,
+            batch=cfg.batch_size,
+            window=cfg.window,
+            mesh=mesh,
         ),
         start=start,
         metrics=lambda: spread_losses(zero_losses(INTERVALS, every, members), mesh),
         batches=lambda _: itertools.repeat(values),
-        steps=cfg.epochs // every,
+        steps=cfg.steps // every,
         ends=lambda done: done % INTERVALS == 0,
         end_epoch=end_epoch,
         learning_rate=lambda _: cfg.learning_rate,

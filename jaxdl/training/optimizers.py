@@ -1,14 +1,14 @@
 """Optimisers whose rate each step sets, and its schedule."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-Schedule = Literal["constant", "cosine", "linear"]
+from jaxdl.training.schedules import Schedule
 
 
 def learning_rate(

@@ -6,19 +6,18 @@ another device.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt, UInt8
 
+from jaxdl.word2vec.choices import Shrink
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import positive_pairs
 from jaxdl.word2vec.negative_sampling import UnigramTable, sample
 from jaxdl.word2vec.objectives import Block, Objective, lay, rows, terms
-
-Shrink = Literal["each", "chainer", "fixed"]
 
 _MOST_EXACT = 4096  # rows counted one by one for the cap, at most; others share as many buckets
 

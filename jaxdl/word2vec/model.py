@@ -21,14 +21,14 @@ Source: Mikolov et al. 2013; the 2016 posts on word2vec. Shared negatives: Ji et
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-Orientation = Literal["center", "context"]
+from jaxdl.word2vec.choices import Orientation
 
 EXACT = lax.Precision.HIGHEST
 

@@ -33,15 +33,15 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformationExtraArgs | None:
 
 def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
     """A random start, with the rows of --start-from where it knows the word."""
-    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.width)
+    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
     if cfg.start_from is None:
         return tables
     params, meta, _ = checkpoint.load_params(cfg.start_from / "checkpoints")
     words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
-    if meta["width"] != cfg.width or meta["loss"] != cfg.loss:
+    if meta["width"] != cfg.dim or meta["loss"] != cfg.loss:
         raise InputError(
             f"{cfg.start_from}: has vectors of width {meta['width']} for {meta['loss']}; "
-            f"use --width {meta['width']} --loss {meta['loss']}"
+            f"use --dim {meta['width']} --loss {meta['loss']}"
         )
     place = {word: row for row, word in enumerate(words)}
     known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
@@ -54,7 +54,7 @@ def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
 
 def rate_of(cfg: Config, step: int, *, steps: int) -> float:
     """The learning rate of the first block of a step."""
-    peak, end = cfg.learning_rate, cfg.last_rate
+    peak, end = cfg.learning_rate, cfg.end_learning_rate
     return optimizers.learning_rate(step, peak=peak, steps=steps, schedule="linear", end=end)
 
 

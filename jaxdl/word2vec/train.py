@@ -47,7 +47,7 @@ def train_run(
     bar: Bar,
 ) -> dict[str, Any]:
     """The run from the text to the report, from where it stopped."""
-    cores = quiet_cores() if cfg.ahead and mesh is None and is_long(cfg) else None
+    cores = quiet_cores() if cfg.prefetch_process and mesh is None and is_long(cfg) else None
     if cores is None:
         return _train(cfg, config, record, mesh, None, bar)
     with another_process(cores[1]) as call:
@@ -80,7 +80,7 @@ def _train(
     if record is None and processes.is_lead():
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
-        known = corpus.digests if cfg.extend or cfg.corpus else ()  # the embedded text is no input
+        known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
         record["inputs"] = of_files(input_files(cfg), known)
         lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
@@ -152,7 +152,10 @@ def vectors_task(
     """What word vectors bring to `jaxdl.training.session.train`; `call` of `another_process`."""
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
-    ends = {round(per_epoch * (n + 1) / cfg.rows) for n in range(cfg.rows * cfg.epochs)}
+    ends = {
+        round(per_epoch * (n + 1) / cfg.logs_per_epoch)
+        for n in range(cfg.logs_per_epoch * cfg.epochs)
+    }
     words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
     rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
 
@@ -221,7 +224,7 @@ def vectors_task(
         learning_rate=rate,
         describe=batches.describe,
         score=checkpoint.Score("loss", larger_is_better=False),
-        meta={"width": cfg.width, "loss": cfg.loss, "words": rows},
+        meta={"width": cfg.dim, "loss": cfg.loss, "words": rows},
         gather=gather,
         scatter=scatter,
         save_seconds=cfg.save_seconds,

@@ -85,8 +85,8 @@ def test_one_process_needs_nobody():
 
 
 TINY = (
-    *("--preset", "demo", "--scenes", "8", "3", "--width", "32", "--stages", "32"),
-    *("--epochs", "3", "--learning-rates", ".005", "--batch-size", "4", "--canvases", "1"),
+    *("--preset", "demo", "--scenes", "8", "3", "--width-divisor", "32", "--stages", "32"),
+    *("--epochs", "3", "--learning-rate", ".005", "--batch-size", "4", "--canvases", "1"),
     *("--samples", "1", "--warmup", "2"),
 )
 CLOCK = ("images_per_s", "seconds")

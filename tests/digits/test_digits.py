@@ -15,9 +15,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxdl.cli import progress
-from jaxdl.digits import command, config, task
+from jaxdl.digits import config, task
 from jaxdl.digits.data import FASHION, Pictures, open_digits, read_idx
 from jaxdl.digits.model import LeNet
+from jaxdl.digits.run import run
 from jaxdl.digits.train import SAMPLES
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
@@ -209,7 +210,7 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert np.sum(rows[-1]["test"]["confusion"]) == 359
     with pytest.raises(TrainingError, match=r"below --at-least 99\.9 %"):
-        command.run(config.Config(out=out, at_least=99.9), progress.Bar())
+        run(config.Config(out=out, at_least=99.9), progress.Bar())
 
 
 @pytest.mark.slow

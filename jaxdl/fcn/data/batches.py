@@ -8,7 +8,7 @@ was: a run that resumes asks for batch n and gets the same one.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxdl.errors import InputError
+from jaxdl.fcn.choices import Cache
 from jaxdl.fcn.data.decode import IGNORE, VOID
 
 Canvas = tuple[int, int]
-Cache = Literal["host", "device", "none"]
 Decoded = dict[int, tuple[np.ndarray, np.ndarray]]
 
 

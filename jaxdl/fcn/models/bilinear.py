@@ -13,15 +13,13 @@ Where the crop starts (`crop_start`) is all that distinguishes the two alignment
   (up to s/2 - 1/2 pixels off, depending on the image's size).
 """
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-Align = Literal["exact", "center"]
+from jaxdl.fcn.choices import Align
 
 
 def bilinear_taps(stride: int) -> Float[np.ndarray, " taps"]:

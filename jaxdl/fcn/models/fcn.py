@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.models.bilinear import Align, upsample
+from jaxdl.fcn.choices import Align
+from jaxdl.fcn.models.bilinear import upsample
 from jaxdl.fcn.models.convolution import convolve
 from jaxdl.fcn.models.vgg import ConvParams, Trunk, keep_valid
 

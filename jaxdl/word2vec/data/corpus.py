@@ -25,7 +25,8 @@ from jaxdl.errors import InputError, TrainingError, writing
 from jaxdl.files.atomic import write_bytes
 from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
-from jaxdl.word2vec.data.tokens import Tokens, in_order, read_pieces
+from jaxdl.word2vec.choices import Tokens
+from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.data.vocabulary import Vocabulary
 
 LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
