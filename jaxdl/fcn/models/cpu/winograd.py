@@ -7,7 +7,7 @@ same kind. One row of places is worked through after the other: transformed, all
 image, and XLA's CPU backend, left alone, starts with all that can be started at once. For CPUs: on
 a GPU cuDNN chooses for itself.
 
-Error: less than thrice that of plain summation in float32 (tests/fcn/models/test_convolution.py).
+Error: less than thrice that of plain summation in float32 (tests/fcn/models/test_cpu.py).
 
 Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
 """
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdl.fcn.models.ordering import after
+from jaxdl.fcn.models.cpu.ordering import after
 
 Four = tuple[Array, Array, Array, Array]
 
