@@ -86,6 +86,19 @@ def test_no_file_is_part_of_a_circle():
     assert not waiting
 
 
+def test_one_place_chooses_the_forms_for_cpus():
+    """A reader can skip `models/cpu`, and delete it with one `if`."""
+    folder = "jaxdl.fcn.models.cpu"
+    users = {
+        module
+        for module, tree in TREES.items()
+        if any(f"{name}.".startswith(f"{folder}.") for name in imported(tree))
+        and not module.startswith(folder)
+    }
+    assert users == {"jaxdl.fcn.models.fcn", "benchmarks.fcn.layers"}
+    assert not any(name.startswith(folder) for name in at_top(TREES["jaxdl.fcn.models.fcn"]))
+
+
 def test_no_other_framework_is_needed():
     """torch is imported where a .pth is read, and nowhere else; TensorFlow never."""
     for module, tree in TREES.items():

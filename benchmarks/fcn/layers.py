@@ -20,9 +20,11 @@ from rich.table import Table
 from benchmarks.roof import measure_rates
 from jaxdl.devices.heap import keep_freed_memory
 from jaxdl.fcn.losses import pixel_xent
+from jaxdl.fcn.models import vgg
 from jaxdl.fcn.models.bilinear import upsample
-from jaxdl.fcn.models.convolution import convolve, input_gradient, kernel_gradient, layer
-from jaxdl.fcn.models.vgg import BLOCKS, max_pool
+from jaxdl.fcn.models.cpu.convolution import input_gradient, kernel_gradient, layer
+from jaxdl.fcn.models.fcn import forms
+from jaxdl.fcn.models.vgg import BLOCKS, convolve, max_pool
 from jaxdl.files.atomic import check_output, write_json
 from jaxdl.planner.jaxpr_cost import count_flops
 
@@ -60,8 +62,8 @@ def pull(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     return back
 
 
-FOR_CPU = jax.default_backend() == "cpu"
-convolution = partial(layer, inside=None, for_cpu=FOR_CPU)
+FORMS = forms(None, remat=False)
+convolution = partial(layer if jax.default_backend() == "cpu" else vgg.layer, inside=None)
 OF_INPUT, OF_KERNEL = jax.jit(input_gradient), jax.jit(kernel_gradient)
 
 
@@ -93,7 +95,9 @@ def layers(size: int, batch: int, width: int, budget: float = 0.5) -> Iterator[T
     labels = jax.random.randint(next(keys), (batch, full, full), -1, 21)
 
     def head(scores):
-        return pixel_xent(upsample(scores, 32, (full, full), for_cpu=FOR_CPU), labels)[0]
+        return pixel_xent(
+            upsample(scores, 32, (full, full), interpolate=FORMS.interpolate), labels
+        )[0]
 
     yield Timed("upsampling, loss", "forward", fastest(jax.jit(head), scores), 0.0)
     yield Timed("upsampling, loss", "both", fastest(jax.jit(jax.value_and_grad(head)), scores), 0.0)

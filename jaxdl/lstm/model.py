@@ -16,8 +16,6 @@ Padding: a hidden unit whose weights and biases are all zero stays at h = c = 0 
 nothing, and has gradient exactly zero everywhere; so momentum SGD, Adam and weight decay leave it
 at zero too, and a padded network equals the smaller one. `init_params` and `with_units` make such
 networks; nothing else has to know of them.
-
-Inside, features come before the batch: the batch fills the vector lanes, however few the units.
 """
 
 from typing import Any, NamedTuple
@@ -38,121 +36,36 @@ class Carry(NamedTuple):
     c: Float[Array, "b h"]
 
 
-def _fused(layer: dict[str, Any]) -> Float[Array, "g n"]:
-    """[recurrent, input, bias] as one matrix."""
-    return jnp.concatenate([layer["recurrent"], layer["input"], layer["bias"][:, None]], axis=1)
-
-
-def _product(a: Float[Array, "m k"], b: Float[Array, "k n"]) -> Float[Array, "m n"]:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
-
-
-def _seen(h: Float[Array, "h b"], x: Float[Array, "i b"]) -> Float[Array, "n b"]:
-    """What the one matrix product multiplies: [h, x, 1]."""
-    return jnp.concatenate([h, x, jnp.ones_like(x[:1])])
-
-
-def _scale(weights: Float[Array, "g n"]) -> Float[Array, "g 1"]:
-    """Of each gate's row: 1 for tanh, 1/2 for sigmoid(z) = (1 + tanh(z/2)) / 2."""
-    candidate = jnp.arange(weights.shape[0]) < weights.shape[0] // 4
-    return jnp.where(candidate, 1.0, 0.5).astype(weights.dtype)[:, None]
-
-
-def _tanhs(scaled: Float[Array, "g n"], seen: Float[Array, "n b"]) -> Float[Array, "g b"]:
-    """What all gates are made of: one product and one tanh.
-
-    The scale is in the weights: XLA's CPU computes a tanh alone 3 times as fast as one of a scaled
-    product (4 us against 12 us for 10,240 numbers on one thread).
-    """
-    return jnp.tanh(_product(scaled, seen))
-
-
-def _gates(tanhs: Float[Array, "g b"], scale: Float[Array, "g 1"]) -> list[Array]:
-    """g, i, f, o, each (h, b)."""
-    return jnp.split(tanhs * scale + (1 - scale), 4)
-
-
-def _under_each_other(parts: list[Float[Array, "h b"]]) -> Float[Array, "g b"]:
-    """A concatenation by choice: XLA's CPU loops over a real one take several times as long."""
-    number = jnp.arange(len(parts))[:, None, None]
-    chosen = jnp.broadcast_to(parts[0][None], (len(parts), *parts[0].shape))
-    for n, part in enumerate(parts[1:], start=1):
-        chosen = jnp.where(number == n, part[None], chosen)
-    return chosen.reshape(-1, chosen.shape[-1])
-
-
-def _step(scaled: Array, scale: Array, h: Float[Array, "h b"], c: Float[Array, "h b"], x: Any):
-    g, i, f, o = _gates(_tanhs(scaled, _seen(h, x)), scale)
-    c = f * c + i * g
-    return o * jnp.tanh(c), c
-
-
-@jax.custom_vjp
-def _scan(weights, x, h, c):
-    """(all h: (t, h, b), last h, last c) of a layer; `x` is (t, i, b).
-
-    Differentiated by hand (reverse mode alone): XLA's own derivative of the scan keeps eight arrays
-    for each step; here h and c are kept and the gates computed again, which costs less than
-    reading them back.
-    """
-    return _scan_forward(weights, x, h, c)[0]
-
-
-def _scan_forward(weights, x, h, c):
-    scale = _scale(weights)
-    scaled = weights * scale
-
-    def step(carry, x):
-        return _step(scaled, scale, carry[0], carry[1], x), carry
-
-    (last_h, last_c), (hs, cs) = lax.scan(step, (h, c), x)
-    every = jnp.concatenate([hs[1:], last_h[None]])
-    return (every, last_h, last_c), (weights, x, hs, cs)
-
-
-def _scan_backward(kept, grads):
-    weights, x, hs, cs = kept
-    every, last_h, last_c = grads
-    hidden, scale = last_h.shape[0], _scale(weights)
-    scaled = weights * scale
-    # Turned once: a product with a turned matrix inside of the loop took three times as long.
-    turned = lax.optimization_barrier(weights.T)
-    back_h, back_x = turned[:hidden], turned[hidden:-1]
-
-    def step(carry, now):
-        dh, dc, dweights = carry
-        grad, x, h, c = now
-        seen = _seen(h, x)
-        tanhs = _tanhs(scaled, seen)
-        g, i, f, o = _gates(tanhs, scale)
-        tc = jnp.tanh(f * c + i * g)
-        dh = dh + grad
-        dc = dc + dh * o * (1 - tc * tc)
-        # A gate is scale * tanh(scale * z) + constant.
-        slope = (1 - tanhs * tanhs) * (scale * scale)
-        dz = _under_each_other([dc * i, dc * g, dc * c, dh * tc]) * slope
-        # Two products: where no one asks for dx, the second is not compiled.
-        dh, dx = _product(back_h, dz), _product(back_x, dz)
-        return (dh, dc * f, dweights + _product(seen, dz.T)), dx
-
-    start = last_h, last_c, jnp.zeros_like(turned)
-    (dh, dc, dweights), dx = lax.scan(step, start, (every, x, hs, cs), reverse=True)
-    return dweights.T, dx, dh, dc
-
-
-_scan.defvjp(_scan_forward, _scan_backward)
-
-
 def lstm_cell(layer: dict[str, Any], carry: Carry, x: Float[Array, "b i"]) -> Carry:
     """One step of one layer, in `x`'s dtype; the new h is the layer's output."""
-    weights = _fused(layer)
-    scale = _scale(weights)
-    h, c = _step(weights * scale, scale, carry.h.T, carry.c.T, x.T)
-    return Carry(h.T, c.T)
+    z = (
+        jnp.matmul(x, layer["input"].T, precision=lax.Precision.HIGHEST)
+        + jnp.matmul(carry.h, layer["recurrent"].T, precision=lax.Precision.HIGHEST)
+        + layer["bias"][None, :]
+    )
+    g, i, f, o = jnp.split(z, 4, axis=1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
+
+
+def scan_layer(
+    layer: dict[str, Any], carry: Carry, x: Float[Array, "t b i"]
+) -> tuple[Carry, Float[Array, "t b h"]]:
+    """`lstm_cell` over all steps: the state after the last one, and every h."""
+
+    def step(carry: Carry, x: Float[Array, "b i"]) -> tuple[Carry, Array]:
+        carry = lstm_cell(layer, carry, x)
+        return carry, carry.h
+
+    return lax.scan(step, carry, x)
 
 
 def forward(
-    params: Params, x: Float[Array, "t b i"], carry: tuple[Carry, ...] | None = None
+    params: Params,
+    x: Float[Array, "t b i"],
+    carry: tuple[Carry, ...] | None = None,
+    *,
+    for_cpu: bool | None = None,
 ) -> tuple[Float[Array, "t b o"], tuple[Carry, ...]]:
     """All layers over all steps, and the readout of each step.
 
@@ -160,23 +73,25 @@ def forward(
         params: see the module; any number of layers.
         x: steps first; its dtype is that of the parameters.
         carry: each layer's state before the first step; None is zero.
+        for_cpu: scan as XLA's CPU backend runs it fastest (`jaxdl.lstm.cpu`), equal but for
+            rounding. None: if JAX's default device is a CPU.
 
     Returns:
         The outputs, and the state after the last step: a series in pieces, each with the state of
         the one before, gives what it gives in one.
     """
-    sequence, after = x.swapaxes(1, 2), []
+    scan = scan_layer
+    if jax.default_backend() == "cpu" if for_cpu is None else for_cpu:
+        from jaxdl.lstm.cpu import scan_layer as scan
+    sequence, after = x, []
     for n in range(len(params) - 1):
         layer = params[f"lstm_{n + 1}"]
-        if carry is None:
-            zero = jnp.zeros((layer["recurrent"].shape[1], x.shape[1]), x.dtype)
-            h, c = zero, zero
-        else:
-            h, c = carry[n].h.T, carry[n].c.T
-        sequence, h, c = _scan(_fused(layer), sequence, h, c)
-        after.append(Carry(h.T, c.T))
+        zero = jnp.zeros((x.shape[1], layer["recurrent"].shape[1]), x.dtype)
+        start = Carry(zero, zero) if carry is None else carry[n]
+        end, sequence = scan(layer, start, sequence)
+        after.append(end)
     kernel, bias = params["readout"]["kernel"], params["readout"]["bias"]
-    read = jnp.einsum("ho,thb->tbo", kernel, sequence, precision=lax.Precision.HIGHEST)
+    read = jnp.matmul(sequence, kernel, precision=lax.Precision.HIGHEST)
     return read + bias[None, None, :], tuple(after)
 
 

@@ -41,7 +41,8 @@ def lstm(
     members = sweep.Members(members.units[:most], members.seeds[:most])
     key = jax.random.key(0)
     optimizer = optimizers.momentum_sgd() if optimizer is None else optimizer
-    call = sweep.sweep_step(key, members, optimizer, epochs=epochs, batch=batch, window=window)
+    length = {"epochs": epochs, "batch": batch, "window": window}
+    call = sweep.sweep_step(key, members, optimizer, **length, for_cpu=False)
     shape = {"inputs": columns, "outputs": columns, "layers": layers}
     start = partial(sweep.initial_sweep, optimizer=optimizer, hidden=max(sizes), **shape)
     state = jax.eval_shape(start, key, *members)

@@ -121,6 +121,7 @@ def sweep_step(
     batch: int,
     window: int,
     mesh: Mesh | None = None,
+    for_cpu: bool | None = None,
 ) -> Step:
     """The jitted step of a sweep, for `jaxdl.training.loop.fit`: one step is an interval of epochs.
 
@@ -135,6 +136,8 @@ def sweep_step(
         batch: windows in a mini-batch.
         window: steps that the network is given; the targets are one step later. The state is zero
             at a window's start.
+        mesh: the devices that share the members; None is one device.
+        for_cpu: see `jaxdl.lstm.model.forward`.
 
     Returns:
         ``step(state, totals, series, learning_rate) -> (state, totals, loss)``. The series is
@@ -150,7 +153,8 @@ def sweep_step(
         windows = gather_windows(series, starts, window)
 
         def loss_fn(params):
-            return mean_squared_error(forward(params, windows[:-1])[0], windows[1:])
+            predicted, _ = forward(params, windows[:-1], for_cpu=for_cpu)
+            return mean_squared_error(predicted, windows[1:])
 
         loss, grads = jax.value_and_grad(loss_fn)(params)
         updates, opt_state = optimizer.update(grads, opt_state, params)

@@ -58,6 +58,7 @@ def dtype(request: pytest.FixtureRequest):
 
 
 QUICK = "fcn8s_tiny_1x1"  # for `make check`
+PLAIN = (QUICK, "fcn16s_tiny_33x32_allignored", "fcn8s_tiny_17x31")
 CASES = [
     pytest.param(path, id=path.stem, marks=[] if path.stem == QUICK else pytest.mark.slow)
     for path in FILES
@@ -67,15 +68,23 @@ CASES = [
 @pytest.mark.parametrize("path", CASES)
 def test_oracle(path: Path, dtype: np.dtype):
     with np.load(path) as file:
-        check_file(file, dtype)
+        check_file(file, dtype, None)
 
 
-def check_file(file: Any, dtype: np.dtype) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLAIN)
+def test_oracle_without_the_forms_for_cpus(name: str, x64: None):
+    """The project works if `jaxdl.fcn.models.cpu` is deleted."""
+    with np.load(FOLDER / "fcn" / f"{name}.npz") as file:
+        check_file(file, np.dtype("float64"), False)
+
+
+def check_file(file: Any, dtype: np.dtype, for_cpu: bool | None) -> None:
     exact = dtype == np.float64
     tolerance = {"act": 1e-6, "grad": 1e-6} if exact else {"act": 1e-5, "grad": 1e-4}
     meta = json.loads(str(file["meta"]))
     stride: Any = int(meta["model"].removeprefix("fcn").removesuffix("s"))
-    model = FCN(stride, meta["n_class"], meta["width"], ALIGN[meta["pad_mode"]])
+    model = FCN(stride, meta["n_class"], meta["width"], ALIGN[meta["pad_mode"]], for_cpu=for_cpu)
     params = jax.tree.map(jnp.asarray, layers(file, "w0", dtype))
     x = jnp.asarray(file["x"].transpose(0, 2, 3, 1), dtype)
     labels = jnp.asarray(file["t"])

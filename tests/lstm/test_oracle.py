@@ -54,8 +54,10 @@ def close(got: Any, want: Any) -> None:
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("for_cpu", [False, True])
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_oracle(path: Path):
+def test_oracle(path: Path, for_cpu: bool):
+    """In the plain form and in that for CPUs."""
     with np.load(path) as file:
         meta = json.loads(str(file["meta"]))
         params = jax.tree.map(jnp.asarray, tree_of(file, "w0"))
@@ -71,7 +73,7 @@ def test_oracle(path: Path):
         close(jnp.stack([state.c for state in states[1:]]), file["c"])
 
         def loss_fn(params, series):
-            y, carry = forward(params, series[:-1])
+            y, carry = forward(params, series[:-1], for_cpu=for_cpu)
             loss = mean_squared_error(y, series[1:])
             return loss, (jnp.ones(()), (y, carry))
 

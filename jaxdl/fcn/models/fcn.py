@@ -5,7 +5,8 @@ Source: Long, Shelhamer, Darrell 2015; the form of the 2016 posts (no fc6 and fc
 batches.
 """
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,9 +15,33 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl.errors import InputError
 from jaxdl.fcn.choices import Align
-from jaxdl.fcn.models.bilinear import upsample
-from jaxdl.fcn.models.convolution import convolve
-from jaxdl.fcn.models.vgg import ConvParams, Trunk, keep_valid
+from jaxdl.fcn.models.bilinear import interpolate, upsample
+from jaxdl.fcn.models.vgg import ConvParams, Trunk, block, convolve, keep_valid
+
+
+class Forms(NamedTuple):
+    """The operations that have a second form for CPUs."""
+
+    block: Callable[..., Array] = block
+    convolve: Callable[..., Array] = convolve
+    interpolate: Callable[..., Array] = interpolate
+
+
+def forms(for_cpu: bool | None, remat: bool) -> Forms:
+    """The plain operations, or those of `jaxdl.fcn.models.cpu`: chosen here and nowhere else.
+
+    Args:
+        for_cpu: None: if JAX has one device, a CPU. On several the CPU forms would send a number
+            between devices in each layer (`jaxdl.fcn.models.cpu.ordering.after`).
+        remat: compute a block's activations again in its gradient.
+    """
+    if for_cpu is None:
+        for_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
+    if for_cpu:
+        from jaxdl.fcn.models import cpu
+
+        return Forms(cpu.block_again if remat else cpu.block, cpu.convolve, cpu.interpolate)
+    return Forms(jax.checkpoint(block, static_argnums=(3,)) if remat else block)
 
 
 class FCN(nn.Module):
@@ -36,8 +61,7 @@ class FCN(nn.Module):
         compute_dtype: dtype of the activations (None: that of the images). The parameters stay
             float32, and the logits are at least float32.
         for_cpu: write convolutions and upsampling as XLA's CPU backend runs them fastest, equal but
-            for rounding. None: where JAX has one device, a CPU. On several they would send a
-            number between devices in each layer (`jaxdl.fcn.models.ordering.after`).
+            for rounding; see `forms`.
     """
 
     stride: Literal[32, 16, 8] = 32
@@ -63,11 +87,10 @@ class FCN(nn.Module):
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(f"images of {images.dtype}; give RGB minus the mean colour, float32")
         height, width = images.shape[1:3]
-        one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1
-        for_cpu = one_cpu if self.for_cpu is None else self.for_cpu
+        block, convolve, interpolate = forms(self.for_cpu, self.remat)
         x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
         x = keep_valid(x, sizes, 0)
-        pools = Trunk(self.width, self.remat, for_cpu, name="trunk")(x, sizes)
+        pools = Trunk(self.width, block, name="trunk")(x, sizes)
         for number, pool in enumerate(pools, 1):
             self.sow("intermediates", f"pool{number}", pool)
 
@@ -78,7 +101,7 @@ class FCN(nn.Module):
             params = ConvParams(
                 1, (pool.shape[-1], self.num_classes), start, name=f"score_pool{level}"
             )(pool.dtype)
-            y = convolve(pool, params["kernel"], params["bias"], for_cpu=for_cpu)
+            y = convolve(pool, params["kernel"], params["bias"])
             y = keep_valid(y.astype(jnp.promote_types(y.dtype, jnp.float32)), sizes, level)
             self.sow("intermediates", f"p{level}", y)
             return y
@@ -88,9 +111,9 @@ class FCN(nn.Module):
             level -= 1
             skip = score(level)
             inner = None if sizes is None else -(-sizes // 2**level)
-            up = upsample(fused, 2, (skip.shape[1], skip.shape[2]), self.align, inner, for_cpu)
+            up = upsample(fused, 2, (skip.shape[1], skip.shape[2]), self.align, inner, interpolate)
             up = keep_valid(up, sizes, level)
             self.sow("intermediates", f"u{level + 1}", up)
             fused = skip + up
             self.sow("intermediates", f"fuse{level}", fused)
-        return upsample(fused, self.stride, (height, width), self.align, sizes, for_cpu)
+        return upsample(fused, self.stride, (height, width), self.align, sizes, interpolate)

@@ -6,7 +6,7 @@ zero before and after every layer, so that each image gets what it would get alo
 convolution's own padding, and never the maximum of a ReLU's output, so that pooling is exact too.)
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -15,12 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdl.fcn.models.convolution import layer
-from jaxdl.fcn.models.ordering import after
-
 # Channels and convolutions of each block.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-BANDS = 4  # of the first block, where it is computed again for the gradient on a CPU
 
 HE_NORMAL = nn.initializers.he_normal()
 # The images are bytes less their mean, about 64 in spread: conv1_1 brings them to 1.
@@ -69,69 +65,46 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     return first_larger(pairs[:, :, 0], pairs[:, :, 1])
 
 
-def _block(x, layers, sizes, poolings: int, for_cpu: bool):
+def product(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
+    """Convolution of stride 1 with zero padding that keeps the size; kernels of odd side."""
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def convolve(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], bias: Float[Array, " o"]
+) -> Float[Array, "b h w o"]:
+    """`product`, plus bias."""
+    return product(x, kernel) + bias[None, None, None, :]
+
+
+def layer(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "3 3 i o"],
+    bias: Float[Array, " o"],
+    inside: Bool[Array, "b h w 1"] | None,
+    product: Callable[..., Array] = product,
+) -> Float[Array, "b h w o"]:
+    """Convolution, ReLU, and zero if not `inside` (None: everything is)."""
+    y = jax.nn.relu(product(x, kernel) + bias[None, None, None, :])
+    return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
+
+
+def block(
+    x: Float[Array, "b h w i"],
+    layers: list[dict[str, Array]],
+    sizes: Int[Array, "b 2"] | None,
+    poolings: int,
+    layer: Callable[..., Array] = layer,
+) -> Float[Array, "b h2 w2 o"]:
     """A block's convolutions with ReLU at one resolution, then the pooling that ends it."""
     inside = None
     if sizes is not None:
         inside = valid_mask(size_after(sizes, poolings), x.shape[1], x.shape[2])
     for params in layers:
-        x = layer(x, params["kernel"], params["bias"], inside, for_cpu=for_cpu)
+        x = layer(x, params["kernel"], params["bias"], inside)
     return max_pool(x)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _block_again(x, layers, sizes, poolings: int, for_cpu: bool):
-    """`_block` that is computed again for its gradient, also where `jax.checkpoint` does not."""
-    return _block(x, layers, sizes, poolings, for_cpu)
-
-
-def _block_forward(x, layers, sizes, poolings, for_cpu):
-    return _block(x, layers, sizes, poolings, for_cpu), (x, layers, sizes)
-
-
-def _block_backward(poolings, for_cpu, kept, g):
-    x, layers, sizes = kept
-    if for_cpu and poolings == 0 and x.shape[1] >= 16 * BANDS:
-        return *_in_bands(x, layers, sizes, g), None
-    _, pull = jax.vjp(
-        lambda x, layers: _block(x, layers, sizes, poolings, for_cpu), after(x, g), layers
-    )
-    return *pull(g), None
-
-
-def _in_bands(x, layers, sizes, g):
-    """The first block's gradients on a CPU, one band of rows after the other.
-
-    Each band is computed with as many rows more on both sides as there are convolutions: their
-    outermost rows lack a neighbour and are cut off before the pooling. Rows outside the canvas are
-    zero after every layer, as those outside an image are.
-    """
-    (b, h, w, _), halo = x.shape, len(layers)
-    tall = 2 * -(-h // (2 * BANDS))  # a band's rows, an even number
-    edges = ((0, 0), (halo, tall * BANDS - h + halo), (0, 0), (0, 0))
-    limits = jnp.array([[h, w]], jnp.int32) if sizes is None else sizes
-    inside = jnp.pad(valid_mask(limits, h, w), edges)
-    x = jnp.pad(x, edges)
-    g = jnp.pad(g, ((0, 0), (0, tall // 2 * BANDS - g.shape[1]), (0, 0), (0, 0)))
-    back, total = jnp.zeros_like(x), None
-    for first in range(0, tall * BANDS, tall):
-        rows = slice(first, first + tall + 2 * halo)
-        mask = jnp.broadcast_to(inside[:, rows], (b, tall + 2 * halo, w, 1))
-
-        def band(x, layers, mask=mask):
-            for params in layers:
-                x = layer(x, params["kernel"], params["bias"], mask, for_cpu=True)
-            return max_pool(x[:, halo:-halo])
-
-        start = after(x[:, rows], g if total is None else total[0]["kernel"])
-        _, pull = jax.vjp(band, start, layers)
-        part, found = pull(g[:, first // 2 : (first + tall) // 2])
-        back = back.at[:, rows].add(part)
-        total = found if total is None else jax.tree.map(jnp.add, total, found)
-    return back[:, halo : halo + h], total
-
-
-_block_again.defvjp(_block_forward, _block_backward)
 
 
 class ConvParams(nn.Module):
@@ -154,30 +127,26 @@ class Trunk(nn.Module):
 
     Attributes:
         width: divides every channel count (1 is VGG-16).
-        remat: keep the poolings alone for the gradient and compute the rest again.
-        for_cpu: see `jaxdl.fcn.models.convolution`.
+        block: `block`, or another form of it (`jaxdl.fcn.models.fcn.forms`).
     """
 
     width: int = 1
-    remat: bool = False
-    for_cpu: bool = False
+    block: Callable[..., Array] = block
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w 3"], sizes: Int[Array, "b 2"] | None = None
     ) -> list[Array]:
         """Images (preprocessed) to [pool1, ..., pool5], of ceil(h / 2^k) rows each."""
-        run = _block_again if self.remat else _block
         channels, pools = x.shape[-1], []
-        for block, (features, count) in enumerate(BLOCKS, 1):
+        for number, (features, count) in enumerate(BLOCKS, 1):
             layers = []
-            for number in range(1, count + 1):
+            for n in range(1, count + 1):
                 out = max(1, features // self.width)
-                name = f"conv{block}_{number}"
-                start = HE_NORMAL if block > 1 or number > 1 else HE_NORMAL_BYTES
-                params = ConvParams(3, (channels, out), start, name=name)
+                start = HE_NORMAL if number > 1 or n > 1 else HE_NORMAL_BYTES
+                params = ConvParams(3, (channels, out), start, name=f"conv{number}_{n}")
                 layers.append(params(x.dtype))
                 channels = out
-            x = run(x, layers, sizes, block - 1, self.for_cpu)
+            x = self.block(x, layers, sizes, number - 1)
             pools.append(x)
         return pools

@@ -1,8 +1,8 @@
-"""Convolutions of stride 1 that keep the size: XLA's own, and as its CPU backend runs them fastest.
+"""Convolutions of stride 1 that keep the size, as XLA's CPU backend runs them fastest.
 
-The two forms differ by rounding alone. On a GPU XLA's own is a call of cuDNN. On a CPU:
+They differ from the plain forms by rounding alone:
 
-- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.winograd`), all directions.
+- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all directions.
 - With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
   because at once it takes 3 to 5 times as long as a forward pass on a large image.
 - 1x1: a matrix product.
@@ -17,46 +17,36 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxdl.fcn.models import winograd
-from jaxdl.fcn.models.ordering import after
+from jaxdl.fcn.models import vgg
+from jaxdl.fcn.models.cpu import winograd
+from jaxdl.fcn.models.cpu.ordering import after
 
 PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
 
 
 def convolve(
-    x: Float[Array, "b h w i"],
-    kernel: Float[Array, "k k i o"],
-    bias: Float[Array, " o"],
-    *,
-    for_cpu: bool = False,
+    x: Float[Array, "b h w i"], kernel: Float[Array, "1 1 i o"], bias: Float[Array, " o"]
 ) -> Float[Array, "b h w o"]:
-    """Convolution with zero padding that keeps the size, plus bias; kernels of odd side."""
-    if for_cpu and kernel.shape[0] == 1:
-        return jnp.einsum("bhwi,io->bhwo", x, kernel[0, 0]) + bias[None, None, None, :]
-    return _plain(x, kernel) + bias[None, None, None, :]
+    """A score's convolution, 1x1, plus bias."""
+    return jnp.einsum("bhwi,io->bhwo", x, kernel[0, 0]) + bias[None, None, None, :]
 
 
+def _product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Array:
+    """The convolution without bias."""
+    if _suits(kernel.shape, kernel.dtype):
+        return winograd.convolve(x, kernel)
+    return vgg.product(x, kernel)
+
+
+@jax.custom_vjp
 def layer(
     x: Float[Array, "b h w i"],
     kernel: Float[Array, "3 3 i o"],
     bias: Float[Array, " o"],
     inside: Bool[Array, "b h w 1"] | None,
-    *,
-    for_cpu: bool = False,
 ) -> Float[Array, "b h w o"]:
-    """Convolution, ReLU, and zero where not `inside` (None: everything is)."""
-    return _layer_on_cpu(x, kernel, bias, inside) if for_cpu else _layer(x, kernel, bias, inside)
-
-
-def _plain(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _layer(x, kernel, bias, inside, product=_plain):
-    y = jax.nn.relu(product(x, kernel) + bias[None, None, None, :])
-    return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
+    """`jaxdl.fcn.models.vgg.layer`."""
+    return vgg.layer(x, kernel, bias, inside, _product)
 
 
 def _suits(shape: tuple[int, ...], dtype: Any) -> bool:
@@ -65,14 +55,8 @@ def _suits(shape: tuple[int, ...], dtype: Any) -> bool:
     return into >= 64 and out >= 128 and dtype in (jnp.float32, jnp.float64)
 
 
-@jax.custom_vjp
-def _layer_on_cpu(x, kernel, bias, inside):
-    product = winograd.convolve if _suits(kernel.shape, kernel.dtype) else _plain
-    return _layer(x, kernel, bias, inside, product)
-
-
 def _forward(x, kernel, bias, inside):
-    y = _layer_on_cpu(x, kernel, bias, inside)
+    y = layer(x, kernel, bias, inside)
     return y, (x, kernel, y)  # where y is 0, nothing comes back: no mask need be kept
 
 
@@ -83,7 +67,7 @@ def _backward(kept, g):
     return back, kernel_gradient(x, g, back), g.sum((0, 1, 2)), None
 
 
-_layer_on_cpu.defvjp(_forward, _backward)
+layer.defvjp(_forward, _backward)
 
 
 def input_gradient(
@@ -92,7 +76,7 @@ def input_gradient(
     """Of a 3x3 convolution, as a CPU runs it."""
     if _suits(kernel.shape, kernel.dtype):
         return winograd.input_gradient(g, kernel)
-    return _plain(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return vgg.product(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
 
 
 def kernel_gradient(

@@ -7,7 +7,7 @@ same kind. The rows of places are computed one after another: all 16 transformed
 the memory of the image, and XLA's CPU backend by itself starts with all that can be started. This
 form is for CPUs; on a GPU cuDNN chooses for itself.
 
-Error: less than thrice that of plain summation in float32 (tests/fcn/models/test_convolution.py).
+Error: less than thrice that of plain summation in float32 (tests/fcn/models/test_cpu.py).
 
 Source: Lavin, Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
 """
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdl.fcn.models.ordering import after
+from jaxdl.fcn.models.cpu.ordering import after
 
 Four = tuple[Array, Array, Array, Array]
 

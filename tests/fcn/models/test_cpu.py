@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdl.fcn import plan
-from jaxdl.fcn.models import convolution, winograd
+from jaxdl.fcn.models import cpu, vgg
 from jaxdl.fcn.models.bilinear import upsample
-from jaxdl.fcn.models.convolution import convolve, layer
-from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.models.vgg import _block, _block_again, keep_valid, valid_mask
+from jaxdl.fcn.models.cpu import convolution, winograd
+from jaxdl.fcn.models.fcn import FCN, forms
+from jaxdl.fcn.models.vgg import keep_valid, valid_mask
 
 
 def direct(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_winograd_in_float32_is_as_good_as_plain_summation_or_nearly():
         return float(np.sqrt(((np.asarray(found) - want) ** 2).mean() / (want**2).mean()))
 
     arrays = jnp.asarray(x), jnp.asarray(k)
-    ours, plain = error(winograd.convolve(*arrays)), error(convolve(*arrays, jnp.zeros(128)))
+    ours, plain = error(winograd.convolve(*arrays)), error(vgg.product(*arrays))
     assert ours < 1e-6
     assert ours < 3 * plain
 
@@ -99,10 +99,10 @@ def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch)
     bias = jnp.asarray(rng.normal(size=out), jnp.float32)
     mask = valid_mask(jnp.asarray([[size[0] - 2, size[1]], [size[0], 5]]), *size)
     found = []
-    for for_cpu in (False, True):
+    for layer in (vgg.layer, convolution.layer):
 
-        def run(x, k, bias, for_cpu=for_cpu):
-            return layer(x, k, bias, mask, for_cpu=for_cpu)
+        def run(x, k, bias, layer=layer):
+            return layer(x, k, bias, mask)
 
         y, pull = jax.vjp(jax.jit(run), x, k, bias)
         found.append((y, *pull(g)))
@@ -117,7 +117,7 @@ def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch)
 def test_low_precision_is_left_to_the_compiler(dtype):
     """Winograd's sums and differences lose bits that bfloat16 does not have."""
     x, k = jnp.ones((1, 4, 4, 64), dtype), jnp.ones((3, 3, 64, 128), dtype)
-    text = str(jax.make_jaxpr(lambda x: layer(x, k, k[0, 0, 0], None, for_cpu=True))(x))
+    text = str(jax.make_jaxpr(lambda x: convolution.layer(x, k, k[0, 0, 0], None))(x))
     assert "conv_general_dilated" in text
     assert "dot_general" not in text
 
@@ -130,7 +130,10 @@ def test_upsampling_by_products_is_the_transposed_convolution(stride, size, alig
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
     sizes = jnp.asarray([[size[0], size[1]], [max(1, size[0] - stride), 1]])
     for true_sizes in (None, sizes):
-        plain, ours = (upsample(x, stride, size, align, true_sizes, form) for form in (False, True))
+        plain, ours = (
+            upsample(x, stride, size, align, true_sizes, forms(for_cpu, False).interpolate)
+            for for_cpu in (False, True)
+        )
         np.testing.assert_allclose(ours, plain, atol=1e-5)
 
 
@@ -204,9 +207,9 @@ def test_bands_of_the_first_block_give_its_gradients(h: int, w: int, sizes: Any)
         g = rng.normal(size=(2, -(-h // 2), -(-w // 2), 5))
 
         def gradients(block):
-            return jax.jit(jax.grad(lambda *of: (block(*of, sizes, 0, True) * g).sum(), (0, 1)))
+            return jax.jit(jax.grad(lambda *of: (block(*of, sizes, 0) * g).sum(), (0, 1)))
 
-        whole, bands = (gradients(block)(x, layers) for block in (_block, _block_again))
+        whole, bands = (gradients(block)(x, layers) for block in (cpu.block, cpu.block_again))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), whole, bands)
 
 
