@@ -3,8 +3,8 @@
 The two forms differ by rounding alone. On a GPU XLA's own is a call of cuDNN. On a CPU:
 
 - 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.winograd`), all directions.
-- With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
-  because at once it takes 3 to 5 times as long as a forward pass on a large image.
+- Below that, XLA's convolution; its kernel's gradient in pieces of the image, because that of a
+  whole large one takes 3 to 5 times a forward there.
 - 1x1: a matrix product.
 
 benchmarks/fcn/README.md has the measurements.
