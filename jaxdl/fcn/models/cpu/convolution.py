@@ -2,7 +2,8 @@
 
 They differ from the plain forms by rounding alone:
 
-- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all directions.
+- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all
+  directions.
 - With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
   because at once it takes 3 to 5 times as long as a forward pass on a large image.
 - 1x1: a matrix product.
