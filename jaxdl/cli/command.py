@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import tyro
 
 from jaxdl.cli import saved
 from jaxdl.cli.help import help_text
-from jaxdl.cli.options import Command, Option, check_ranges, options_of
+from jaxdl.cli.options import Command, check_ranges, options_of
 from jaxdl.errors import EXIT_STATUS, FULL, InputError, Stopped, TrainingError, writing
 
 
@@ -39,6 +40,7 @@ def parse(command: Command, words: Sequence[str]) -> Any:
         default = command.options()
     if config is not None:
         default = saved.apply(command, default, config)
+    _check_values(command, typed)
     options = _read(command, typed, default)
     check_ranges(options)
     return options
@@ -117,6 +119,25 @@ def _new_flag(command: Command, flag: str) -> str:
     return new
 
 
+def _check_values(command: Command, typed: Sequence[str]) -> None:
+    """InputError for the first flag whose values it does not take."""
+    flags = {option.flag: option for option in options_of(command.options)}
+    for n, word in enumerate(typed):
+        flag, equals, value = word.partition("=")
+        option = flags.get(flag)
+        if option is None or option.positional:
+            continue
+        after = [*itertools.takewhile(lambda word: not word.startswith("--"), typed[n + 1 :])]
+        if option.kind is bool:
+            if equals:
+                raise InputError(f"{word}: {flag} takes no value")
+            continue
+        values = [value] if equals else after[: option.count]
+        if not equals and option.count is not None and len(values) < option.count:
+            raise option.refusal(values)
+        option.check_words(values)
+
+
 def _read(command: Command, typed: Sequence[str], default: Any) -> Any:
     """tyro's reading of the words; its message becomes one line."""
     start = {} if default is None else {"default": default}
@@ -129,40 +150,16 @@ def _read(command: Command, typed: Sequence[str], default: Any) -> Any:
 
 
 def _one_line(command: Command, typed: Sequence[str], screen: str) -> str:
-    """What was wrong, from tyro's message in a box: the option, what was typed, what it takes."""
+    """What was wrong, from tyro's message in a box."""
     text = " ".join(re.sub(r"[─│╭╮╰╯]|--{2,}", " ", screen).split())
     more = f"see {command.prog} --help"
     if found := re.search(r"Unrecognized options: (\S+)", text):
         return f"{found[1].rstrip(',')}: is one value too many; {more}"
-    options = options_of(command.options)
     if text.startswith("Required options"):
         given = next((n for n, word in enumerate(typed) if word.startswith("--")), len(typed))
-        missing = [option for option in options if option.positional][given]
+        missing = [o for o in options_of(command.options) if o.positional][given]
         return f"{missing.name.upper()} is missing; {more}"
-    for option in sorted(options, key=lambda o: -len(o.name)):
-        if not option.positional and re.search(rf"{option.flag}(?![\w-])", text):
-            return _refusal(option, typed)
     return f"{text}; {more}"
-
-
-def _refusal(option: Option, typed: Sequence[str]) -> str:
-    """An option with what was typed behind it."""
-    values: list[str] = []
-    for n, word in enumerate(typed):
-        if word.startswith(f"{option.flag}="):
-            values = [word.partition("=")[2]]
-        elif word == option.flag:
-            rest = typed[n + 1 :]
-            values = [
-                w for m, w in enumerate(rest) if not any(x[:2] == "--" for x in rest[: m + 1])
-            ]
-    if option.kind is bool:
-        return f"{option.flag} {' '.join(values)}".strip() + ": takes no value"
-    if not values:
-        return f"{option.flag}: needs {option.takes()}"
-    if option.count not in (None, len(values)):
-        return f"{option.flag} {' '.join(values)}: needs {option.count} of {option.takes()}"
-    return f"{option.flag} {' '.join(values)}: must be {option.takes()}"
 
 
 def main(call: Callable[[], object]) -> None:

@@ -52,6 +52,10 @@ class Range:
             bounds = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
         return bounds if self.multiple == 1 else f"a multiple of {self.multiple}, {bounds}"
 
+    def told(self, value: float | int) -> str:
+        """The range, for one who passed `value`: with the end that is not told otherwise."""
+        return f"{self}, at most {MOST}" if value > self.high == MOST else str(self)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
@@ -64,6 +68,7 @@ class Option:
         choices: the values to choose from; empty if any will do.
         range: of the numbers; None if it takes none.
         count: how many values it takes; None for any number of them.
+        optional: "None" is a value too.
         positional: it has no flag.
     """
 
@@ -73,6 +78,7 @@ class Option:
     choices: tuple[Any, ...]
     range: Range | None
     count: int | None
+    optional: bool
     positional: bool
 
     @property
@@ -88,6 +94,33 @@ class Option:
         for name in self.path:
             config = getattr(config, name)
         return config
+
+    def refusal(self, words: Sequence[str]) -> InputError:
+        """What to say of words that it does not take."""
+        few = self.count is not None and len(words) < self.count
+        if few and self.count != 1:
+            return InputError(
+                f"{' '.join([self.flag, *words])}: takes {self.count} values, each {self.takes()}"
+            )
+        if few:
+            return InputError(f"{self.flag}: needs {self.takes()}")
+        return InputError(f"{' '.join([self.flag, *words])}: must be {self.takes()}")
+
+    def check_words(self, words: Sequence[str]) -> None:
+        """InputError unless each word is a value that it takes."""
+        for word in words:
+            if self.optional and word == "None":
+                continue
+            try:
+                value = self.kind(word)
+            except ValueError:
+                raise self.refusal(words) from None
+            if self.choices and value not in self.choices:
+                raise self.refusal(words)
+            if self.range is not None and value not in self.range:
+                raise InputError(
+                    f"{' '.join([self.flag, *words])}: must be {self.range.told(value)}"
+                )
 
     def takes(self) -> str:
         """What each of its values must be, in words."""
@@ -135,7 +168,7 @@ def flag_of(name: str) -> str:
 
 
 def _option(name: str, hint: Any, default: Any) -> Option:
-    bounds, positional, choices = None, False, ()
+    bounds, positional, choices, optional = None, False, (), False
     count: int | None = 1
     while True:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -144,7 +177,7 @@ def _option(name: str, hint: Any, default: Any) -> Option:
             bounds = next((note for note in notes if isinstance(note, Range)), bounds)
             positional |= tyro.conf.Positional in notes
         elif origin in (Union, types.UnionType):
-            hint = next(a for a in arguments if a is not type(None))
+            hint, optional = next(a for a in arguments if a is not type(None)), True
         elif origin is tuple:
             hint = arguments[0]
             own = None if arguments[-1] is Ellipsis else len(arguments)
@@ -152,7 +185,7 @@ def _option(name: str, hint: Any, default: Any) -> Option:
         elif origin is Literal:
             choices, hint = arguments, type(arguments[0])
         else:
-            return Option((name,), hint, default, choices, bounds, count, positional)
+            return Option((name,), hint, default, choices, bounds, count, optional, positional)
 
 
 @cache
@@ -210,7 +243,6 @@ def check_ranges(config: Any) -> None:
         for value in numbers(option.value(config)):
             if option.range is not None and (isinstance(value, bool) or value not in option.range):
                 shown = f"{value:g}" if isinstance(value, float) else value
-                most = f", at most {MOST}" if value > option.range.high == MOST else ""
-                raise InputError(f"{option.flag} {shown}: must be {option.range}{most}")
+                raise InputError(f"{option.flag} {shown}: must be {option.range.told(value)}")
             if option.choices and value not in option.choices:
                 raise InputError(f"{option.flag} {value}: must be {option.takes()}")

@@ -66,6 +66,6 @@ def _value(option: Option, value: Any) -> Any:
         return None if value is None else Path(value)
     if option.kind is float and type(value) is int:
         return float(value)
-    if type(value) is not option.kind:
+    if type(value) is not option.kind or (option.choices and value not in option.choices):
         raise InputError(f"--config: {option.name} is {value!r}, and must be {option.takes()}")
     return value

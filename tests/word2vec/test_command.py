@@ -142,7 +142,7 @@ def test_a_stopped_run_ends_in_the_same_bits(
 AHEAD = (
     "import sys\n"
     "from jaxdl.word2vec import command as w, dataset as d; d.LONG_RUN = 0;"
-    "w.main(lambda: w.run(w.parse(w.Config, w.PRESETS, sys.argv[1:], 'w'), w.Bar()))"
+    "w.main(lambda: w.run(w.parse(w.TRAIN, sys.argv[1:]), w.Bar()))"
 )
 
 
