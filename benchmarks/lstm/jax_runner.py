@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdl.devices.mesh import core_mesh, put, shardings
+from jaxdl.devices.mesh import core_mesh, shard, shardings
 from jaxdl.lstm.model import forward, init_params
 from jaxdl.lstm.series import sine, to_float32
 from jaxdl.lstm.sweep import (
@@ -46,7 +46,7 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
         state = start_sweep(key, members, optimizer)
         totals = spread_losses(zero_losses(1, interval, members), mesh)
         state = spread_members(state, mesh)
-        values = put(series, None if layout is None else layout.whole)
+        values = shard(series, None if layout is None else layout.replicated)
         for _ in range(args.epochs // interval):
             state, totals, _ = step(state, totals, values, args.learning_rate)
         last = np.asarray(totals[-1])

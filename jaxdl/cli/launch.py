@@ -101,7 +101,7 @@ def train_everywhere(
         The summary; empty but in process 0.
     """
     mesh, config = start(cfg.devices), as_dict(cfg)
-    bar.console.quiet = not processes.is_lead()
+    bar.console.quiet = not processes.is_main_process()
 
     def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
         record = open_run(
@@ -121,12 +121,12 @@ def train_everywhere(
 
     @one_run
     def locked(cfg: Any, bar: Bar) -> dict[str, Any]:
-        record, summary = processes.from_lead(find)
+        record, summary = processes.broadcast_from_main(find)
         if summary:
             bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
             return summary
         return train(config, record, mesh)
 
-    with processes.leave_at_once():
+    with processes.abort_on_error():
         summary = locked(cfg, bar)
-    return summary if processes.is_lead() else {}
+    return summary if processes.is_main_process() else {}

@@ -14,7 +14,7 @@ from jaxdl.devices import heap
 
 
 def start() -> None:
-    """Prepare the process for `in_one_room`: call it in a program, before other uses of JAX.
+    """Prepare the process for `reuse_temp_memory`: call it in a program, before other uses of JAX.
 
     Functions then run in the caller's thread. Otherwise a function starts as soon as the results of
     the one before exist, and allocates before that one has freed its temporary memory.
@@ -23,16 +23,17 @@ def start() -> None:
     heap.keep_freed_memory()
 
 
-def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
+def reuse_temp_memory(function: Callable[..., Any]) -> Callable[..., Any]:
     """A jitted function whose runs reuse one place in the heap for their temporary memory.
 
     This is for large programs on one CPU device, after `start`; elsewhere it returns the function
     itself. Each new shape of arguments is compiled ahead, which gives the size of the memory (jit
-    then takes the same program); see `jaxdl.devices.heap.the_room`. Arrays of the host are moved to
-    the device before the call, because JAX runs what waits for its arguments in another thread.
+    then takes the same program); see `jaxdl.devices.heap.temp_reservation`. Arrays of the host are
+    moved to the device before the call, because JAX runs what waits for its arguments in another
+    thread.
     """
     started = not jax.config.values["jax_cpu_enable_async_dispatch"]
-    room = heap.the_room() if started and jax.default_backend() == "cpu" else None
+    room = heap.temp_reservation() if started and jax.default_backend() == "cpu" else None
     if room is None:
         return function
     jitted: Any = function

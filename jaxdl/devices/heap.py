@@ -9,7 +9,7 @@ from typing import NamedTuple
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-_SLACK = 1 << 27  # bytes of a room for what else falls into it
+_SLACK = 1 << 27  # bytes of a reservation for what else falls into it
 
 
 def keep_freed_memory() -> bool:
@@ -30,8 +30,8 @@ def keep_freed_memory() -> bool:
     return told == [1, 1, 1]
 
 
-class Room(NamedTuple):
-    """See `the_room`."""
+class TempReservation(NamedTuple):
+    """See `temp_reservation`."""
 
     grow: Callable[[int], None]
     open: Callable[[], None]
@@ -39,7 +39,7 @@ class Room(NamedTuple):
 
 
 @functools.cache
-def the_room() -> Room | None:
+def temp_reservation() -> TempReservation | None:
     """One reserved piece of the heap for one large array; freed memory is kept from now on.
 
     A large array that is freed and allocated again does not fit into its old place if a few bytes
@@ -77,4 +77,4 @@ def the_room() -> Room | None:
         if place != before:
             trim(0)  # another place: what was written in the old one goes back
 
-    return Room(grow, lambda: free(place), close)
+    return TempReservation(grow, lambda: free(place), close)

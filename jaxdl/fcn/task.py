@@ -10,8 +10,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxdl.devices.cpu_memory import in_one_room
-from jaxdl.devices.mesh import put
+from jaxdl.devices.cpu_memory import reuse_temp_memory
+from jaxdl.devices.mesh import shard
 from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
@@ -77,8 +77,8 @@ def make_evaluate(
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
     """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.summarise`).
 
-    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.whole`: the figures are those of
-    all rows.
+    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the figures are those
+    of all rows.
     """
     loss_fn = pixel_loss(model, mean, "sum")
 
@@ -89,10 +89,10 @@ def make_evaluate(
         _, (_, figures) = loss_fn(params, batch)
         return add_figures(totals, figures)
 
-    run = in_one_room(one) if whole is None else one
+    run = reuse_temp_memory(one) if whole is None else one
 
     def evaluate(params, batches):
-        totals = put(zero_totals(model.num_classes), whole)
+        totals = shard(zero_totals(model.num_classes), whole)
         for batch in batches:
             totals = run(params, totals, batch)
         return summarise(totals)
@@ -119,7 +119,7 @@ def make_predict(
     pixels, of 128 beyond, which changes nothing in the result.
     """
 
-    one = in_one_room(jax.jit(predict_batch(model, mean)))
+    one = reuse_temp_memory(jax.jit(predict_batch(model, mean)))
 
     def predict(params, image):
         h, w = image.shape[:2]

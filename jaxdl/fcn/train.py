@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
-from jaxdl.devices.cpu_memory import in_one_room
-from jaxdl.devices.mesh import Shardings, fetch, join_rows, local_rows, put, shardings
+from jaxdl.devices.cpu_memory import reuse_temp_memory
+from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows, shard, shardings
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.dataset import Data, open_data
@@ -79,7 +79,7 @@ def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | N
         ),
         updates=cfg.steps_per_dispatch,
     )
-    return in_one_room(step) if layout is None else step
+    return reuse_temp_memory(step) if layout is None else step
 
 
 def stage_task(
@@ -91,7 +91,7 @@ def stage_task(
     colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
     fresh = fresh_params(cfg, model)
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
-    whole = None if layout is None else layout.whole
+    whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)
     steps, per_epoch = len(training), training.per_epoch
     evaluate = make_evaluate(model, colour, whole)
@@ -107,9 +107,9 @@ def stage_task(
         params = fresh
         if not resumed:
             params, moved = start_params(cfg, name, fresh, begin, bar)
-            if processes.is_lead():
+            if processes.is_main_process():
                 write_json(cfg.out / name / "transplant.json", moved)
-        return put(start_state(params, optimizer), layout and layout.state)
+        return shard(start_state(params, optimizer), layout and layout.state)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
@@ -133,7 +133,7 @@ def stage_task(
     return Task(
         step=stage_step(cfg, model, colour, layout),
         start=start,
-        metrics=lambda: put(zero_totals(len(data.classes)), whole),
+        metrics=lambda: shard(zero_totals(len(data.classes)), whole),
         batches=lambda first: read(training, first),
         steps=steps,
         ends=lambda done: done % per_epoch == 0,
@@ -166,8 +166,8 @@ def train_stage(
     task, model = stage_task(cfg, number, data, begin, mesh, bar)
     folder = cfg.out / name
     state = session.train(task, folder, mesh=mesh, reporter=bar, name=name).state
-    params = fetch(state.params, shardings(None, mesh))
-    if not processes.is_lead():
+    params = gather_to_host(state.params, shardings(None, mesh))
+    if not processes.is_main_process():
         return {}, []
     predict = make_predict(model, jnp.asarray(begin.mean, jnp.float32))
     with run_folder.Recorder(folder, task.steps) as recorder:
@@ -229,7 +229,7 @@ def run_stages(
 ) -> dict[str, Any]:
     """All stages, each from the one before; the summary and the page are written after each."""
     begin, imported = first_start(cfg, bar)
-    data = processes.lead_first(lambda: open_data(cfg, bar))
+    data = processes.main_process_first(lambda: open_data(cfg, bar))
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
@@ -240,7 +240,7 @@ def run_stages(
         if cfg.batch_size % mesh.size:
             void = -cfg.batch_size % mesh.size
             bar.line(f"--batch-size {cfg.batch_size}: {void} void images fill up each batch")
-    lead = processes.is_lead()
+    lead = processes.is_main_process()
     if record is None and lead:
         record = write_record(cfg, config, data, imported)
     path = cfg.out / "summary.json"

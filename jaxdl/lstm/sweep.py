@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Key
 
-from jaxdl.devices.mesh import put, shardings
+from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.lstm.model import Params, forward, init_params, with_units
 from jaxdl.lstm.series import gather_windows, window_starts
@@ -217,15 +217,15 @@ def spread_members(state: TrainState, mesh: Mesh | None) -> TrainState:
             f"{members} networks on {mesh.size} devices: the devices must divide them; "
             "change the sizes or seeds, or --mesh"
         )
-    params, opt_state = put((state.params, state.opt_state), layout.rows)
-    return TrainState(put(state.step, layout.whole), params, opt_state)
+    params, opt_state = shard((state.params, state.opt_state), layout.batch)
+    return TrainState(shard(state.step, layout.replicated), params, opt_state)
 
 
 def spread_losses(losses: Array, mesh: Mesh | None) -> Array:
     """The losses of `zero_losses`, each member's on the device of its parameters."""
     if mesh is None:
         return losses
-    return put(losses, NamedSharding(mesh, Spec(None, mesh.axis_names)))
+    return shard(losses, NamedSharding(mesh, Spec(None, mesh.axis_names)))
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
-from jaxdl.devices.mesh import fetch, put, shardings
+from jaxdl.devices.mesh import gather_to_host, shard, shardings
 from jaxdl.files import atomic
 from jaxdl.files.fingerprint import of_files
 from jaxdl.lstm.config import Config
@@ -52,7 +52,7 @@ def train_run(
 ) -> dict[str, Any]:
     """The run from the series to the report, from where it stopped."""
     steps = len(series.training) + len(series.tail)
-    if record is None and processes.is_lead():
+    if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)
         record["series"] = {
             "source": series.source,
@@ -70,8 +70,8 @@ def train_run(
     members = members_of(cfg.hidden, range(cfg.seeds))
     task = sweep_task(cfg, series, members, mesh)
     state = session.train(task, cfg.out, mesh=mesh, reporter=bar).state
-    params = fetch(state.params, shardings(None, mesh))
-    if not processes.is_lead():
+    params = gather_to_host(state.params, shardings(None, mesh))
+    if not processes.is_main_process():
         return {}
     rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
     losses = rows[-1]["loss"]
@@ -112,7 +112,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
     layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
     width = len(series.columns)
-    values = put(jnp.asarray(to_float32(series.training)), layout and layout.whole)
+    values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
 
     def start(resumed: bool) -> TrainState:
         sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
@@ -120,7 +120,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         start = (epoch.done - 1) // INTERVALS * INTERVALS
-        losses = fetch(epoch.metrics, layout).astype(np.float64)
+        losses = gather_to_host(epoch.metrics, layout).astype(np.float64)
         losses = losses.reshape(INTERVALS, every, -1).mean(1)
         rows: dict[int, dict[str, Any]] = {
             n + 1: {"loss": by_size(members, losses[n - start])} for n in range(start, epoch.done)

@@ -131,7 +131,7 @@ def fit(
         end_epoch: ``end_epoch(done, state, metrics)``: evaluates, records and saves.
         save: ``save(done, state, metrics)``, called before a stop.
         stop: called once a step: whether to save and stop after it. Several processes must do so
-            after the same step (`jaxdl.devices.processes.agreement`).
+            after the same step (`jaxdl.devices.processes.stop_vote`).
         show: ``show(done, loss)`` after each step, one step late.
 
     Raises:

@@ -117,7 +117,7 @@ def train(
     with (
         checkpoint.open_manager(folder / "checkpoints", task.score, reporter.line) as manager,
         loop.stop_on_signal() as asked,
-        processes.leave_at_once(),
+        processes.abort_on_error(),
         contextlib.ExitStack() as opened,
     ):
         resumed = manager.latest_step() is not None
@@ -127,7 +127,7 @@ def train(
             at, end = int(state.step) * task.counts, task.steps * task.counts
             reporter.line(f"{name}: resumes at step {at} of {end}")
         first, recorder = int(state.step), None
-        if processes.is_lead():
+        if processes.is_main_process():
             recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
         show = opened.enter_context(
             reporter.training(
@@ -139,7 +139,7 @@ def train(
                 unit=task.unit,
             )
         )
-        clock, agree, saved_at = _Clock(first), processes.agreement(mesh), time.monotonic()
+        clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
 
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
             nonlocal saved_at
@@ -165,7 +165,7 @@ def train(
             metrics,
             end_epoch=end_epoch,
             save=save,
-            stop=lambda: agree(asked.is_set()),
+            stop=lambda: vote(asked.is_set()),
             show=lambda done, loss: show(done * task.counts, loss),
         )
     return Trained(state, clock.first_step)

@@ -57,7 +57,7 @@ def dense_step(
     def update(state, totals, batch, rate):
         params = state.params
         if layout is not None:
-            params = jax.lax.with_sharding_constraint(params, layout.whole)
+            params = jax.lax.with_sharding_constraint(params, layout.replicated)
         stats = (state.batch_stats,) if jax.tree.leaves(state.batch_stats) else ()
         graded = jax.value_and_grad(loss_fn, has_aux=True)
         (loss, (weight, figures, *new_stats)), grads = graded(params, batch, *stats)

@@ -17,7 +17,7 @@ from jaxdl.word2vec.choices import Shrink
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import positive_pairs
 from jaxdl.word2vec.negative_sampling import UnigramTable, sample
-from jaxdl.word2vec.objectives import Block, Objective, lay, rows, terms
+from jaxdl.word2vec.objectives import Block, Objective, make_block, rows, terms
 
 _MOST_EXACT = 4096  # rows counted one by one for the cap, at most; others share as many buckets
 
@@ -160,7 +160,7 @@ def prepare(
     keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(first + jnp.arange(blocks))
     shape = (size // objective.group, objective.shared)
     negatives = jax.vmap(lambda k: sample(table, k, shape))(keys)
-    laid = jax.vmap(partial(lay, objective=objective))(ids[place], pairs, negatives)
+    laid = jax.vmap(partial(make_block, objective=objective))(ids[place], pairs, negatives)
     if objective.loss == "full-softmax":  # trained by `train_dense` alone
         none = jnp.ones((blocks, 0))
         return Prepared(first, laid, (none.astype(jnp.uint32),) * 2, (none, none))

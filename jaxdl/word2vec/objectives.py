@@ -70,7 +70,7 @@ class Block(NamedTuple):
         return spread(self.tokens, self.pairs.shape[1], self.window)
 
 
-def lay(
+def make_block(
     tokens: Int[Array, " t2w"],
     pairs: Bool[Array, "g l s"],
     negatives: Int[Array, "g k"],

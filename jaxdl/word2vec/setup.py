@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxdl.devices.mesh import put, shardings
+from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint, optimizers
 from jaxdl.training.step import TrainState
@@ -66,17 +66,17 @@ def make_step(
 ) -> Callable[..., Any]:
     """The step of `loop.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
     layout = shardings(None, mesh)
-    whole = None if layout is None else layout.whole
+    whole = None if layout is None else layout.replicated
     first, last = (rate_of(cfg, n, steps=batches.steps) for n in (0, batches.steps))
     fall = (first - last) / (batches.steps * batches.blocks)
-    tree, slope = put((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
+    tree, slope = shard((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
     options: dict[str, Any] = {"objective": batches.objective}
     # A GPU adds the rows of a repeated word one after another: sum them first.
     sum_first = jax.default_backend() != "cpu"
 
     def step(state, totals, prepared, rate):
         tables = Tables(**state.params)
-        prepared, rate = put((prepared, jnp.asarray(rate, jnp.float32)), whole)
+        prepared, rate = shard((prepared, jnp.asarray(rate, jnp.float32)), whole)
         if mesh is not None:
             tables, sums = train_blocks_sharded(
                 *(tables, prepared, tree, rate, slope), mesh=mesh, sum_first=sum_first, **options

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
-from jaxdl.devices.mesh import put, shardings
+from jaxdl.devices.mesh import shard, shardings
 from jaxdl.devices.worker import another_process, pinned, quiet_cores
 from jaxdl.files.atomic import write_bytes, write_json
 from jaxdl.files.fingerprint import of_files
@@ -65,7 +65,7 @@ def _train(
     bar: Bar,
 ) -> dict[str, Any]:
     began = time.monotonic()
-    corpus = processes.lead_first(lambda: open_corpus(cfg, bar))
+    corpus = processes.main_process_first(lambda: open_corpus(cfg, bar))
     if record is not None:
         check_same_text(cfg.out, record, corpus)
     vocabulary = vocabulary_of(corpus)
@@ -77,7 +77,7 @@ def _train(
         f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
-    if record is None and processes.is_lead():
+    if record is None and processes.is_main_process():
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
         known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
@@ -87,7 +87,7 @@ def _train(
         write_bytes(cfg.out / "vocabulary.txt", text.encode())
         write_json(cfg.out / "run.json", record)
     inputs, compile_seconds = _vectors(cfg, batches, mesh, call, bar)
-    if not processes.is_lead():
+    if not processes.is_main_process():
         return {}
     write_results(cfg, vocabulary, inputs)
     rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
@@ -216,7 +216,7 @@ def vectors_task(
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),
         start=start,
-        metrics=lambda: put(zero_sums(), None if layout is None else layout.whole),
+        metrics=lambda: shard(zero_sums(), None if layout is None else layout.replicated),
         batches=read,
         steps=steps,
         ends=lambda done: done in ends,

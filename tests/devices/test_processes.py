@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from jaxdl.devices.processes import Processes, agreement, find_processes, from_lead, leave_at_once
+from jaxdl.devices.processes import (
+    Processes,
+    abort_on_error,
+    broadcast_from_main,
+    find_processes,
+    stop_vote,
+)
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
 from tests.devices.test_mesh import QUICK, free_port
@@ -78,9 +84,9 @@ def test_what_is_missing_is_said(environ: dict[str, str], flags: tuple[Any, ...]
 
 
 def test_one_process_needs_nobody():
-    assert from_lead(lambda: {"a": 1}) == {"a": 1}
-    assert [agreement(None)(asked) for asked in (False, True)] == [False, True]
-    with pytest.raises(KeyError), leave_at_once():
+    assert broadcast_from_main(lambda: {"a": 1}) == {"a": 1}
+    assert [stop_vote(None)(asked) for asked in (False, True)] == [False, True]
+    with pytest.raises(KeyError), abort_on_error():
         raise KeyError("unwinds as ever")
 
 
