@@ -23,9 +23,9 @@ class Start(NamedTuple):
     mean: tuple[float, ...]  # colour, RGB, that they expect to be subtracted
 
 
-def fresh_params(cfg: Config, model: FCN) -> Any:
-    """A random start that depends on the run's seed and the stage."""
-    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
+def fresh_params(model: FCN, seed: int) -> Any:
+    """A random start that depends on the seed and the stage."""
+    key = jax.random.fold_in(jax.random.key(seed), model.stride)
     # It runs once, for a third of a second. Compiled as carefully as a step, the generators of its
     # sixteen kernels take 20 seconds of a core; so, 3 to 5.
     options = {"xla_backend_optimization_level": 1}

@@ -24,7 +24,7 @@ from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
 from tests.helpers.processes import finish, stop_at
 
-MODULE = "experiments.digits"
+MODULE = "jaxdl digits"
 
 
 def idx(array: np.ndarray) -> bytes:
