@@ -22,15 +22,22 @@ from jaxdl.training.step import TrainState
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, for `fit`; a second Ctrl-C interrupts at once."""
-    event = threading.Event()
+    """An event that SIGTERM, SIGHUP and Ctrl-C set, for `fit`; a second Ctrl-C interrupts at once.
+
+    `fit` takes the signal's number from it. A SIGHUP that is ignored, as under nohup, stays so.
+    """
+    event: Any = threading.Event()
 
     def ask(number, frame):
         if event.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        event.number = number
         event.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    asking = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asking.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in asking}
     try:
         yield event
     finally:
@@ -108,5 +115,7 @@ def fit(
             if not at_end:
                 settle()
                 save(done, state, totals, None)
-            raise Stopped(f"stopped at step {done} of {steps}; run the same command to go on")
+            stopped = Stopped(f"stopped at step {done} of {steps}; run the same command to go on")
+            stopped.number = getattr(stop, "number", stopped.number)
+            raise stopped
     return state

@@ -1,5 +1,7 @@
 """The optimiser against NumPy, exact accumulation, and the loop's promises."""
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl.errors import Stopped, TrainingError
+from jaxdl.errors import Stopped, TrainingError, exit_status
 from jaxdl.training.loop import fit, stop_on_signal
 from jaxdl.training.optimizers import accumulate, learning_rate, momentum_sgd
 from jaxdl.training.step import TrainState, dense_step, start_state
@@ -240,12 +242,25 @@ def test_stop_saves_in_mid_epoch_with_its_totals():
     assert run.epochs == []
 
 
-def test_stop_on_signal_sets_the_event_and_gives_the_handlers_back():
-    import os
-    import signal
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_stops_saves_and_is_the_exit_status(number: int):
+    run = Run([1.0] * 6)
+    before = signal.getsignal(number)
+    with stop_on_signal() as run.stop:
+        os.kill(os.getpid(), number)
+        assert run.stop.wait(10)
+        with pytest.raises(Stopped, match="step 1 of 6") as stopped:
+            run.fit(start=0, totals=0)
+    assert signal.getsignal(number) is before
+    assert exit_status(stopped.value) == 128 + number
+    assert run.saved == [(1, 0, None)]
 
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signal() as event:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert event.wait(10)
-    assert signal.getsignal(signal.SIGTERM) is before
+
+def test_a_hangup_that_is_ignored_stays_so():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
