@@ -350,3 +350,29 @@ def test_completion_is_for_shells_that_it_knows(capsys: pytest.CaptureFixture[st
     )
     assert main(["--completion", "zsh"]) == 0
     assert "bashcompinit" in capsys.readouterr().out
+
+
+TYPED = re.compile(r"(?:python -m experiments\.|\bjaxdl )(\w[\w-]*)([^`\n|#()]*)")
+SUBJECTS = {"lstm_sine": "lstm"}  # experiments of another name than their subject's
+
+
+def test_the_pages_name_no_option_that_a_command_lacks():
+    seen, wrong = 0, []
+    for page in [*processes.ROOT.glob("*.md"), *processes.ROOT.glob("[!.]*/**/*.md")]:
+        for subject, rest in TYPED.findall(page.read_text().replace("\\\n", " ")):
+            first, *words = [SUBJECTS.get(subject, subject), *rest.split("  ")[0].split()]
+            own = [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
+            name = f"{first} {words[0] if words[:1] and words[0] in own else 'train'}".strip()
+            command = COMMANDS.get(name if own else first)
+            if command is None:
+                continue
+            known = {"--help", "--config"}
+            for option in options_of(command.options):
+                known |= {option.flag, option.flag.replace("--", "--no-", 1)}
+            for old in set(command.renamed) - set(command.gone):
+                known |= {f"--{old.replace('_', '-')}", f"--no-{old.replace('_', '-')}"}
+            typed = {word.partition("=")[0] for word in words if word.startswith("--")}
+            seen += len(typed)
+            wrong += [(page.name, name, flag) for flag in typed - known]
+    assert seen > 20
+    assert not wrong
