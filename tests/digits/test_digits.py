@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -242,7 +243,8 @@ def test_the_embedded_digits_are_scikit_learns():
     """They are read from its file, as the package takes a second to import."""
     from sklearn.datasets import load_digits
 
-    found, ours = load_digits(), open_digits(None)
+    found: Any = load_digits()
+    ours = open_digits(None)
     assert (len(ours.test.images), len(ours.train.images)) == (359, 1438)
 
     def counted(images: np.ndarray, labels: np.ndarray) -> list[bytes]:
