@@ -105,7 +105,13 @@ def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[
             raise InputError(f"{flag}: no such option; {hint} {command.prog} --help")
         change = command.renamed_values.get(flag[2:].replace("-", "_"), {})
         typed.append(f"{flag}={change.get(value, value)}" if equals else flag)
-    return [*(first[place] for place in places if place in first), *typed], config
+    front = []
+    for place in places if first else ():
+        if place in first:
+            front.append(first[place])
+        elif options[place].count == 1 and typed and not typed[0].startswith("--"):
+            front.append(typed.pop(0))
+    return [*front, *typed], config
 
 
 def _new_flag(command: Command, flag: str) -> str:

@@ -38,8 +38,8 @@ SHOWN = [
 FLAGS = [(name, option) for name, option in SHOWN if not option.positional]
 
 
-def test_help_imports_nothing_heavy():
-    """One process prints every help; what it has imported then is all that any of them needs."""
+def test_help_and_refusals_import_nothing_heavy():
+    """One process prints them all; what it has imported then is all that any of them needs."""
     code = (
         "import json, sys\n"
         "from jaxdl.__main__ import main\n"
@@ -47,6 +47,10 @@ def test_help_imports_nothing_heavy():
         "    try: main([*words, '--help'])\n"
         "    except SystemExit as left: assert not left.code, words\n"
         "main(['--completion', 'bash'])\n"
+        "for subject in ('fcn', 'word2vec', 'lstm'):\n"  # no data; what only `check` refuses
+        "    try: main([subject, 'train', *['--hidden', '2', '2'] * (subject == 'lstm')])\n"
+        "    except SystemExit as left: assert left.code == 2, subject\n"
+        "    else: raise AssertionError(subject)\n"
         "print(*sys.modules, file=sys.stderr)"
     )
     words = json.dumps([name.split() for name in COMMANDS])
@@ -54,7 +58,9 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", code, words], cwd=processes.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    loaded = {module.split(".")[0] for module in done.stderr.split()}
+    *refused, modules = done.stderr.splitlines()
+    assert len(refused) == 3
+    loaded = {module.split(".")[0] for module in modules.split()}
     assert "jaxdl" in loaded
     assert not loaded & set(HEAVY)
 
@@ -208,6 +214,7 @@ OLD = {
         "input",
         Path("a.csv"),
     ),
+    "lstm predict, half": ("lstm predict", ["run", "--data", "a.csv"], "input", Path("a.csv")),
     "fcn predict": ("fcn predict", ["a.png", "b.png", "--checkpoint", "run"], "run", Path("run")),
 }
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
