@@ -21,7 +21,6 @@ class Forms(NamedTuple):
     """The operations that have a second form for CPUs."""
 
     block: Callable[..., Array] = block
-    convolve: Callable[..., Array] = convolve
     interpolate: Callable[..., Array] = interpolate
 
 
@@ -38,7 +37,7 @@ def forms(for_cpu: bool | None, remat: bool) -> Forms:
     if for_cpu:
         from jaxdl.fcn.models import cpu
 
-        return Forms(cpu.block_again if remat else cpu.block, cpu.convolve, cpu.interpolate)
+        return Forms(cpu.block_again if remat else cpu.block, cpu.interpolate)
     return Forms(jax.checkpoint(block, static_argnums=(3,)) if remat else block)
 
 
@@ -85,7 +84,7 @@ class FCN(nn.Module):
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(f"images of {images.dtype}; give RGB minus the mean colour, float32")
         height, width = images.shape[1:3]
-        block, convolve, interpolate = forms(self.for_cpu, self.remat)
+        block, interpolate = forms(self.for_cpu, self.remat)
         x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
         x = keep_valid(x, sizes, 0)
         pools = Trunk(self.width, block, name="trunk")(x, sizes)

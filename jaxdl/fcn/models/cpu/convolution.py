@@ -4,7 +4,6 @@
   directions.
 - Below that, XLA's convolution; its kernel's gradient in pieces of the image, because that of a
   whole large one takes 3 to 5 times a forward there.
-- 1x1: a matrix product.
 
 benchmarks/README.md has the measurements.
 """
@@ -21,13 +20,6 @@ from jaxdl.fcn.models.cpu import winograd
 from jaxdl.fcn.models.cpu.ordering import after
 
 PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
-
-
-def convolve(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "1 1 i o"], bias: Float[Array, " o"]
-) -> Float[Array, "b h w o"]:
-    """A score's convolution, 1x1, plus bias."""
-    return jnp.einsum("bhwi,io->bhwo", x, kernel[0, 0]) + bias[None, None, None, :]
 
 
 def _product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Array:
