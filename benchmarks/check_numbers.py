@@ -34,7 +34,7 @@ from jaxdl.fcn.plan import VOC_CLASSES
 from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
 from jaxdl.lstm import sweep
 from jaxdl.lstm.series import sine
-from jaxdl.planner.steps import VOC_CANVASES
+from jaxdl.planner.choices import VOC_CANVASES
 from jaxdl.training import optimizers
 from jaxdl.training.step import dense_step, start_state
 from jaxdl.word2vec import blocks

@@ -122,11 +122,11 @@ check() {
 
   say "a tiny make run: FCN, word2vec and LSTM for an epoch or two"
   run --rm "${volumes[@]}" "$IMAGE" python -m experiments.fcn --preset demo --out runs/fcn \
-    --scenes 12 4 --epochs 1 1 1 --samples 2 || fail "fcn"
+    --scenes 12 4 --epochs 1 --samples 2 || fail "fcn"
   run --rm "${volumes[@]}" "$IMAGE" python -m experiments.lstm_sine --preset demo --out runs/lstm \
-    --epochs 200 --seeds 2 || fail "lstm"
+    --steps 200 --seeds 2 || fail "lstm"
   run --rm "${volumes[@]}" "$IMAGE" sh -c 'seq 3000 | sed "s/.*/one two three four five six/" > /cache/text \
-    && python -m experiments.word2vec --corpus /cache/text --epochs 1 --out runs/words' || fail "word2vec"
+    && python -m experiments.word2vec --data /cache/text --epochs 1 --out runs/words' || fail "word2vec"
 
   say "a run stopped on its way goes on from the volume"
   run --detach --name jaxdl-train "${volumes[@]}" "$IMAGE" \

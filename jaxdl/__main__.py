@@ -5,8 +5,12 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jaxdl.errors import EXIT_STATUS, InputError
+
+if TYPE_CHECKING:
+    from jaxdl.cli.options import Command
 
 # Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
 SUBJECTS = {
@@ -14,22 +18,30 @@ SUBJECTS = {
     "word2vec": ("train", "query", "plan"),
     "lstm": ("train", "predict", "plan"),
 }
-HELP = """usage: jaxdl COMMAND [OPTIONS]; jaxdl COMMAND --help tells the options
+HELP = """usage: jaxdl COMMAND [OPTIONS]
 
-  fcn train          FCN-32s, 16s, 8s on PASCAL VOC, a tree laid out like it, or embedded scenes
+Commands; jaxdl COMMAND --help tells the options of one
+  fcn train          FCN-32s, 16s, 8s on PASCAL VOC, a tree laid out like it, or drawn scenes
   fcn predict        the classes of your images, by a trained run
   fcn plan           memory, exchange, step time on 1 to 1024 devices, from shapes alone
   word2vec train     word vectors of your text
   word2vec query     neighbours and analogies of trained vectors
   word2vec plan      the same for word vectors
-  lstm train         the post's sine, or a series of your own
+  lstm train         the 2016 post's sine, or a series of your own
   lstm predict       what comes next
   lstm plan          the same for the LSTMs
   digits             a small network on digits, the check of a new host
   demo               one page of the demo's runs
-  doctor             what stands between this machine and training on its GPU, and what mends it
+  doctor             what keeps this machine from training on its GPU, and how to repair it
   compile-check      compile the project's steps for NVIDIA cards, without a GPU
-  --version"""
+
+Options
+  --help, --version
+  --completion bash  print a completion script (or zsh): eval "$(jaxdl --completion bash)"
+
+Exit status: 0 done; 1 a fault of ours; 2 bad input or options; 3 stopped by the machine (a full
+disk, a lost process, a loss that is not finite); 143 stopped by a signal, saved: the same command
+resumes."""
 
 
 def refuse(text: str) -> int:
@@ -62,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name == "--version":
         print(f"jaxdl {importlib.metadata.version('jaxdl-functional')}")
         return 0
+    if name == "--completion":
+        return completion(words[1:])
     # Before jax is imported: what is wrong becomes an error; its log has false alarms beside it
     # (jaxlib 0.10.1: several lines for each kept program that it loads).
     if name != "doctor":
@@ -83,23 +97,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     return check(name, words[1:])
 
 
+def commands() -> dict[str, "Command"]:
+    """Every command's options, by what is typed after `jaxdl`."""
+    from jaxdl import demo
+    from jaxdl.cli import checks
+    from jaxdl.digits.command import TRAIN
+
+    found = {}
+    for name in SUBJECTS:
+        module = importlib.import_module(f"jaxdl.{name}.command")
+        found |= {f"{name} {own}": command for own, command in module.COMMANDS.items()}
+    found |= {"digits": TRAIN, "demo": demo.DEMO}
+    return found | {"doctor": checks.DOCTOR, "compile-check": checks.COMPILE_CHECK}
+
+
+def completion(words: Sequence[str]) -> int:
+    """``jaxdl --completion SHELL``."""
+    from jaxdl.cli.completion import SHELLS, script
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        return refuse(f"--completion {' '.join(words)}".strip() + f": give {' or '.join(SHELLS)}")
+    print(script(commands(), words[0]), end="")
+    return 0
+
+
 def check(name: str, words: Sequence[str]) -> int:
     """``jaxdl doctor`` or ``jaxdl compile-check``."""
-    import tyro
+    from jaxdl.cli import checks
+    from jaxdl.cli.command import parse
 
-    prog = f"jaxdl {name}"
     try:
         if name == "doctor":
+            options = parse(checks.DOCTOR, words)
             from jaxdl.doctor import command  # never imports jax
 
-            return command.run(tyro.cli(command.Config, args=words, prog=prog))
+            return command.run(json=options.json, host=options.host, timeout=options.timeout)
+        cfg = parse(checks.COMPILE_CHECK, words)
         os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: no GPU is looked for
         from jaxdl.fcn.plan import fcn
         from jaxdl.lstm.plan import lstm
         from jaxdl.planner import compile_check
         from jaxdl.word2vec.plan import word2vec
 
-        cfg = tyro.cli(compile_check.Config, args=words, prog=prog)
         return compile_check.run(cfg, compile_check.Subjects(fcn, word2vec, lstm))
     except InputError as message:
         print(f"error: {message}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """One page and one summary of the demo's runs; `make run` calls it last.
 
-    python -m experiments.demo        runs/demo/report.html, runs/demo/summary.json
+    jaxdl demo        runs/demo/report.html, runs/demo/summary.json
 
 A run that is not finished is shown as far as it is.
 """
@@ -10,22 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from jaxdl.cli.command import main
+from jaxdl.cli.command import main, parse
+from jaxdl.cli.options import Command
 from jaxdl.errors import InputError
-from jaxdl.fcn.report import fcn_section
 from jaxdl.files import atomic
-from jaxdl.lstm.report import lstm_section
-from jaxdl.report import page
-from jaxdl.word2vec.report import word2vec_section
 
-# Folder of a run under --out -> what shows it.
-SECTIONS: dict[str, Callable[[Path], tuple[str, str]]] = {
-    "fcn": fcn_section,
-    "word2vec": word2vec_section,
-    "lstm": lstm_section,
-}
+RUNS = ("fcn", "word2vec", "lstm")  # folders of runs under --out
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +23,28 @@ class Config:
     """Put the demo's runs on one page."""
 
     out: Path = Path("runs/demo")
-    """Folder of the runs (fcn, word2vec, lstm); report.html and summary.json are written here."""
+    """The folder of the runs (fcn, word2vec, lstm); report.html and summary.json go into it."""
+
+
+DEMO = Command(
+    prog="jaxdl demo",
+    about="Put the demo's runs on one page.",
+    options=Config,
+    groups={"Output": ("out",)},
+    examples=(
+        ("jaxdl demo", "runs/demo/report.html and summary.json, of the runs that `make run` made."),
+        ("jaxdl demo --out runs/tiny", "The same of runs/tiny/fcn, word2vec and lstm."),
+    ),
+)
+
+
+def sections() -> dict[str, Callable[[Path], tuple[str, str]]]:
+    """What shows each run. (The reports import matplotlib, which --help does without.)"""
+    from jaxdl.fcn.report import fcn_section
+    from jaxdl.lstm.report import lstm_section
+    from jaxdl.word2vec.report import word2vec_section
+
+    return {"fcn": fcn_section, "word2vec": word2vec_section, "lstm": lstm_section}
 
 
 def warnings_of(figures: dict[str, Any]) -> dict[str, list[str]]:
@@ -47,10 +58,10 @@ def run(cfg: Config) -> dict[str, Any]:
     Raises:
         InputError: there is no run in the folder, or a file of one is damaged.
     """
-    found = {name: cfg.out / name for name in SECTIONS if (cfg.out / name / "run.json").is_file()}
+    found = {name: cfg.out / name for name in RUNS if (cfg.out / name / "run.json").is_file()}
     if not found:
         raise InputError(
-            f"{cfg.out}: holds none of {', '.join(SECTIONS)}; run make run, or name another --out"
+            f"{cfg.out}: holds none of {', '.join(RUNS)}; run make run, or name another --out"
         )
     records = {name: atomic.read_json(folder / "run.json") for name, folder in found.items()}
     summaries = {
@@ -69,12 +80,14 @@ def run(cfg: Config) -> dict[str, Any]:
         "config": {name: record["config"] for name, record in records.items()},
         "argv": ["make", "run"],
     }
-    sections = [SECTIONS[name](folder) for name, folder in found.items()]
-    page.write_page(cfg.out / "report.html", "jaxdl: the demo", sections, record)
+    from jaxdl.report import page
+
+    shown = [show(found[name]) for name, show in sections().items() if name in found]
+    page.write_page(cfg.out / "report.html", "jaxdl: the demo", shown, record)
     print(f"all in one: {cfg.out / 'report.html'}, {cfg.out / 'summary.json'}")
     return summary
 
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl demo WORDS``."""
-    main(lambda: run(tyro.cli(Config, args=list(words), prog=f"jaxdl {name}")))
+    main(lambda: run(parse(DEMO, words)))

@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: a loss that is not finite, or a full disk. Exit status 3."""
+    """Training cannot continue: a loss that is not finite, or a full disk. Exit status 3."""
 
 
 class Stopped(Exception):
@@ -40,7 +40,7 @@ def writing(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            advice = "free some space and run the same command to go on"
+            advice = "free some space and run the same command to resume"
             raise TrainingError(
                 f"{path}: cannot be written ({error.strerror}); {advice}"
             ) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxdl.demo import SECTIONS, Config, run
+from jaxdl.demo import Config, run, sections
 from jaxdl.errors import InputError
 
 
@@ -28,7 +28,7 @@ def test_each_run_is_a_section_and_a_key(tmp_path: Path):
     assert found["word2vec"] == {"loss": 2.5, "warnings": ["poor"]}
     page = (tmp_path / "report.html").read_text()
     for name in ("fcn", "word2vec", "lstm"):
-        title, _ = SECTIONS[name](tmp_path / name)
+        title, _ = sections()[name](tmp_path / name)
         assert page.count(f">{title}<") >= 1
         assert f"{name}.seed" in page
 
@@ -36,7 +36,7 @@ def test_each_run_is_a_section_and_a_key(tmp_path: Path):
 def test_a_run_that_is_missing_is_left_out(tmp_path: Path):
     leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}})
     assert list(run(Config(out=tmp_path))) == ["word2vec"]
-    assert SECTIONS["fcn"](tmp_path / "fcn")[0] not in (tmp_path / "report.html").read_text()
+    assert sections()["fcn"](tmp_path / "fcn")[0] not in (tmp_path / "report.html").read_text()
 
 
 def test_no_run_at_all_is_one_line(tmp_path: Path):

@@ -189,7 +189,7 @@ def test_words_with_markup_are_told_as_they_are(tmp_path: Path, capsys: pytest.C
     """The terminal's own markup, `[/x]`, ended the command; an escape would move the cursor."""
     words = ("a", "[/x]", "[red]b", "\x1b[2J")
     save_npz(tmp_path / "v.npz", Vectors(words, np.eye(4, 3, dtype=np.float32) + np.float32(1)))
-    query([str(tmp_path / "v.npz"), "a"])
+    query(tmp_path / "v.npz", ["a"])
     shown = capsys.readouterr().out
     assert "[/x]" in shown
     assert "[red]b" in shown

@@ -93,7 +93,7 @@ def test_loading_unpickles_nothing(tmp_path: Path):
         "from jaxdl.fcn.weights import vgg16 as weights\n"
         "from jaxdl.errors import InputError\n"
         "here = pathlib.Path(sys.argv[1])\n"
-        "with checkpoint.open_manager(here / 'c', lambda m: m['score']) as manager:\n"
+        "with checkpoint.open_manager(here / 'c', checkpoint.Score('score')) as manager:\n"
         "    state = {'params': {'w': np.arange(3.0)}, 'step': np.zeros((), np.int32)}\n"
         "    checkpoint.save(manager, 1, state, {'a': 1}, {'score': 1.0})\n"
         "made = vectors.Vectors(('a', 'b'), np.ones((2, 3), np.float32))\n"

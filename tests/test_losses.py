@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxdl.fcn.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.fcn.choices import Reduction
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels
 from jaxdl.word2vec.full_softmax import full_softmax_loss, negative_sampling_loss
 
 SHAPE, CLASSES = (2, 3, 4), 5

@@ -30,9 +30,20 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(name: str, text: Path) -> list[str]:
     if name == "lstm_sine":
-        return ["--epochs", "400", "--seeds", "2", "--every", "2", "--window", "10"]
-    sizes = ["--width", "8", "--epochs", "9", "--rows", "1", "--held-out", "500", "--block", "256"]
-    return [*sizes, "--corpus", str(text), "--data-dir", str(text.parent / "data")]
+        return ["--steps", "400", "--seeds", "2", "--log-every", "2", "--window", "10"]
+    sizes = [
+        "--dim",
+        "8",
+        "--epochs",
+        "9",
+        "--logs-per-epoch",
+        "1",
+        "--held-out",
+        "500",
+        "--block",
+        "256",
+    ]
+    return [*sizes, "--data", str(text), "--data-dir", str(text.parent / "data")]
 
 
 def results(name: str, out: Path) -> np.ndarray:
@@ -53,7 +64,7 @@ def free_port() -> int:
 def test_devices_and_processes_train_what_one_device_does(
     name: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Eight devices are stopped, and one goes on; two processes of four run to the end."""
+    """A run of eight devices is stopped and resumed on one; two processes of four end alike."""
     module, given = f"experiments.{name}", command(name, text)
     one, eight, two = (tmp_path / n for n in ("one", "eight", "two"))
     done = processes.finish(module, *given, "--out", str(one))
@@ -95,7 +106,7 @@ def test_networks_that_the_devices_do_not_divide_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
-    given = ["--epochs", "10", "--seeds", "1", "--mesh", "data=3", "--out", str(tmp_path / "run")]
+    given = ["--steps", "10", "--seeds", "1", "--mesh", "data=3", "--out", str(tmp_path / "run")]
     done = processes.finish("experiments.lstm_sine", *given)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "4 networks on 3 devices" in done.stderr

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from jaxdl.cli.progress import Bar
-from jaxdl.digits import command as digits
+from jaxdl.digits import run as digits
 from jaxdl.digits.config import Config
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.fcn import command as fcn
@@ -63,7 +63,7 @@ def stopped(straight: Path) -> Path:
 
 @pytest.fixture
 def run(stopped: Path, tmp_path: Path) -> Path:
-    """The stopped run, to go on with or to damage."""
+    """The stopped run, to resume or to damage."""
     return Path(shutil.copytree(stopped, tmp_path / "run"))
 
 
@@ -102,7 +102,7 @@ def test_a_run_goes_on_from_the_newest_sound_step(run: Path, straight: Path):
     assert done.returncode == 0, done.stderr
     assert f"{file}: is damaged" in done.stdout
     assert f"step {newest} is not used, the newest sound one is {before}" in done.stdout
-    assert f"goes on from step {before}" in done.stdout
+    assert f"resumes at step {before}" in done.stdout
     assert_same(run, straight)
     assert (run / "checkpoints" / f"damaged-{newest}").is_dir()
 
@@ -151,7 +151,7 @@ dd if=/dev/null of="$disk/fill" bs=1k seek=$(($(stat -c %s "$disk/fill") / 1024 
 status=0; "$@" --out "$disk/run" >/dev/null || status=$?
 echo "status $status"
 rm "$disk/fill"
-"$@" --out "$disk/run" | grep -c "goes on from step"
+"$@" --out "$disk/run" | grep -c "resumes at step"
 cp -a "$disk/run" "$run-done"
 """
 
@@ -165,7 +165,7 @@ def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(run: Path, straig
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {disk}/run/")
     assert "No space left on device" in line
-    assert "free some space and run the same command to go on" in line
+    assert "free some space and run the same command to resume" in line
     assert_same(run.with_name("run-done"), straight)
 
 

@@ -1,6 +1,6 @@
 """FCN-32s and 8s beside PyTorch, in one run: images a second, memory, share of the roof.
 
-make bench-fcn, or `python -m benchmarks.fcn --help`. See benchmarks/README.md.
+make bench-fcn, or `python -m benchmarks.fcn --help`. See benchmarks/fcn/README.md.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 from rich.console import Console
@@ -21,7 +21,8 @@ from benchmarks.fcn import workload
 from benchmarks.fcn.table import Row, table
 from benchmarks.process import ROOT, own_choice
 from benchmarks.roof import measure_rates
-from jaxdl.cli.command import check_least, main
+from jaxdl.cli.command import main
+from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files.atomic import check_output, write_json
 
@@ -43,17 +44,17 @@ class Config:
     """Training step and prediction."""
     sizes: tuple[str, ...] = ("224", "voc")
     """Side of square images, or voc: a stream of images of VOC's sizes."""
-    batches: tuple[int, ...] = (1, 4)
+    batches: Annotated[tuple[int, ...], Range(1)] = (1, 4)
     """Images in a batch."""
     systems: tuple[System, ...] = ("ours", "torch", "torch dense")
     """ours; ours with remat; PyTorch's best program; the dense upsampling of PyTorch's FCNs."""
-    images: int = 40
+    images: Annotated[int, Range(1)] = 40
     """Images of the stream."""
-    runs: int = 3
+    runs: Annotated[int, Range(1)] = 3
     """Times over; a figure is the median, with the lowest and highest."""
-    width: int = 1
+    width: Annotated[int, Range(1)] = 1
     """Divides the channels; 1 is VGG-16."""
-    threads: int = 2
+    threads: Annotated[int, Range(1)] = 2
     """Threads of PyTorch. (Ours takes the cores it may run on.)"""
     form: Literal["depthwise", "separable"] = "separable"
     """PyTorch's fixed bilinear upsampling."""
@@ -116,7 +117,7 @@ def check(cfg: Config) -> None:
         values = getattr(cfg, name)
         if not values or len(set(values)) != len(values):
             raise InputError(f"--{name}: name at least one, each once")
-    check_least(cfg, 1, ("batches", "images", "runs", "width", "threads"))
+    check_ranges(cfg)
     for size in cfg.sizes:
         if size != "voc" and not (size.isdecimal() and int(size) >= 1):
             raise InputError(f"--sizes {size}: give the side of a square image, or voc")

@@ -41,7 +41,7 @@ def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
     state, totals = start_state(params, optimizer), zero_totals(model.num_classes)
     example = jax.eval_shape(lambda: (state, totals))
 
-    roomy = cpu_memory.in_one_room(step)
+    roomy = cpu_memory.reuse_temp_memory(step)
 
     def call(batch: Any) -> Any:
         nonlocal state, totals
@@ -54,7 +54,7 @@ def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
 def prediction(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
     """A call that predicts a batch's classes, and its jitted function."""
     predict = jax.jit(predict_batch(model, jnp.asarray(MEAN, jnp.float32)))
-    roomy = cpu_memory.in_one_room(predict)
+    roomy = cpu_memory.reuse_temp_memory(predict)
 
     def call(batch: Any) -> Any:
         return roomy(params, batch.images, batch.sizes)

@@ -16,6 +16,7 @@ from PIL import Image
 from benchmarks.fcn.jax_runner import training
 from benchmarks.fcn.workload import CANVASES, CLASSES, draw, stream_sizes
 from jaxdl.devices import cpu_memory
+from jaxdl.fcn.choices import Cache
 from jaxdl.fcn.data import batches, records, voc
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.files.atomic import check_output, write_json
@@ -105,10 +106,10 @@ def measure(folder: Path, images: int, batch: int, width: int) -> dict[str, floa
     canvases = batches.choose_canvases(data.sizes, CANVASES)
     every, found = range(len(ids)), {}
 
-    def make(cache: batches.Cache, epochs: int = 1) -> batches.BatchSource:
+    def make(cache: Cache, epochs: int = 1) -> batches.BatchSource:
         return batches.BatchSource(data, every, canvases, batch, seed=0, epochs=epochs, cache=cache)
 
-    names: dict[str, batches.Cache] = {
+    names: dict[str, Cache] = {
         "decoded": "none",
         "host memory": "host",
         "on the device": "device",

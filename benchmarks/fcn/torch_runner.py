@@ -63,7 +63,7 @@ class Upsample(nn.Module):
 
 
 class Network(nn.Module):
-    """The seed's FCN: VGG-16's convolutions, ceil-mode pooling, 1x1 scores, fixed upsampling."""
+    """The posts' FCN: VGG-16's convolutions, ceil-mode pooling, 1x1 scores, fixed upsampling."""
 
     def __init__(self, stride: int, classes: int, width: int, form: str) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ def train(out: Path, epochs: int, save_at: int | None, quick: bool) -> None:
     checkpoint: Any = None
     if save_at is not None or (out / "checkpoints").is_dir():
         checkpoint = importlib.import_module("jaxdl.training.checkpoint")  # needs Orbax
-        opened = checkpoint.open_manager(out / "checkpoints", lambda metrics: metrics["accuracy"])
+        opened = checkpoint.open_manager(out / "checkpoints", checkpoint.Score("accuracy"))
         manager = opened.__enter__()
         if manager.latest_step() is not None:
             kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})

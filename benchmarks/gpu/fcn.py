@@ -19,7 +19,8 @@ from jaxdl.fcn.metrics import zero_totals
 from jaxdl.fcn.plan import VOC_CLASSES, fcn, fcn_loss
 from jaxdl.planner import plan
 from jaxdl.planner.cards import Card, Dtype
-from jaxdl.planner.steps import VOC_CANVASES, Kind, Step, Stride
+from jaxdl.planner.choices import VOC_CANVASES, Kind, Stride
+from jaxdl.planner.steps import Step
 from jaxdl.training import optimizers
 from jaxdl.training.step import dense_step, start_state
 

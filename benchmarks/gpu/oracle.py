@@ -1,7 +1,7 @@
 """How far each system is from the oracle files: the largest differences, in whatever arithmetic.
 
-`tests/test_oracle_*.py` hold the same files to tolerances on a CPU; here it is asked which ones a
-device needs. A difference is told relative to the largest reference value of its array.
+`tests/test_oracle_*.py` hold the same files to tolerances on a CPU; this asks which ones a
+device needs. A difference is relative to the largest reference value of its array.
 """
 
 import json

@@ -104,7 +104,7 @@ class Recorder:
 
     @contextmanager
     def case(self, what: str) -> Iterator[None]:
-        """One case of several: an error in it is a row, and the next one goes on."""
+        """One case of several: an error in it is a row, and the next case runs."""
         begin = time.time()
         try:
             yield

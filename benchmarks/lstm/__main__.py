@@ -1,6 +1,6 @@
 """The LSTM sweep beside PyTorch's `nn.LSTM`, in one run: seconds, memory, and that both agree.
 
-make bench-lstm, or `python -m benchmarks.lstm --help`. See benchmarks/README.md.
+make bench-lstm, or `python -m benchmarks.lstm --help`. See benchmarks/lstm/README.md.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median_high
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -18,7 +18,8 @@ from rich.table import Table
 
 from benchmarks.lstm.jax_runner import INTERVAL, series_file, write_example
 from benchmarks.process import measure, own_choice
-from jaxdl.cli.command import check_least, main
+from jaxdl.cli.command import main
+from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files.atomic import check_output, write_json
 
@@ -27,21 +28,21 @@ from jaxdl.files.atomic import check_output, write_json
 class Config:
     """The sweep of hidden sizes beside PyTorch training each size in turn, on the post's sine."""
 
-    hidden: tuple[int, ...] = (2, 3, 4, 5)
+    hidden: Annotated[tuple[int, ...], Range(1)] = (2, 3, 4, 5)
     """Hidden sizes."""
-    seeds: int = 8
+    seeds: Annotated[int, Range(1)] = 8
     """Seeds of our large sweep; PyTorch trains one."""
-    epochs: int = 1000
+    epochs: Annotated[int, Range(1)] = 1000
     """Mini-batches."""
-    batch: int = 32
+    batch: Annotated[int, Range(1)] = 32
     """Windows in a mini-batch."""
-    window: int = 50
+    window: Annotated[int, Range(1)] = 50
     """Steps of a window."""
     optimizer: Literal["momentum", "adam"] = "momentum"
     """Momentum 0.9 and rate 0.1, or Adam and rate 0.01."""
-    runs: int = 3
+    runs: Annotated[int, Range(1)] = 3
     """Every program so many times, in turn; the median is shown."""
-    threads: int = 2
+    threads: Annotated[int, Range(1)] = 2
     """Threads of PyTorch."""
     torch_python: Path = Path(".venv-torch/bin/python")
     """A Python that has PyTorch; `make bench-lstm` makes it."""
@@ -72,7 +73,7 @@ def check(cfg: Config) -> None:
     """Refuse what cannot run, in one line."""
     if not cfg.hidden:
         raise InputError("--hidden: name at least one size")
-    check_least(cfg, 1, ("hidden", "seeds", "epochs", "batch", "window", "runs", "threads"))
+    check_ranges(cfg)
     if cfg.epochs > INTERVAL and cfg.epochs % INTERVAL:
         raise InputError(f"--epochs {cfg.epochs}: must be a multiple of {INTERVAL}, or less")
     if not cfg.torch_python.is_file():

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdl.devices.mesh import core_mesh, put, shardings
+from jaxdl.devices.mesh import core_mesh, shard, shardings
 from jaxdl.lstm.model import forward, init_params
 from jaxdl.lstm.series import sine, to_float32
 from jaxdl.lstm.sweep import (
     mean_squared_error,
     members_of,
+    spread_losses,
     spread_members,
     start_sweep,
     sweep_step,
@@ -43,9 +44,9 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
     def once() -> tuple[float, Any]:
         begin = time.perf_counter()
         state = start_sweep(key, members, optimizer)
-        totals = zero_losses(1, interval, members)
-        state, totals = spread_members(state, totals, mesh)
-        values = put(series, None if layout is None else layout.whole)
+        totals = spread_losses(zero_losses(1, interval, members), mesh)
+        state = spread_members(state, mesh)
+        values = shard(series, None if layout is None else layout.replicated)
         for _ in range(args.epochs // interval):
             state, totals, _ = step(state, totals, values, args.learning_rate)
         last = np.asarray(totals[-1])

@@ -1,6 +1,6 @@
 """Skip-gram training beside gensim: speed, memory and quality on one text, in one run.
 
-make bench-word2vec, or `python -m benchmarks.word2vec --help`. See benchmarks/README.md.
+make bench-word2vec, or `python -m benchmarks.word2vec --help`. See benchmarks/word2vec/README.md.
 """
 
 import json
@@ -36,7 +36,7 @@ Tool = Literal["ours", "gensim-iterator", "gensim-file"]
 MIN_COUNT = 5
 # Options that our command and gensim's runner both have.
 HYPER = {
-    "--width": 100,
+    "--dim": 100,
     "--window": 5,
     "--negatives": 5,
     "--subsample": 1e-3,
@@ -74,7 +74,7 @@ class Config:
     json: Path | None = None
     """Write the rows here; it is written after each run."""
     out: Path = Path("runs/bench-word2vec")
-    """Work folder: the text, and a folder for each run (made anew)."""
+    """Work folder: the text, and a new folder for each run."""
 
     def __post_init__(self) -> None:
         for name, numbers in (("epochs", self.epochs), ("seeds", self.seeds)):
@@ -196,7 +196,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     name, _, mode = tool.partition("-")
     saved, log = folder / "vectors.bin", folder / "log.txt"
-    for left in ("data", "run"):  # so that ours encodes anew, and saves anew
+    for left in ("data", "run"):  # so that ours encodes and saves again
         shutil.rmtree(folder / left, ignore_errors=True)
     saved.unlink(missing_ok=True)
     given = ["--epochs", epochs, "--seed", seed, *(x for pair in HYPER.items() for x in pair)]
@@ -208,7 +208,7 @@ def train(
     else:
         environment = dict(os.environ)
         command = [sys.executable, "-m", "experiments.word2vec", "--preset", "text"]
-        command += ["--corpus", text.path, "--tokens", "split", "--out", folder / "run"]
+        command += ["--data", text.path, "--tokens", "split", "--out", folder / "run"]
         given += ["--data-dir", folder / "data"]
         saved = folder / "run" / "vectors.bin"
     done = measure([*command, *map(str, given)], log, environment)

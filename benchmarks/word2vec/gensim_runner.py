@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["iterator", "file"], required=True)
     for name in ("text", "vectors"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("epochs", "seed", "workers", "width", "window", "negatives", "min-count"):
+    for name in ("epochs", "seed", "workers", "dim", "window", "negatives", "min-count"):
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("subsample", "learning-rate", "last-rate"):
         parser.add_argument(f"--{name}", type=float, required=True)
@@ -26,7 +26,7 @@ def main() -> None:
     model = Word2Vec(
         sg=1,
         hs=0,
-        vector_size=args.width,
+        vector_size=args.dim,
         window=args.window,
         negative=args.negatives,
         sample=args.subsample,

@@ -1,5 +1,10 @@
-"""Command lines: presets, bounds, messages in one line, exit status."""
+"""Command lines: old names, presets, saved options, ranges; messages in one line, exit status."""
 
+import contextlib
+import difflib
+import io
+import itertools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,29 +12,154 @@ from typing import Any
 
 import tyro
 
+from jaxdl.cli import saved
+from jaxdl.cli.help import help_text
+from jaxdl.cli.options import Command, check_ranges, options_of
 from jaxdl.errors import EXIT_STATUS, FULL, InputError, Stopped, TrainingError, writing
 
 
-def parse(config_type: type, presets: dict[str, Any], argv: Sequence[str], prog: str) -> Any:
-    """The command line's config: ``--preset`` picks the defaults of all the other options."""
-    name = config_type().preset
-    for i, word in enumerate(argv):
-        if word == "--preset" and i + 1 < len(argv):
-            name = argv[i + 1]
+def parse(command: Command, words: Sequence[str]) -> Any:
+    """The options that were typed, each in its range; --help prints and leaves.
+
+    Raises:
+        InputError: an option or a value that the command does not take.
+    """
+    if "-h" in words or "--help" in words:
+        print(help_text(command, command.presets.get(_preset(words) or _first_preset(command))))
+        sys.exit(0)
+    typed, config = _new_names(command, words)
+    preset = _preset(typed)
+    if config is not None and preset is not None:
+        raise InputError("--preset and --config both choose the other options; give one of them")
+    default = None
+    if command.presets:
+        named = (config or {}).get("preset", preset)
+        # An unknown name is left to be refused with the choices.
+        default = command.presets.get(named, command.presets[_first_preset(command)])
+    elif config is not None:
+        default = command.options()
+    if config is not None:
+        default = saved.apply(command, default, config)
+    _check_values(command, typed)
+    options = _read(command, typed, default)
+    check_ranges(options)
+    return options
+
+
+def _first_preset(command: Command) -> str:
+    """The name of the preset that holds if none is chosen: the options' own default."""
+    named = (option.default for option in options_of(command.options) if option.name == "preset")
+    return next(named, "")
+
+
+def _preset(words: Sequence[str]) -> str | None:
+    found = None
+    for n, word in enumerate(words):
+        if word == "--preset":
+            found = "".join(words[n + 1 : n + 2])
         elif word.startswith("--preset="):
-            name = word.split("=", 1)[1]
-    # An unknown name is left for tyro to refuse.
-    return tyro.cli(
-        config_type, default=presets.get(name, config_type()), args=list(argv), prog=prog
-    )
+            found = word.partition("=")[2]
+    return found
 
 
-def check_least(config: Any, least: int, names: Sequence[str]) -> None:
-    """InputError for the first of these fields, numbers or tuples of them, below `least`."""
-    for name in names:
-        value = getattr(config, name)
-        if not min(value if isinstance(value, tuple) else (value,)) >= least:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """The words with today's flags, and the config of --config if it was typed.
+
+    Raises:
+        InputError: an unknown flag, one that is gone, or an empty value.
+    """
+    options = {option.name: option for option in options_of(command.options)}
+    known = {option.flag for option in options.values() if not option.positional}
+    known |= {o.flag.replace("--", "--no-", 1) for o in options.values() if o.kind is bool}
+    places = [option.name for option in options.values() if option.positional]
+    typed: list[str] = []
+    first: dict[str, str] = {}  # places that were typed as the flags that they were
+    config, flag, left = None, "", list(words)
+    while left:
+        word = left.pop(0)
+        if not word.strip():
+            raise InputError(f"{flag or command.prog} {word!r}: is empty; give a value")
+        if not word.startswith("--") or word == "--":
+            change = command.renamed_values.get(flag[2:].replace("-", "_"), {})
+            typed.append(change.get(word, word))
+            continue
+        flag, equals, value = word.partition("=")
+        if equals and not value.strip():
+            raise InputError(f"{flag} {value!r}: is empty; give a value")
+        if flag == "--config" and command.where is not None:
+            if not equals and not left:
+                raise InputError("--config: needs a file, such as runs/x/run.json")
+            config = saved.read(Path(value if equals else left.pop(0)))
+            continue
+        place = command.renamed.get(flag[2:])
+        if place in places:
+            if not equals and not left:
+                raise InputError(f"{flag}: needs a file or folder")
+            first[place] = value if equals else left.pop(0)
+            continue
+        flag = _new_flag(command, flag.replace("_", "-"))
+        if flag not in known:
+            near = difflib.get_close_matches(flag, sorted(known), 1)
+            hint = f"did you mean {near[0]}? See" if near else "see"
+            raise InputError(f"{flag}: no such option; {hint} {command.prog} --help")
+        change = command.renamed_values.get(flag[2:].replace("-", "_"), {})
+        typed.append(f"{flag}={change.get(value, value)}" if equals else flag)
+    return [*(first[place] for place in places if place in first), *typed], config
+
+
+def _new_flag(command: Command, flag: str) -> str:
+    """Today's name of a flag. InputError if the old one means something else elsewhere."""
+    start = "--no-" if flag.startswith("--no-") else "--"
+    name = flag[len(start) :].replace("-", "_")
+    if name not in command.renamed:
+        return flag
+    new = start + command.renamed[name].replace("_", "-")
+    if name in command.gone:
+        raise InputError(f"{flag}: is called {new} now; see {command.prog} --help")
+    return new
+
+
+def _check_values(command: Command, typed: Sequence[str]) -> None:
+    """InputError for the first flag whose values it does not take."""
+    flags = {option.flag: option for option in options_of(command.options)}
+    for n, word in enumerate(typed):
+        flag, equals, value = word.partition("=")
+        option = flags.get(flag)
+        if option is None or option.positional:
+            continue
+        after = [*itertools.takewhile(lambda word: not word.startswith("--"), typed[n + 1 :])]
+        if option.kind is bool:
+            if equals:
+                raise InputError(f"{word}: {flag} takes no value")
+            continue
+        values = [value] if equals else after[: option.count]
+        if not equals and option.count is not None and len(values) < option.count:
+            raise option.refusal(values)
+        option.check_words(values)
+
+
+def _read(command: Command, typed: Sequence[str], default: Any) -> Any:
+    """tyro's reading of the words; its message becomes one line."""
+    start = {} if default is None else {"default": default}
+    screen = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(screen):
+            return tyro.cli(command.options, args=list(typed), prog=command.prog, **start)
+    except SystemExit:
+        raise InputError(_one_line(command, typed, screen.getvalue())) from None
+
+
+def _one_line(command: Command, typed: Sequence[str], screen: str) -> str:
+    """What was wrong, from tyro's message in a box."""
+    text = " ".join(re.sub(r"[─│╭╮╰╯]|--{2,}", " ", screen).split())
+    more = f"see {command.prog} --help"
+    if found := re.search(r"Unrecognized options: (\S+)", text):
+        return f"{found[1].rstrip(',')}: is one value too many; {more}"
+    if text.startswith("Required options"):
+        given = next((n for n, word in enumerate(typed) if word.startswith("--")), len(typed))
+        missing = [o for o in options_of(command.options) if o.positional][given]
+        return f"{missing.name.upper()} is missing; {more}"
+    return f"{text}; {more}"
 
 
 def main(call: Callable[[], object]) -> None:

@@ -1,52 +1,29 @@
-"""The options of a run on many devices and hosts, the same in every experiment that has them.
+"""The options of a run on many devices and hosts, the same for every subject that has them.
 
---mesh data=8                                            one process, eight devices
-srun python -m experiments.fcn --mesh data=16 ...        one process for each host
+--mesh data=8                                         one process, eight devices
+srun jaxdl fcn train --mesh data=16 ...               one process for each host
 """
 
 import dataclasses
-import os
+from typing import Annotated
 
-from jax.sharding import Mesh
+from jaxdl.cli.options import Range
 
-from jaxdl.devices import processes as hosts
-from jaxdl.devices.mesh import make_mesh, parse_mesh
-from jaxdl.errors import InputError
+NAMES = ("mesh", "coordinator", "processes", "process_id", "lost_after")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Devices:
-    """Many devices, many hosts; a run may go on with others than it began with."""
+    """Many devices, many hosts; a run may be resumed on others than it began on."""
 
     mesh: str | None = None
-    """data=N[,model=M]: the devices, of all hosts together; none: one device (lstm_sine: a CPU's
-    cores)."""
+    """The run uses these devices of all hosts together: data=N or data=N,model=M. Without --mesh
+    it uses one device (the LSTM: all cores of a CPU)."""
     coordinator: str | None = None
-    """HOST:PORT of process 0, where SLURM, Open MPI or JobSet do not tell."""
-    processes: int | None = None
-    """How many processes, one for each host."""
-    process_id: int | None = None
-    """Which of them this is, from 0."""
-    lost_after: int = 60
-    """Seconds of silence after which a process counts as lost and the others stop."""
-
-
-def start(devices: Devices) -> Mesh | None:
-    """Join the other processes, if there are any, and make the mesh; before other uses of JAX.
-
-    Raises:
-        InputError: the options are not sound, or ask for devices that are not there.
-        TrainingError: the other processes could not be reached.
-    """
-    given = (devices.coordinator, devices.processes, devices.process_id)
-    if devices.mesh is None:
-        if given != (None, None, None):
-            raise InputError("--coordinator, --processes and --process-id go with --mesh data=N")
-        return None
-    shape = parse_mesh(devices.mesh)
-    if devices.lost_after < 1:
-        raise InputError(f"--lost-after {devices.lost_after}: must be 1 second or more")
-    processes = hosts.find_processes(os.environ, *given)
-    if processes is not None:
-        hosts.start(processes, devices.lost_after)
-    return make_mesh(*shape)
+    """Process 0 listens at this HOST:PORT. SLURM, Open MPI and JobSet set it by themselves."""
+    processes: Annotated[int | None, Range(1)] = None
+    """The run has so many processes, one for each host."""
+    process_id: Annotated[int | None, Range(0)] = None
+    """This process has this number, counted from 0."""
+    lost_after: Annotated[int, Range(1)] = 60
+    """A process that is silent for so many seconds counts as lost, and the others stop."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,35 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxdl.cli.devices import start
+from jaxdl.cli.devices import Devices
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
+from jaxdl.devices.mesh import make_mesh, parse_mesh
 from jaxdl.errors import InputError
 from jaxdl.files import atomic, locks
 from jaxdl.files.fingerprint import check_unchanged
 from jaxdl.training.run_folder import open_run
+
+
+def start(devices: Devices) -> Mesh | None:
+    """Join the other processes, if there are any, and make the mesh; before other uses of JAX.
+
+    Raises:
+        InputError: the options are not sound, or ask for devices that are not there.
+        TrainingError: the other processes could not be reached.
+    """
+    given = (devices.coordinator, devices.processes, devices.process_id)
+    if devices.mesh is None:
+        if given != (None, None, None):
+            raise InputError("--coordinator, --processes and --process-id go with --mesh data=N")
+        return None
+    shape = parse_mesh(devices.mesh)
+    if devices.lost_after < 1:
+        raise InputError(f"--lost-after {devices.lost_after}: must be 1 second or more")
+    found = processes.find_processes(os.environ, *given)
+    if found is not None:
+        processes.start(found, devices.lost_after)
+    return make_mesh(*shape)
 
 
 def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
@@ -78,7 +101,7 @@ def train_everywhere(
         The summary; empty but in process 0.
     """
     mesh, config = start(cfg.devices), as_dict(cfg)
-    bar.console.quiet = not processes.is_lead()
+    bar.console.quiet = not processes.is_main_process()
 
     def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
         record = open_run(
@@ -98,12 +121,12 @@ def train_everywhere(
 
     @one_run
     def locked(cfg: Any, bar: Bar) -> dict[str, Any]:
-        record, summary = processes.from_lead(find)
+        record, summary = processes.broadcast_from_main(find)
         if summary:
             bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
             return summary
         return train(config, record, mesh)
 
-    with processes.leave_at_once():
+    with processes.abort_on_error():
         summary = locked(cfg, bar)
-    return summary if processes.is_lead() else {}
+    return summary if processes.is_main_process() else {}

@@ -1,61 +1,34 @@
-"""``python -m experiments.NAME plan``: memory, exchange and step time on 1 to 1024 devices.
+"""``jaxdl SUBJECT plan``: memory, exchange and step time on 1 to 1024 devices.
 
-    python -m experiments.fcn plan --card h100 --fsdp --batch-size 16
-    python -m experiments.word2vec plan --devices 8 --card a100 --words 1000000 --block 1024
-    python -m experiments.lstm_sine plan --json plan.json
+    jaxdl fcn plan --card h100 --fsdp --batch-size 16
+    jaxdl word2vec plan --devices 8 --card a100 --words 1000000 --block 1024
+    jaxdl lstm plan --json plan.json
 
-The experiment's own options are taken too (``--preset``, ``--batch-size``, ``--width`` ...): put
-`plan` into the command that is to run. Nothing is compiled or allocated; see `jaxdl.planner.plan`.
+Nothing is compiled or allocated; see `jaxdl.planner.plan`.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import jax
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from jaxdl.cli.command import parse
+from jaxdl.cli.plan_options import Options
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import check_output, write_json
 from jaxdl.planner import plan
-from jaxdl.planner.cards import CARDS, FRACTION, CardName, Dtype
+from jaxdl.planner.cards import CARDS, FRACTION, Dtype
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What training would need on many devices, and gain. Nothing is compiled, run or timed.
-
-    The experiment's own options are taken as well: those that change shapes change the plan.
-    """
-
-    devices: tuple[int, ...] = plan.COUNTS
-    """Numbers of devices; above 8 they are hosts of 8."""
-    card: CardName = "h100"
-    """What each device is."""
-    network: float | None = None
-    """Gbit/s of each device to other hosts, one way; by default a usual host's of the card."""
-    json: Path | None = None
-    """Write the rows and the assumptions here."""
-
-
-def read(
-    options_type: type, config_type: type, presets: dict[str, Any], argv: Sequence[str], prog: str
-) -> tuple[Any, Any]:
-    """The planner's options and the experiment's config."""
-    options, rest = tyro.cli(options_type, args=list(argv), prog=prog, return_unknown_args=True)
-    config = parse(config_type, presets, rest, prog)
+def check(options: Options) -> None:
+    """Refuse what cannot be planned, and keep JAX on the CPU: a GPU that is here has no part."""
     plan.check_devices(options.devices)
     if not options.devices:
         raise InputError("--devices: name at least one number")
-    if options.network is not None and not options.network > 0:
-        raise InputError(f"--network {options.network}: must be above 0")
-    # A GPU that is here has no part in this.
+    if options.json is not None:
+        check_output(options.json)
     jax.config.update("jax_platforms", "cpu")
-    return options, config
 
 
 def finish(
@@ -66,8 +39,6 @@ def finish(
     told: Sequence[str],
 ) -> None:
     """Compute, print, write."""
-    if options.json is not None:
-        check_output(options.json)
     card = CARDS[options.card]
     network = card.network if options.network is None else options.network * 1e9 / 8
     found = plan.rows(work, options.devices, card, dtype, network)

@@ -50,22 +50,19 @@ class Bar:
 
     @contextmanager
     def training(
-        self,
-        stage: str,
-        first: int,
-        steps: int,
-        epoch_steps: int,
-        batch_size: float | int,
-        unit: str = "images",
+        self, name: str, first: int, steps: int, *, epoch: int | None, items: float | int, unit: str
     ) -> Iterator[Callable[[int, float], None]]:
-        """A function to call with (steps done, loss) after each step, of `batch_size` `unit`."""
-        start, epochs = time.monotonic(), -(-steps // epoch_steps)
-        with self._bar(stage, steps, first) as update:
+        """A function to call with (steps done, loss) after each step, of `items` `unit`.
 
-            def show(step: int, loss: float) -> None:
-                speed = (step - first) * batch_size / max(1e-9, time.monotonic() - start)
-                epoch = -(-step // epoch_steps)
-                note = f"epoch {epoch}/{epochs}  loss {loss:.3f}  {speed:,.0f} {unit}/s"
-                update(step, steps, note)
+        Args:
+            epoch: steps in an epoch, if its number is to be shown.
+        """
+        start = time.monotonic()
+        with self._bar(name, steps, first) as update:
+
+            def show(done: int, loss: float) -> None:
+                speed = (done - first) * items / max(1e-9, time.monotonic() - start)
+                at = f"epoch {-(-done // epoch)}/{-(-steps // epoch)}  " if epoch else ""
+                update(done, steps, f"{at}loss {loss:.3f}  {speed:,.0f} {unit}/s")
 
             yield show

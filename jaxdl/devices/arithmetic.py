@@ -23,7 +23,7 @@ def wrong_rows(counts: Sequence[int] = ROWS) -> dict[int, int]:
     All are whole numbers below 2**24, which both formats hold: right is equal, in any order.
 
     Raises:
-        RuntimeError: JAX is told to leave the CPU out (JAX_PLATFORMS).
+        RuntimeError: JAX_PLATFORMS leaves out the CPU.
     """
 
     def squares(rows):

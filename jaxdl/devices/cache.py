@@ -49,8 +49,8 @@ def user_folder() -> Path:
 def start(use: bool = True) -> None:
     """Keep compiled programs between runs; before the first compilation of a command.
 
-    Where JAX_COMPILATION_CACHE_DIR names a folder, or a program has set it, that one is used, as it
-    is. Where the user's folder cannot be, one line says so and the command goes on without.
+    If JAX_COMPILATION_CACHE_DIR names a folder, or a program has set one, that folder is used as it
+    is. If the user's folder cannot be made, one line says so and the command runs without it.
 
     Args:
         use: whether to keep programs at all; False stands above the environment.
@@ -141,8 +141,8 @@ def _open(folder: Path) -> None:
 def _watch(folder: Path, tell: bool = True) -> None:
     """Turn JAX's warnings about entries into one line, and remove the entries that they are about.
 
-    JAX goes on after either, but never replaces an entry, so that a damaged one would stay. After
-    one that cannot be written (a full disk) nothing more is kept.
+    JAX continues after either, but never replaces an entry, so a damaged one would stay. After an
+    entry that cannot be written (a full disk) nothing more is kept.
     """
     before, told = warnings.showwarning, not tell
 

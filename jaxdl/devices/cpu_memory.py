@@ -1,7 +1,7 @@
 """Large programs on a CPU in no more memory than they need.
 
 A jitted function takes its temporary memory from the heap in each run, and gives it back. By itself
-that costs an FCN's training two or three times that memory (benchmarks/README.md).
+that costs an FCN's training two or three times that memory (benchmarks/fcn/README.md).
 """
 
 from collections.abc import Callable
@@ -14,25 +14,26 @@ from jaxdl.devices import heap
 
 
 def start() -> None:
-    """For `in_one_room`: before other uses of JAX, by a program (it is for the whole process).
+    """Prepare the process for `reuse_temp_memory`: call it in a program, before other uses of JAX.
 
-    Functions run in the caller's thread. Else the next one starts as soon as the last one's results
-    are there, and allocates while the other has yet to free what it needed.
+    Functions then run in the caller's thread. Otherwise a function starts as soon as the results of
+    the one before exist, and allocates before that one has freed its temporary memory.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     heap.keep_freed_memory()
 
 
-def in_one_room(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A jitted function that finds the place of its temporary memory free, run after run.
+def reuse_temp_memory(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A jitted function whose runs reuse one place in the heap for their temporary memory.
 
-    For large programs on one CPU device, after `start`; elsewhere the function itself. Each new
-    shape of arguments is compiled ahead (once: jit takes the same program), which tells the size;
-    see `jaxdl.devices.heap.the_room`. Arrays of the host are on the device before the call: JAX
-    runs what has to wait for its arguments in another thread after all.
+    This is for large programs on one CPU device, after `start`; elsewhere it returns the function
+    itself. Each new shape of arguments is compiled ahead, which gives the size of the memory (jit
+    then takes the same program); see `jaxdl.devices.heap.temp_reservation`. Arrays of the host are
+    moved to the device before the call, because JAX runs what waits for its arguments in another
+    thread.
     """
     started = not jax.config.values["jax_cpu_enable_async_dispatch"]
-    room = heap.the_room() if started and jax.default_backend() == "cpu" else None
+    room = heap.temp_reservation() if started and jax.default_backend() == "cpu" else None
     if room is None:
         return function
     jitted: Any = function

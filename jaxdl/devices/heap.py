@@ -9,16 +9,16 @@ from typing import NamedTuple
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-_SLACK = 1 << 27  # bytes of a room for what else falls into it
+_SLACK = 1 << 27  # bytes of a reservation for what else falls into it
 
 
 def keep_freed_memory() -> bool:
-    """Keep what is freed for the next use; whether the C library could be told to (glibc's can).
+    """Keep freed memory for its next use; returns whether the C library can do so (glibc can).
 
-    XLA's CPU backend allocates a program's temporary memory anew in every run. By default glibc
-    gets pieces above 32 MB at most from the system and gives them back when they are freed, so that
+    XLA's CPU backend allocates the temporary memory of a program in every run. By default glibc
+    takes pieces above 32 MB at most from the system and gives them back when they are freed. So
     every step pays a page fault for each 4 kB that it writes: half of the time of an FCN's larger
-    elementwise operations (benchmarks/README.md). The price: memory stays at its peak.
+    elementwise operations (benchmarks/fcn/README.md). The price: memory stays at its peak.
     """
     if sys.platform != "linux":
         return False
@@ -30,8 +30,8 @@ def keep_freed_memory() -> bool:
     return told == [1, 1, 1]
 
 
-class Room(NamedTuple):
-    """See `the_room`."""
+class TempReservation(NamedTuple):
+    """See `temp_reservation`."""
 
     grow: Callable[[int], None]
     open: Callable[[], None]
@@ -39,14 +39,15 @@ class Room(NamedTuple):
 
 
 @functools.cache
-def the_room() -> Room | None:
-    """The process's piece of the heap for one large array; freed memory is kept from now on.
+def temp_reservation() -> TempReservation | None:
+    """One reserved piece of the heap for one large array; freed memory is kept from now on.
 
-    A large array that is freed and allocated anew does not fit into its own place if a few bytes
-    were put there meanwhile; glibc then grows the heap, twice or three times. So the place is held
-    while nothing runs: ``grow(bytes)`` before the first run of a program, ``open()`` before each
-    run, ``close()`` after it. It is larger than the array, for what falls into it meanwhile; what
-    is not written takes no memory. None: where the C library is not glibc.
+    A large array that is freed and allocated again does not fit into its old place if a few bytes
+    were put there meanwhile; glibc then grows the heap, twice or three times. So the place is
+    reserved while nothing runs: ``grow(bytes)`` before the first run of a program, ``open()``
+    before each run, ``close()`` after it. It is larger than the array, for small pieces that are
+    put there meanwhile; memory that is never written costs nothing. None if the C library is not
+    glibc.
     """
     if not keep_freed_memory():
         return None
@@ -66,9 +67,9 @@ def the_room() -> Room | None:
         place = malloc(size)
         above, small = malloc(4096), 4096
         while place is not None and above is not None and above < place and small < size:
-            small *= 2  # until nothing free lies below that is as large
+            small *= 2  # until no free piece below is as large
             above = malloc(small)
-        # What lies above for good keeps the place from melting into the heap's end.
+        # A piece above that stays keeps the place from merging with the end of the heap.
 
     def close() -> None:
         nonlocal place
@@ -76,4 +77,4 @@ def the_room() -> Room | None:
         if place != before:
             trim(0)  # another place: what was written in the old one goes back
 
-    return Room(grow, lambda: free(place), close)
+    return TempReservation(grow, lambda: free(place), close)

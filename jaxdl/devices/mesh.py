@@ -102,8 +102,8 @@ class Shardings(NamedTuple):
     """How the arguments and results of a training step lie on a mesh."""
 
     state: PyTree  # a sharding for each array of the state
-    whole: NamedSharding  # the same on every device
-    rows: NamedSharding  # rows (the first axis) split over all devices
+    replicated: NamedSharding  # the same on every device
+    batch: NamedSharding  # rows (the first axis) split over all devices
 
 
 def shardings(state: PyTree, mesh: Mesh | None, fsdp: bool = False) -> Shardings | None:
@@ -117,19 +117,19 @@ def shardings(state: PyTree, mesh: Mesh | None, fsdp: bool = False) -> Shardings
     """
     if mesh is None:
         return None
-    whole = NamedSharding(mesh, Spec())
+    replicated = NamedSharding(mesh, Spec())
 
-    def lay(array) -> NamedSharding:
+    def sharding(array) -> NamedSharding:
         axes = [a for a, size in enumerate(array.shape) if size % mesh.size == 0]
         if not fsdp or not axes or np.prod(array.shape) < SMALL:
-            return whole
+            return replicated
         longest = max(axes, key=lambda a: array.shape[a])
         return NamedSharding(mesh, Spec(*[None] * longest, AXES))
 
-    return Shardings(jax.tree.map(lay, state), whole, NamedSharding(mesh, Spec(AXES)))
+    return Shardings(jax.tree.map(sharding, state), replicated, NamedSharding(mesh, Spec(AXES)))
 
 
-def put(tree: PyTree, layout: PyTree) -> PyTree:
+def shard(tree: PyTree, layout: PyTree) -> PyTree:
     """Arrays that every process holds whole, laid out over the mesh.
 
     Args:
@@ -166,11 +166,11 @@ def join_rows(batch: PyTree, layout: Shardings | None) -> PyTree:
     """Every process's `local_rows` (NumPy arrays) as one batch, each row on its device alone."""
     if layout is None:
         return batch
-    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(layout.rows, a), batch)
+    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(layout.batch, a), batch)
 
 
-def fetch(tree: PyTree, layout: Shardings | None) -> PyTree:
+def gather_to_host(tree: PyTree, layout: Shardings | None) -> PyTree:
     """The whole arrays in every process, as NumPy arrays; all processes must call it."""
     if layout is not None:
-        tree = jax.jit(lambda t: t, out_shardings=layout.whole)(tree)
+        tree = jax.jit(lambda t: t, out_shardings=layout.replicated)(tree)
     return jax.tree.map(np.asarray, tree)

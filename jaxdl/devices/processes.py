@@ -2,9 +2,9 @@
 
 The engine is `jax.distributed`: its coordinator, its heartbeats, and collectives in the compiled
 programs. Here is what a command needs around it: who takes part (`find_processes`), the start, and
-what must be the same in every process (`from_lead`, `agreement`). A process that fails, or notices
-that another has, leaves at once (`leave_at_once`): to end tidily it would wait for the others,
-which wait for it.
+what must be the same in every process (`broadcast_from_main`, `stop_vote`). A process that fails,
+or notices that another has, leaves at once (`abort_on_error`): to end tidily it would wait for
+the others, which wait for it.
 """
 
 import json
@@ -50,7 +50,8 @@ def find_processes(
     Args:
         environ: the variables of SLURM (``srun``), Open MPI (``mpirun``) or Kubernetes' JobSet
             (JOB_COMPLETION_INDEX; JOBSET_NAME and REPLICATED_JOB_NAME name the host of process 0,
-            JAX_NUM_PROCESSES the number). JAX_COORDINATOR_ADDRESS (host:port) goes before them.
+            JAX_NUM_PROCESSES the number). If JAX_COORDINATOR_ADDRESS (host:port) is set, it is
+            used instead of these names.
         coordinator: host:port where process 0 listens.
         processes: how many.
         process_id: 0 to processes - 1.
@@ -141,7 +142,7 @@ def start(processes: Processes, lost_after: int = 60) -> None:
         TrainingError: the coordinator could not be started or found. (Where the others do not come
             in `START_SECONDS`, jax ends the process with SIGABRT.)
     """
-    # Its handler would take SIGTERM from ours, and `agreement` does its work.
+    # Its handler would take SIGTERM from ours, and `stop_vote` does its work.
     jax.config.update("jax_enable_preemption_service", False)
     # Empty: all devices. Left to itself, jax takes one for each process that a launcher started.
     all_devices = processes.whole_host and "JAX_LOCAL_DEVICE_IDS" not in os.environ
@@ -167,12 +168,12 @@ def start(processes: Processes, lost_after: int = 60) -> None:
         notice.cancel()
 
 
-def is_lead() -> bool:
+def is_main_process() -> bool:
     """Whether this is process 0, which alone prints and writes (checkpoints are written by all)."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-def from_lead(call: Callable[[], Any]) -> Any:
+def broadcast_from_main(call: Callable[[], Any]) -> Any:
     """What `call` returns in process 0 (JSON) in every process; the others wait, and do not call.
 
     Raises:
@@ -181,7 +182,7 @@ def from_lead(call: Callable[[], Any]) -> Any:
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return call()
     failed, outcome = None, b""
-    if is_lead():
+    if is_main_process():
         try:
             outcome = json.dumps({"value": call()}).encode()
         except InputError as error:
@@ -197,13 +198,13 @@ def from_lead(call: Callable[[], Any]) -> Any:
     return read["value"]
 
 
-def lead_first(call: Callable[[], Any]) -> Any:
+def main_process_first(call: Callable[[], Any]) -> Any:
     """What `call` returns, called in process 0, then in the others.
 
     So what it writes once on a shared file system is there for them.
 
     Raises:
-        InputError: as `from_lead`.
+        InputError: as `broadcast_from_main`.
     """
     value = None
 
@@ -211,12 +212,12 @@ def lead_first(call: Callable[[], Any]) -> Any:
         nonlocal value
         value = call()
 
-    from_lead(first)
-    return value if is_lead() else call()
+    broadcast_from_main(first)
+    return value if is_main_process() else call()
 
 
-def agreement(mesh: Mesh | None) -> Callable[[bool], bool]:
-    """``agree(asked)``, called by all after each step: whether they all stop now.
+def stop_vote(mesh: Mesh | None) -> Callable[[bool], bool]:
+    """``vote(asked)``, called by all after each step: whether they all stop now.
 
     True in every process at the same call, the one after some process was asked to stop: the
     answer is read a step late, so that the devices never wait for the host.
@@ -227,17 +228,17 @@ def agreement(mesh: Mesh | None) -> Callable[[bool], bool]:
     any_asked = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, Spec()))
     waiting: jax.Array | None = None
 
-    def agree(asked: bool) -> bool:
+    def vote(asked: bool) -> bool:
         nonlocal waiting
         here = np.full(len(mesh.local_devices), asked, np.int32)
         before, waiting = waiting, any_asked(jax.make_array_from_process_local_data(split, here))
         return before is not None and bool(np.asarray(before))
 
-    return agree
+    return vote
 
 
 @contextmanager
-def leave_at_once() -> Iterator[None]:
+def abort_on_error() -> Iterator[None]:
     """Among several processes, end this one on an error: closing files would wait for the others.
 
     `Stopped` and `TrainingError` are raised by all together and pass; process 0 alone tells them.
@@ -245,7 +246,7 @@ def leave_at_once() -> Iterator[None]:
     try:
         yield
     except (Stopped, TrainingError) as error:
-        if is_lead():
+        if is_main_process():
             raise
         sys.exit(EXIT_STATUS[type(error)])
     except SystemExit:

@@ -1,9 +1,9 @@
-"""What a second core is for: a process that lays out what this one trains on, on a core of its own.
+"""A second process, on a core of its own, prepares what this process trains on.
 
-XLA's CPU runtime hands the kernels of a small step from thread to thread, and two programs in one
-process take each other's: word2vec's step took 49 us alone and 64 us beside the program that
-prepares its blocks, as long as both on a single core. Pinned to a core each, in processes of their
-own, they do not meet.
+XLA's CPU runtime passes the kernels of a small step from thread to thread, and two programs in one
+process take threads from each other: word2vec's step took 49 us alone and 64 us beside the program
+that prepares its blocks, as long as both on a single core. In two processes, each pinned to a core,
+they do not disturb each other.
 """
 
 import contextlib
@@ -133,7 +133,7 @@ def _receive(pipe: Connection, process: BaseProcess) -> Iterator[Any]:
         process.join()
         raise TrainingError(
             f"the process that prepares the text ended with status {process.exitcode}; "
-            "run the same command to go on, with --no-ahead if it happens again"
+            "run the same command to resume, with --no-prefetch-process if it happens again"
         ) from error
     finally:
         if memory is not None:

@@ -1,83 +1,53 @@
-"""The seed's check of a new GPU host: a LeNet on digits, through the loop of all experiments.
+"""The 2016 posts' check of a new GPU host: a LeNet on digits, through the loop of all subjects.
 
-    python -m experiments.digits                       8x8 digits, no download, 15 s on 2 CPU cores
-    python -m experiments.digits --data fashion-mnist  IDX files, or a prepared TFDS set
-    python -m experiments.digits --at-least 97         exit status 3 below 97 % of the test part
+    jaxdl digits                       8x8 digits, no download, 15 s on 2 CPU cores
+    jaxdl digits --data fashion-mnist  IDX files, or a prepared TFDS set
+    jaxdl digits --at-least 97         exit status 3 below 97 % of the test part
 
-The seed trained TensorFlow's and Caffe's MNIST examples to see that the driver, the container and
+The posts trained TensorFlow's and Caffe's MNIST examples to see that the driver, the container and
 the framework fit together; `containers/` does the same with this.
+
+Only options are read here; what the command does is imported when it does it.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import jax
-import tyro
-
-from jaxdl.cli.command import main
+from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import started
-from jaxdl.cli.launch import as_dict, input_paths, one_run
+from jaxdl.cli.options import Command
 from jaxdl.cli.progress import Bar
-from jaxdl.digits.config import FREE, Config, check
-from jaxdl.digits.data import open_digits
-from jaxdl.digits.train import fit, write_samples
-from jaxdl.errors import InputError, TrainingError
-from jaxdl.files import atomic
-from jaxdl.report.page import write_page
-from jaxdl.training.run_folder import open_run, read_rows, run_record
+from jaxdl.digits.config import FREE, Config
 
-
-@one_run
-def run(cfg: Config, bar: Bar) -> dict[str, Any]:
-    """Train (or go on), write the page; returns the summary.
-
-    Raises:
-        TrainingError: less than --at-least.
-    """
-    check(cfg)
-    data = open_digits(cfg.data)
-    epochs = cfg.epochs or (15 if cfg.data is None else 2)
-    if len(data.train.images) < cfg.batch_size:
-        count = len(data.train.images)
-        raise InputError(f"--batch-size {cfg.batch_size}: there are {count} pictures to train on")
-    config = as_dict(cfg)
-    record = open_run(
-        cfg.out,
-        config,
-        free=FREE,
-        resume=cfg.resume,
-        overwrite=cfg.overwrite,
-        inputs=input_paths(cfg),
-    )
-    counts = {"train": len(data.train.images), "test": len(data.test.images)}
-    if record is None:
-        record = run_record("digits", config, data.classes)
-        record["data"] = {"source": data.source, **counts}
-        atomic.write_json(cfg.out / "run.json", record)
-    bar.line(f"{data.source}: {counts['train']:,} to train on, {counts['test']:,} to test on")
-    page, summary_file = cfg.out / "report.html", cfg.out / "summary.json"
-    if page.is_file() and summary_file.is_file():
-        summary = atomic.read_json(summary_file)
-        bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
-    else:
-        state = fit(cfg, data, epochs, bar)
-        write_samples(cfg, data, state.params)
-        rows = read_rows(cfg.out / "metrics.jsonl")
-        figures = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
-        seconds = sum(row["seconds"] for row in rows)
-        summary = {"digits": figures | {"epochs": epochs, "seconds": seconds}}
-        from jaxdl.digits.report import digits_section  # matplotlib takes long to import
-
-        write_page(page, "jaxdl", [digits_section(cfg.out)], record)
-        atomic.write_json(summary_file, summary)
-    accuracy, device = 100 * summary["digits"]["accuracy"], jax.devices()[0]
-    bar.line(f"test accuracy {accuracy:.2f} % on {device.device_kind} ({device.platform})")
-    bar.line(f"report: {page}")
-    if accuracy < cfg.at_least:
-        raise TrainingError(f"test accuracy {accuracy:.2f} %: below --at-least {cfg.at_least:g} %")
-    return summary
+TRAIN = Command(
+    prog="jaxdl digits",
+    about="Train a LeNet on digits: the check of a new host.",
+    options=Config,
+    where=FREE,
+    groups={
+        "Data": ("data",),
+        "Training": (
+            *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "seed"),
+        ),
+        "Output": ("out", "resume", "overwrite", "at_least"),
+        "Devices": ("compile_cache",),
+    },
+    examples=(
+        ("jaxdl digits", "8x8 digits, without a download; 15 seconds on 2 cores."),
+        (
+            "jaxdl digits --data fashion-mnist --at-least 85",
+            "IDX files; exit status 3 below 85 % of the test part.",
+        ),
+    ),
+)
 
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl digits WORDS``."""
-    main(lambda: run(started(tyro.cli(Config, args=list(words), prog=f"jaxdl {name}")), Bar()))
+
+    def call() -> None:
+        cfg = started(parse(TRAIN, words))
+        from jaxdl.digits.run import run
+
+        run(cfg, Bar())
+
+    main(call)

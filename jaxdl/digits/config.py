@@ -6,9 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxdl.cli.command import check_least
 from jaxdl.cli.compiling import Compiling
-from jaxdl.errors import InputError
+from jaxdl.cli.options import Range
 
 # What a run's results do not depend on: may differ when a run is resumed.
 FREE = ("out", "overwrite", "resume", "at_least", "compiling")
@@ -19,40 +18,29 @@ class Config:
     """Train a LeNet on digits: the check of a new host."""
 
     out: Path = Path("runs/digits")
-    """Run folder: checkpoints, metrics, samples.json, report.html."""
+    """The run folder gets checkpoints, metrics, samples.json and report.html."""
     resume: bool = True
-    """Go on where the run folder stopped; --no-resume refuses a folder that holds a run."""
+    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """Delete the run folder first."""
+    """What an earlier run left in the run folder is deleted first."""
     data: Path | None = None
-    """Folder of MNIST's or Fashion-MNIST's IDX files, or a prepared TFDS set; none: 8x8 digits."""
-    epochs: int | None = None
+    """The folder of MNIST's or Fashion-MNIST's IDX files, or a prepared TFDS set. By default the
+    digits are scikit-learn's, of 8x8 pixels."""
+    epochs: Annotated[int | None, Range(1)] = None
     """Passes over the training part; by default 15 of the 8x8 digits, 2 of --data."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Range(1)] = 64
     """Pictures in a step."""
-    learning_rate: float = 0.05
-    """At its highest; it falls to 0 along a cosine."""
-    momentum: float = 0.9
-    """Of the SGD."""
-    weight_decay: float = 5e-4
-    """L2, as in Caffe's example."""
-    at_least: float = 0.0
-    """Fail below this test accuracy, in percent."""
-    seed: int = 0
-    """Of the start and the order of the pictures."""
+    learning_rate: Annotated[float, Range(0, above=True)] = 0.05
+    """Peak learning rate; it falls to 0 along a cosine."""
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    """Momentum of the SGD."""
+    weight_decay: Annotated[float, Range(0)] = 5e-4
+    """L2 decay, as in Caffe's example."""
+    at_least: Annotated[float, Range(0, 100)] = 0.0
+    """The command fails below this test accuracy, in percent."""
+    seed: Annotated[int, Range(0)] = 0
+    """Random seed of the start and the order of the pictures."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )
     """Compiled programs."""
-
-
-def check(cfg: Config) -> None:
-    """Refuse what cannot be trained, in one line, before anything else is done."""
-    check_least(cfg, 1, ("batch_size",))
-    check_least(cfg, 0, ("seed", "momentum", "weight_decay", "at_least"))
-    if cfg.epochs is not None:
-        check_least(cfg, 1, ("epochs",))
-    if not cfg.learning_rate > 0:
-        raise InputError(f"--learning-rate {cfg.learning_rate}: must be above 0")
-    if cfg.at_least > 100:
-        raise InputError(f"--at-least {cfg.at_least}: is in percent, at most 100")

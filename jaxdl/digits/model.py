@@ -1,4 +1,4 @@
-"""A LeNet for small grey pictures: the network of the seed's check of a new GPU host.
+"""A LeNet for small grey pictures: the network that checks a new GPU host.
 
 Source: LeCun et al. 1998, in the form of Caffe's MNIST example (20 and 50 maps, 500 units, ReLU).
 """

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from jaxdl.errors import InputError
 from jaxdl.files.text import clip
 from jaxdl.report.page import render
-from jaxdl.report.plots import INK, TEST, TRAIN, decimal, jpeg_uri, style_axes, svg_element
+from jaxdl.report.pictures import jpeg_uri
+from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
 from jaxdl.training.run_folder import read_rows
 

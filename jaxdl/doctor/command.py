@@ -4,16 +4,15 @@ Exit status: 0 without errors (there may be warnings), 1 with an error, 2 for a 
 never imported here, only in a process of its own with a time limit: a broken install can hang.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from json import dumps
 
 from rich.console import Console
 
 from jaxdl.doctor import package_checks, system_checks
 from jaxdl.doctor.facts import Facts, gather
 from jaxdl.doctor.findings import Finding
-from jaxdl.errors import InputError
 
 CHECKS: tuple[Callable[[Facts], Finding], ...] = (
     package_checks.check_python,
@@ -34,18 +33,6 @@ HOST_CHECKS = (system_checks.check_host, system_checks.check_held)
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Check versions, plugin, driver, devices, memory and variables; name what mends each fault."""
-
-    json: bool = False
-    """Print one JSON object: findings, device, exit."""
-    host: bool = False
-    """Also check that containers get the GPU: docker, NVIDIA Container Toolkit, held packages."""
-    timeout: float = 60.0
-    """Seconds that jax, and each other program that is asked, may take."""
-
-
 def examine(facts: Facts) -> list[Finding]:
     """Every check's finding; those of a container host only where they were asked for."""
     return [check(facts) for check in (*CHECKS, *(HOST_CHECKS if facts.host else ()))]
@@ -60,20 +47,20 @@ def device(facts: Facts) -> str:
     return ", ".join(f"{kind} ({name})" for name, kind in facts.probe.devices)
 
 
-def run(cfg: Config) -> int:
+def run(*, json: bool = False, host: bool = False, timeout: float = 60.0) -> int:
     """Gather, check, print; the exit status.
 
-    Raises:
-        InputError: a time limit that is not above 0.
+    Args:
+        json: print one JSON object.
+        host: also check that containers get the GPU.
+        timeout: seconds that each program that is asked may take.
     """
-    if not cfg.timeout > 0:
-        raise InputError(f"--timeout {cfg.timeout:g}: must be above 0")
-    facts = gather(host=cfg.host, timeout=cfg.timeout)
+    facts = gather(host=host, timeout=timeout)
     findings, uses = examine(facts), device(facts)
     status = int(any(finding.level == "error" for finding in findings))
-    if cfg.json:
+    if json:
         found = [asdict(finding) for finding in findings]
-        print(json.dumps({"findings": found, "device": uses, "exit": status}, indent=2))
+        print(dumps({"findings": found, "device": uses, "exit": status}, indent=2))
         return status
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     for finding in findings:

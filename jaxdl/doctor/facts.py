@@ -159,7 +159,7 @@ def shadow(folder: str, root: Path) -> str:
 
 
 def docker_runtimes(path: Path) -> tuple[tuple[str, ...], str]:
-    """The runtimes that docker is told of, and why they could not be read."""
+    """The runtimes in docker's configuration, and why they could not be read."""
     text = read(path)
     try:
         return (tuple(json.loads(text).get("runtimes", {})) if text.strip() else ()), ""

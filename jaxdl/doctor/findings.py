@@ -22,7 +22,7 @@ class Finding:
 
 
 def ok(name: str, seen: str) -> Finding:
-    """Nothing to mend."""
+    """Nothing needs repair."""
     return Finding(name=name, level="ok", seen=seen)
 
 

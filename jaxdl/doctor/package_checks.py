@@ -1,7 +1,7 @@
-"""Checks of Python, packages and variables: each judges the facts and names what mends it.
+"""Checks of Python, packages and variables: each judges the facts and names a remedy.
 
 Pure functions of `jaxdl.doctor.facts.Facts`. The number in brackets is that of the symptom's row in
-`containers/README.md`.
+`jaxdl/doctor/README.md`.
 """
 
 from packaging.requirements import Requirement

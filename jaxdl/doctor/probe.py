@@ -77,9 +77,9 @@ class Probe:
     devices: tuple[tuple[str, str], ...]
     """(cuda:0, NVIDIA A10G)."""
     versions: dict[str, tuple[int | str, int]]
-    """CUDA library -> its version or why it cannot be told, the one jax was built with."""
+    """CUDA library -> its version or why it is unknown, the one jax was built with."""
     wrong_rows: dict[str, int] | str | None
-    """What `arithmetic.wrong_rows` found, or why it could not; None: it is not told."""
+    """What `arithmetic.wrong_rows` found, or why it could not; None: unknown."""
     err: str
     """Its messages, without the frames of tracebacks."""
 

@@ -6,109 +6,115 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxdl.cli.command import check_least
 from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
+from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.fcn.data import batches
-from jaxdl.fcn.data.voc import VOC2012_MD5
-from jaxdl.fcn.losses import Reduction
-from jaxdl.fcn.models.bilinear import Align
-from jaxdl.training import optimizers
+from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction
+from jaxdl.training.schedules import Schedule
 
 # What a run's results do not depend on: may differ when a run is resumed.
 FREE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "compiling", "fsdp")
+# Names of 0.1 -> today's.
+RENAMED = {
+    "voc": "data",
+    "learning_rates": "learning_rate",
+    "updates": "steps_per_dispatch",
+    "width": "width_divisor",
+}
+GONE = ("width",)  # refused as a flag: elsewhere it was a length
+RENAMED_VALUES = {"split": {"seed": "random-4-to-1"}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before.
-
-    `predict --help` and `plan --help` tell about the other commands: classes of your own images;
-    memory, exchange and speed on many devices.
-    """
+    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
 
     preset: Literal["demo", "voc", "paper"] = "voc"
-    """Where the other defaults come from."""
+    """The preset chooses the defaults of all other options."""
     out: Path = Path("runs/voc")
-    """Run folder: checkpoints, metrics, pictures, report.html."""
+    """The run folder gets checkpoints, metrics, pictures and report.html."""
     resume: bool = True
-    """Go on where the run folder stopped; --no-resume refuses a folder that holds a run."""
+    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """Delete the run folder first."""
-    voc: Path | None = None
-    """VOCdevkit folder, or the tar VOCtrainval_11-May-2012.tar (the demo writes its own)."""
+    """What an earlier run left in the run folder is deleted first."""
+    data: Path | None = None
+    """The VOCdevkit folder, or the tar VOCtrainval_11-May-2012.tar. The demo draws its own
+    scenes."""
     voc_md5: str = VOC2012_MD5
-    """The md5 that a tar must have."""
+    """A tar must have this md5."""
     sbd: Path | None = None
-    """SBD (benchmark_RELEASE folder, or benchmark.tgz), whose labels are added."""
-    split: Literal["seed", "official", "seg11valid"] = "seed"
-    """seed: 4:1 of trainval; official: train, val; seg11valid: SBD train, the papers' test list."""
+    """SBD's labels are added: its benchmark_RELEASE folder, or benchmark.tgz."""
+    split: Literal["random-4-to-1", "official", "seg11valid"] = "random-4-to-1"
+    """The split is 4:1 of trainval at random, as in the 2016 posts; VOC's own train and val; or
+    SBD's train and the papers' test list, seg11valid."""
     train_list: Path | None = None
-    """File of training ids, one a line, in place of the split's."""
+    """A file of training ids, one a line, replaces the split's."""
     test_list: Path | None = None
-    """File of test ids, one a line, in place of the split's."""
+    """A file of test ids, one a line, replaces the split's."""
     data_dir: Path = Path("data")
-    """Where prepared data is kept."""
-    scenes: tuple[int, int] = (800, 100)
-    """Training and test scenes of the demo."""
-    cache: batches.Cache = "host"
-    """Where decoded bytes are kept: host memory, the device, or none (decode each time)."""
-    canvases: int = 3
-    """Padded sizes, and so compiled programs, at most."""
+    """Prepared data is kept in this folder."""
+    scenes: Annotated[tuple[int, int], Range(1)] = (800, 100)
+    """The demo draws so many training and test scenes."""
+    cache: Cache = "host"
+    """Decoded images are kept in the host's memory, on the device, or nowhere (each is decoded
+    again each time)."""
+    canvases: Annotated[int, Range(1)] = 3
+    """Images are padded to so many sizes at most, each a compiled program."""
     weights: Path | None = None
-    """VGG-16 ImageNet weights (.safetensors, .npz, .h5, .onnx, .pth)."""
+    """The trunk starts from VGG-16's ImageNet weights (.safetensors, .npz, .h5, .onnx, .pth)."""
     weights_format: str | None = None
-    """Their format, where it cannot be told from the file."""
+    """The weights' format, if the file does not tell it."""
     start_from: Path | None = None
-    """Run or stage folder whose parameters the first stage starts from."""
+    """The first stage starts from the parameters of this run or stage folder."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
     """Strides to train, in this order."""
-    epochs: tuple[int, ...] = (60, 60, 60)
-    """Epochs of each stage."""
-    learning_rates: tuple[float, ...] = (1e-4, 1e-4, 1e-4)
-    """Peak learning rate of each stage."""
-    schedule: optimizers.Schedule = "constant"
-    """What the learning rate does after its warm-up."""
-    warmup: int = 0
-    """Steps of linear warm-up of each stage."""
-    momentum: float = 0.9
-    """Of momentum SGD."""
-    weight_decay: float = 5e-4
-    """L2, added to the gradient before the momentum."""
+    epochs: Annotated[tuple[int, ...], Range(1)] = (60,)
+    """Epochs of each stage: one number for all stages, or one for each."""
+    learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
+    """Peak learning rate: one number for all stages, or one for each."""
+    schedule: Schedule = "constant"
+    """The learning rate's course after its warm-up."""
+    warmup: Annotated[int, Range(0)] = 0
+    """The learning rate rises linearly for so many steps of each stage."""
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    """Momentum of the SGD."""
+    weight_decay: Annotated[float, Range(0)] = 5e-4
+    """L2 decay, added to the gradient before the momentum."""
     bias_rule: bool = False
-    """The papers' rule: biases at twice the rate, without decay."""
-    clip_norm: float | None = None
-    """Largest global norm of the gradient."""
+    """Biases learn at twice the rate, without decay, as in the papers."""
+    clip_norm: Annotated[float | None, Range(0, above=True)] = None
+    """The gradient's global norm is clipped to this; by default it is not clipped."""
     reduction: Reduction = "mean"
-    """Loss over the batch's valid pixels; a sum's rate is the mean's divided by their number."""
-    batch_size: int = 1
-    """Images in a batch (of one canvas, sizes mixed)."""
-    updates: int = 1
-    """Batches trained on in one dispatch, one after another: for GPUs (in a loop XLA's convolutions
-    on a CPU are slow)."""
-    accumulate: int = 1
-    """Batches to an update, with the exact gradient of their union."""
-    width: int = 1
-    """Divides the trunk's channel counts; 1 is VGG-16."""
+    """The loss is the mean or the sum over a batch's valid pixels; a sum's rate is the mean's
+    divided by their number."""
+    batch_size: Annotated[int, Range(1)] = 1
+    """Images in a batch, those of all devices together. They share a canvas; sizes may differ."""
+    steps_per_dispatch: Annotated[int, Range(1)] = 1
+    """So many batches are trained on in one dispatch, one after another. This helps GPUs; XLA's
+    convolutions are slow in a loop on a CPU."""
+    accumulate: Annotated[int, Range(1)] = 1
+    """An update uses the exact gradient of so many batches together."""
+    width_divisor: Annotated[int, Range(1, 512)] = 1
+    """The trunk's channel counts are VGG-16's divided by this."""
     flip: bool = False
-    """Mirror half of the training images."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Scale training images by a random factor between these two; 0.5 2 is usual."""
-    crop: int | None = None
-    """Cut a random square of this side from larger training images."""
+    """Half of the training images are mirrored."""
+    scale: Annotated[tuple[float, float], Range(0.01, 100)] = (1.0, 1.0)
+    """Training images are scaled by a random factor between these two; 0.5 2 is usual."""
+    crop: Annotated[int | None, Range(32)] = None
+    """A random square of this side is cut from larger training images."""
     align: Align = "exact"
-    """Alignment of the upsampling; center is that of the Chainer of 2016."""
+    """Alignment of the upsampling: exact, or center as in the Chainer of 2016."""
     remat: bool = False
-    """Less memory: compute the trunk's activations again in the gradient."""
+    """The trunk's activations are computed again for the gradient, which saves memory."""
     bfloat16: bool = False
-    """Activations in bfloat16; parameters and loss stay float32."""
-    samples: int = 8
-    """Test images drawn in the report."""
-    seed: int = 0
-    """Of the start, the order of images, the 4:1 split and the demo's scenes."""
+    """Activations are bfloat16; parameters and loss stay float32."""
+    samples: Annotated[int, Range(1)] = 8
+    """The report shows so many test images."""
+    seed: Annotated[int, Range(0)] = 0
+    """Random seed of the start, the order of images, the random split and the demo's scenes."""
     fsdp: bool = False
-    """With --mesh: split parameters and optimiser over the devices too, not the batches alone."""
+    """Parameters and optimiser state are split over the devices too (with --mesh)."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
@@ -123,21 +129,21 @@ PRESETS = {
         out=Path("runs/demo/fcn"),
         split="official",
         epochs=(14, 7, 8),
-        learning_rates=(0.1, 0.05, 0.05),
+        learning_rate=(0.1, 0.05, 0.05),
         schedule="cosine",
         warmup=40,
         weight_decay=1e-4,
         clip_norm=1.0,
         batch_size=8,
-        width=8,
+        width_divisor=8,
     ),
     "voc": Config(),
     "paper": Config(
         preset="paper",
         out=Path("runs/paper"),
         split="seg11valid",
-        epochs=(12, 12, 12),  # 100,000 iterations of one image are 11.8 epochs of 8,498
-        learning_rates=(1.9e-5, 1.9e-7, 1.9e-9),
+        epochs=(12,),  # 100,000 iterations of one image are 11.8 epochs of 8,498
+        learning_rate=(1.9e-5, 1.9e-7, 1.9e-9),
         momentum=0.99,
         weight_decay=5e-4 / 187_500,
         bias_rule=True,
@@ -145,33 +151,45 @@ PRESETS = {
 }
 
 
+def for_each_stage(cfg: Config) -> Config:
+    """The config with a number of epochs and a learning rate for each of its stages.
+
+    Raises:
+        InputError: neither one value for all stages nor one for each.
+    """
+    count, values = len(cfg.stages), {}
+    for name in ("epochs", "learning_rate"):
+        given = getattr(cfg, name)
+        if len(given) not in (1, count):
+            flag, shown = "--" + name.replace("_", "-"), " ".join(map(str, given))
+            raise InputError(
+                f"{flag} {shown}: give one value, or {count}, one for each of --stages"
+            )
+        values[name] = given * count if len(given) == 1 else given
+    return dataclasses.replace(cfg, **values)
+
+
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
-    count = len(cfg.stages)
-    for name in ("epochs", "learning_rates"):
-        if len(getattr(cfg, name)) != count:
-            flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {getattr(cfg, name)}: give {count}, one for each of --stages")
-    if not count or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
+    check_ranges(cfg)
+    if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
-    check_least(cfg, 1, ("batch_size", "updates", "accumulate", "width", "canvases", "samples"))
-    check_least(cfg, 1, ("scenes", "epochs"))
-    check_least(cfg, 0, ("seed",))
-    if cfg.weights is not None and (cfg.width != 1 or cfg.start_from is not None):
-        raise InputError(f"--weights {cfg.weights}: goes with --width 1, without --start-from")
-    if cfg.crop is not None and cfg.crop < 32:
-        raise InputError(f"--crop {cfg.crop}: must be at least 32")
-    low, high = cfg.scale
-    if not 0.01 <= low <= high <= 100:
-        raise InputError(f"--scale {low} {high}: give the smaller factor first, 0.01 to 100")
-    if cfg.devices.mesh is not None and cfg.updates > 1:
-        raise InputError(f"--updates {cfg.updates}: one batch a dispatch with --mesh")
+    for_each_stage(cfg)
+    if cfg.weights is not None and (cfg.width_divisor != 1 or cfg.start_from is not None):
+        raise InputError(
+            f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
+        )
+    if cfg.scale[0] > cfg.scale[1]:
+        raise InputError(f"--scale {cfg.scale[0]} {cfg.scale[1]}: give the smaller factor first")
+    if cfg.devices.mesh is not None and cfg.steps_per_dispatch > 1:
+        given = f"--steps-per-dispatch {cfg.steps_per_dispatch}"
+        raise InputError(f"{given}: a dispatch is one step with --mesh; leave it out")
     if cfg.devices.mesh is None and cfg.fsdp:
         raise InputError("--fsdp splits parameters over devices: name them with --mesh data=N")
     if cfg.devices.mesh is not None and cfg.cache == "device":
         raise InputError("--cache device keeps images on one device: use host with --mesh")
-    if cfg.voc is None and cfg.preset != "demo":
+    if cfg.data is None and cfg.preset != "demo":
         raise InputError(
-            "--voc is missing: name the VOCdevkit folder or VOCtrainval_11-May-2012.tar, "
+            "--data is missing: name the VOCdevkit folder or VOCtrainval_11-May-2012.tar, "
             "or train on the embedded scenes with --preset demo"
         )

@@ -41,7 +41,7 @@ def open_split(cfg: Config, devkit: voc.Source, sbd: voc.Source | None) -> split
 
 def open_data(cfg: Config, bar: Bar) -> Data:
     """Everything found, checked, prepared and split."""
-    if cfg.voc is None:
+    if cfg.data is None:
         count, test = cfg.scenes
         folder = cfg.data_dir / f"scenes-{count}-{test}-{cfg.seed}"
         with bar.task("writing scenes") as progress:
@@ -50,7 +50,7 @@ def open_data(cfg: Config, bar: Bar) -> Data:
             )
         devkit = voc.open_voc(path)
     else:
-        devkit = voc.open_voc(cfg.voc, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
+        devkit = voc.open_voc(cfg.data, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
     sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
     source = devkit if sbd is None else voc.merge(devkit, sbd)
     split = splits.check_split(open_split(cfg, devkit, sbd))

@@ -11,7 +11,7 @@ from jaxdl.fcn.data import voc
 from jaxdl.fcn.dataset import Data
 from jaxdl.fcn.task import pixel_accuracy
 from jaxdl.files.atomic import read_json, write_bytes, write_json
-from jaxdl.report.plots import overlay
+from jaxdl.report.pictures import overlay
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:

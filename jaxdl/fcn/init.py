@@ -1,7 +1,7 @@
 """Where a stage of the FCN experiment starts: parameters, where they came from, the optimiser."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,14 @@ from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.predict import read_meta
 from jaxdl.training import checkpoint
 from jaxdl.training.transfer import by_name, transplant
+
+
+class Start(NamedTuple):
+    """Where a stage's parameters come from: the first of these that there is, or at random."""
+
+    source: Path | None  # checkpoint folder of the stage before, or of --start-from
+    trunk: Any  # VGG-16's parameters
+    mean: tuple[float, ...]  # colour, RGB, that they expect to be subtracted
 
 
 def fresh_params(cfg: Config, model: FCN) -> Any:
@@ -34,10 +42,10 @@ def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
     """
     _, meta, _ = checkpoint.load_params(source)
     model, *_ = read_meta(meta, source)
-    if model.width != cfg.width:
+    if model.width != cfg.width_divisor:
         raise InputError(
-            f"{source}: is an FCN of --width {model.width}, this one of --width {cfg.width}: its "
-            f"weights do not fit; use --width {model.width}"
+            f"{source}: is an FCN of --width-divisor {model.width}, this one of "
+            f"{cfg.width_divisor}: its weights do not fit; use --width-divisor {model.width}"
         )
     return tuple(meta["mean"])
 
@@ -46,17 +54,11 @@ def start_params(
     cfg: Config,
     name: str,
     fresh: Any,
-    mean: tuple[float, ...],
-    source: Path | None,
-    trunk: Any,
+    begin: Start,
     bar: Bar,
 ) -> tuple[Any, dict[str, Any]]:
-    """A stage's parameters before training, and the record of where each came from.
-
-    Args:
-        source: checkpoint folder of the stage before (or of --start-from), or None.
-        trunk: imported VGG-16 parameters, or None; used where there is no source.
-    """
+    """A stage's parameters before training, and the record of where each came from."""
+    source, trunk, mean = begin
     if source is not None:
         params, meta, step = checkpoint.load_params(source)
         if tuple(meta["mean"]) != mean:

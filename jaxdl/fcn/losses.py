@@ -1,12 +1,10 @@
 """The FCN's loss: pure functions from scores and labels to a scalar."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Reduction = Literal["mean", "sum"]
+from jaxdl.fcn.choices import Reduction
 
 
 def pixel_xent(

@@ -2,7 +2,7 @@
 
 Sums stay on the device while an epoch runs (`Totals`) and become named figures once (`summarise`).
 Source: Long, Shelhamer, Darrell 2015, section 5 (pixel accuracy, mean accuracy, mean IU,
-frequency-weighted IU); the seed's own accuracy is the mean over images of each image's pixel
+frequency-weighted IU); the accuracy of the 2016 posts is the mean over images of each image's pixel
 accuracy, void left out ("what share of one picture's pixels is right").
 """
 

@@ -15,7 +15,8 @@ from jaxdl.fcn.data.batches import Batch, Canvas
 from jaxdl.fcn.metrics import zero_totals
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.planner.cards import Dtype
-from jaxdl.planner.steps import Kind, Step, Stride, abstract, placed
+from jaxdl.planner.choices import Kind, Stride
+from jaxdl.planner.steps import Step, abstract, placed
 from jaxdl.training import optimizers
 from jaxdl.training.step import dense_step, start_state
 

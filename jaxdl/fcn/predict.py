@@ -1,46 +1,26 @@
-"""``python -m experiments.fcn predict``: classes and overlays of a user's own images."""
+"""``jaxdl fcn predict``: classes and overlays of a user's own images."""
 
-import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from PIL import Image
 
-from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.data import voc
 from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.stages import find
 from jaxdl.fcn.task import make_predict
 from jaxdl.files.atomic import check_output, write_bytes
 from jaxdl.files.text import clip, reason
-from jaxdl.report.plots import overlay
-from jaxdl.training.checkpoint import best_step, find, load_params
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Predict:
-    """Write a palette PNG of the classes and an overlay for each image, of any size."""
-
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures: JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, told by content."""
-    checkpoint: Path = Path("runs/demo/fcn")
-    """Run folder (its last stage) or stage folder."""
-    which: Literal["latest", "best"] = "latest"
-    """The last checkpoint, or that of the best test mean IU."""
-    out: Path = Path("predictions")
-    """Where NAME_classes.png and NAME_overlay.png go."""
-    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=Compiling
-    )
-    """Compiled programs."""
+from jaxdl.report.pictures import overlay
+from jaxdl.training.checkpoint import best_step, load_params
 
 
 def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list[str]]:
@@ -58,28 +38,38 @@ def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list
     return model, mean, colours, names
 
 
-def predict(argv: Sequence[str], prog: str = "jaxdl fcn predict") -> None:
-    """The command: reads every image first, so that a bad one stops it before any work."""
-    options = started(tyro.cli(Predict, args=list(argv), prog=prog))
+def predict(
+    run: Path, images: Sequence[Path], *, which: Literal["latest", "best"], out: Path
+) -> None:
+    """Write NAME_classes.png and NAME_overlay.png of each image, and print its classes' shares.
+
+    Every image is read first, so that a bad one stops it before any work.
+
+    Args:
+        run: run folder (its last stage) or stage folder.
+        images: pictures of any size.
+        which: the last checkpoint, or that of the best test mean IU.
+        out: folder of the results.
+    """
     bar = Bar()
-    if not options.images:
+    if not images:
         raise InputError("name at least one image")
-    stems = [path.stem for path in options.images]
+    stems = [path.stem for path in images]
     if len(set(stems)) < len(stems):
         twice = next(s for s in stems if stems.count(s) > 1)
         raise InputError(f"two images are called {twice}: their results would be one file")
     for stem in stems:
         for kind in ("classes", "overlay"):
-            check_output(options.out / f"{stem}_{kind}.png", options.images)
-    photos = [read_photo(path) for path in options.images]
-    folder = find(options.checkpoint)
-    step = best_step(folder) if options.which == "best" else None
+            check_output(out / f"{stem}_{kind}.png", images)
+    photos = [read_photo(path) for path in images]
+    folder = find(run)
+    step = best_step(folder) if which == "best" else None
     params, meta, step = load_params(folder, step)
     model, mean, colours, names = read_meta(meta, folder)
-    run = make_predict(model, mean)
+    classify = make_predict(model, mean)
     bar.line(f"{folder} step {step}: FCN-{model.stride}s, {model.num_classes} classes")
-    for path, photo in zip(options.images, photos, strict=True):
-        classes = run(params, photo)
+    for path, photo in zip(images, photos, strict=True):
+        classes = classify(params, photo)
         indexed = Image.fromarray(classes)
         indexed.putpalette(colours.ravel().tolist())
         pictures = {
@@ -89,8 +79,8 @@ def predict(argv: Sequence[str], prog: str = "jaxdl fcn predict") -> None:
         for kind, picture in pictures.items():
             file = io.BytesIO()
             picture.save(file, "PNG")
-            write_bytes(options.out / f"{path.stem}_{kind}.png", file.getvalue())
+            write_bytes(out / f"{path.stem}_{kind}.png", file.getvalue())
         shares = np.bincount(classes.ravel(), minlength=model.num_classes) / classes.size
         found = [f"{names[c]} {shares[c]:.1%}" for c in np.argsort(-shares) if shares[c] > 0]
         size = f"{photo.shape[1]}x{photo.shape[0]}"
-        bar.line(f"{path} ({size}): {', '.join(found)} -> {options.out}/{path.stem}_overlay.png")
+        bar.line(f"{path} ({size}): {', '.join(found)} -> {out}/{path.stem}_overlay.png")

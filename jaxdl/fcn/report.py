@@ -26,7 +26,8 @@ from jaxdl.files.atomic import read_json
 from jaxdl.files.limits import read_bytes
 from jaxdl.files.text import clip
 from jaxdl.report.page import render
-from jaxdl.report.plots import INK, TEST, TRAIN, decimal, jpeg_uri, overlay, style_axes, svg_element
+from jaxdl.report.pictures import jpeg_uri, overlay
+from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes
 from jaxdl.training.run_folder import flatten, read_rows
 

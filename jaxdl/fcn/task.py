@@ -10,11 +10,12 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxdl.devices.cpu_memory import in_one_room
-from jaxdl.devices.mesh import put
+from jaxdl.devices.cpu_memory import reuse_temp_memory
+from jaxdl.devices.mesh import shard
+from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
-from jaxdl.fcn.losses import Reduction, pixel_xent, reduce_pixels
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels
 from jaxdl.fcn.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
 
@@ -76,8 +77,8 @@ def make_evaluate(
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
     """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.summarise`).
 
-    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.whole`: the figures are those of
-    all rows.
+    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the figures are those
+    of all rows.
     """
     loss_fn = pixel_loss(model, mean, "sum")
 
@@ -88,10 +89,10 @@ def make_evaluate(
         _, (_, figures) = loss_fn(params, batch)
         return add_figures(totals, figures)
 
-    run = in_one_room(one) if whole is None else one
+    run = reuse_temp_memory(one) if whole is None else one
 
     def evaluate(params, batches):
-        totals = put(zero_totals(model.num_classes), whole)
+        totals = shard(zero_totals(model.num_classes), whole)
         for batch in batches:
             totals = run(params, totals, batch)
         return summarise(totals)
@@ -118,7 +119,7 @@ def make_predict(
     pixels, of 128 beyond, which changes nothing in the result.
     """
 
-    one = in_one_room(jax.jit(predict_batch(model, mean)))
+    one = reuse_temp_memory(jax.jit(predict_batch(model, mean)))
 
     def predict(params, image):
         h, w = image.shape[:2]
@@ -132,7 +133,7 @@ def make_predict(
 
 
 def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:
-    """One image's share of right pixels, void (255) left out: the figure the seed prints."""
+    """One image's share of right pixels, void (255) left out; the 2016 posts print it."""
     accuracy, _ = image_accuracy(
         jnp.asarray(predicted, jnp.int32)[None], class_labels(jnp.asarray(label)[None])
     )

@@ -37,7 +37,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         raise InputError(f"{str(path)!r}: is no name of a file; name one")
     try:
         found = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):  # the latter is told by who makes the folder
+    except (FileNotFoundError, NotADirectoryError):  # making the folder reports the latter
         return
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; choose another folder") from error

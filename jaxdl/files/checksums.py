@@ -1,7 +1,7 @@
 """A folder's ``SHA256SUMS``, as ``sha256sum`` writes and checks them: ``sha256sum -c SHA256SUMS``.
 
-The file lists every other file of the folder, so that a flipped byte, a file cut short, one that is
-missing and one too many are told alike.
+The file lists every other file of the folder. So it shows a flipped byte, a file cut short, a
+missing file and a file too many.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What files held when a run began, so that it does not go on with others of the same names."""
+"""What input files held when a run began, so that it never resumes with other contents."""
 
 import hashlib
 import itertools
@@ -37,7 +37,7 @@ def fingerprint(path: Path, sha256: str | None = None) -> Fingerprint:
 
 
 def check_unchanged(out: Path, recorded: Any, paths: Sequence[Path]) -> None:
-    """Refuse to go on with a run whose inputs are not what they were.
+    """Refuse to resume a run whose inputs have changed.
 
     A file of the same size and time counts as the same and is not read: a second start is cheap.
 

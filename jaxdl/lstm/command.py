@@ -1,38 +1,162 @@
 """LSTM prediction of a sine, or of a series of your own: a sweep of hidden sizes in one program.
 
-    python -m experiments.lstm_sine                                  the seed's post, 8 seeds
-    python -m experiments.lstm_sine --csv flow.csv --column level --period 24
-    python -m experiments.lstm_sine predict --checkpoint runs/lstm_sine --input flow.csv --length 48
+    jaxdl lstm train                                              the 2016 post, 8 seeds
+    jaxdl lstm train --data flow.csv --column level --period 24
+    jaxdl lstm predict runs/lstm_sine flow.csv --horizon 48
 
 The post: a sine of 50 steps a cycle, 100 cycles; an epoch is one mini-batch of windows cut at
 random; LSTMs of 2, 3, 4 and 5 hidden units; mean squared error; closed-loop prediction. Its batch,
 window, number of epochs and optimiser are not known: the defaults here are ours. All sizes and
 seeds train as one program, in about 12 seconds on 2 CPU cores.
+
+Only options are read here; what a command does is imported when it does it.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from jax.sharding import Mesh
+import tyro
 
+from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
-from jaxdl.cli.compiling import started
-from jaxdl.cli.launch import train_everywhere
+from jaxdl.cli.compiling import Compiling, started
+from jaxdl.cli.devices import NAMES as DEVICES
+from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.devices.mesh import core_mesh
-from jaxdl.lstm import dataset, evaluate
-from jaxdl.lstm.config import FREE, PRESETS, Config, check
-from jaxdl.lstm.train import input_files, train_run
+from jaxdl.lstm.choices import Mode
+from jaxdl.lstm.config import FREE, GONE, PRESETS, RENAMED, Config, check
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+TRAIN = Command(
+    prog="jaxdl lstm train",
+    about="Train LSTMs of several hidden sizes and seeds on one series, as one program.",
+    options=Config,
+    presets=PRESETS,
+    where=FREE,
+    groups={
+        "Data": (
+            *("preset", "data", "column", "test_steps", "period", "steps_per_cycle", "cycles"),
+            *("context", "horizon"),
+        ),
+        "Model": ("hidden", "seeds", "layers"),
+        "Training": (
+            *("steps", "batch_size", "window", "optimizer", "learning_rate", "momentum"),
+            *("seed",),
+        ),
+        "Output": ("out", "resume", "overwrite", "log_every"),
+        "Devices": (*DEVICES, "compile_cache"),
+    },
+    examples=(
+        ("jaxdl lstm train", "The sine of the 2016 post, 32 networks; 12 seconds on 2 cores."),
+        (
+            "jaxdl lstm train --data flow.csv --column level --period 24 --out runs/flow",
+            "One column of a table of your own, beside the value of 24 steps before.",
+        ),
+    ),
+    renamed=RENAMED,
+    gone=GONE,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Predict:
+    """What `predict` reads and writes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The folder of a finished run."""
+    input: Annotated[Path, tyro.conf.Positional]
+    """A CSV file with the run's columns; its last steps are given to the network."""
+    horizon: Annotated[int, Range(1)] = 50
+    """Steps to predict."""
+    context: Annotated[int | None, Range(1)] = None
+    """The network is given so many last steps; by default the run's window."""
+    hidden: Annotated[int | None, Range(1)] = None
+    """Hidden size; by default that of the lowest loss. The best of its seeds is taken."""
+    mode: Mode = "carry"
+    """carry keeps the state, a step for each value; window reads the whole window each time."""
+    out: Path = Path("prediction.csv")
+    """Predicted steps are written to this file, a line each, and a picture beside it (.png)."""
+    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Compiling
+    )
+    """Compiled programs."""
+
+
+PREDICT = Command(
+    prog="jaxdl lstm predict",
+    about="Predict the next steps of a series, in closed loop, by one network of a run.",
+    options=Predict,
+    groups={
+        "Data": ("run", "input", "horizon", "context"),
+        "Model": ("hidden", "mode"),
+        "Output": ("out",),
+        "Devices": ("compile_cache",),
+    },
+    examples=(
+        ("jaxdl lstm predict runs/flow flow.csv --horizon 48", "The next 48 steps."),
+        (
+            "jaxdl lstm predict runs/flow flow.csv --hidden 4 --mode window --out next.csv",
+            "The same by a network of 4 units that reads its whole window for each step.",
+        ),
+    ),
+    renamed={
+        "checkpoint": "run",
+        "input": "input",
+        "data": "input",
+        "length": "horizon",
+        "given": "context",
+        "way": "mode",
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(plan_options.Options):
+    """What `plan` computes."""
+
+    columns: Annotated[int, Range(1)] = 1
+    """Number of the series' columns."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
+    """The run that is planned."""
+
+
+PLAN = Command(
+    prog="jaxdl lstm plan",
+    about=plan_options.ABOUT,
+    options=Plan,
+    presets={name: Plan(config=config) for name, config in PRESETS.items()},
+    groups={
+        "Data": ("columns",),
+        "Model": ("preset", "hidden", "seeds", "layers"),
+        "Training": ("batch_size", "window", "log_every", "optimizer"),
+        **plan_options.GROUPS,
+    },
+    examples=(
+        ("jaxdl lstm plan", "The post's 32 networks on 1 to 1024 H100."),
+        ("jaxdl lstm plan --seeds 256 --devices 1 8 --json plan.json", "1,024 on one host of 8."),
+    ),
+    renamed=RENAMED,
+    gone=GONE,
+)
+COMMANDS = {"train": TRAIN, "predict": PREDICT, "plan": PLAN}
 
 
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the sweep; returns and writes the summary (process 0 alone)."""
     check(cfg)
-    series = dataset.open_series(cfg)
+    from jaxdl.cli.launch import train_everywhere
+    from jaxdl.devices.mesh import core_mesh
+    from jaxdl.lstm import dataset, evaluate
+    from jaxdl.lstm.train import input_files, train_run
 
+    series = dataset.open_series(cfg)
     cores = core_mesh(len(cfg.hidden) * cfg.seeds) if cfg.devices.mesh is None else None
 
-    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return train_run(cfg, series, config, record, mesh or cores, bar)
 
     summary = train_everywhere(
@@ -45,16 +169,30 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
+def predict(options: Predict) -> None:
+    """``jaxdl lstm predict``."""
+    from jaxdl.lstm import predict
+
+    started(options)
+    predict.predict(
+        options.run,
+        options.input,
+        horizon=options.horizon,
+        context=options.context,
+        hidden=options.hidden,
+        mode=options.mode,
+        out=options.out,
+    )
+
+
+def plan(options: Plan) -> None:
+    """``jaxdl lstm plan``."""
+    from jaxdl.lstm import plan_command
+
+    plan_command.run(options, options.config, columns=options.columns)
+
+
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl lstm NAME WORDS``: train, predict or plan."""
-    prog = f"jaxdl lstm {name}"
-    if name == "predict":
-        from jaxdl.lstm import predict
-
-        main(lambda: predict.predict(words, prog))
-    elif name == "plan":
-        from jaxdl.lstm import plan_command  # what only plans is imported when asked for
-
-        main(lambda: plan_command.run(words, prog, Config, PRESETS))
-    else:
-        main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))
+    calls = {"train": lambda cfg: run(started(cfg), Bar()), "predict": predict, "plan": plan}
+    main(lambda: calls[name](parse(COMMANDS[name], words)))

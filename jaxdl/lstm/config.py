@@ -6,70 +6,78 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxdl.cli.command import check_least
 from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
+from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
 
 # What a run's results do not depend on: may differ when a run is resumed.
 FREE = ("out", "overwrite", "resume", "devices", "compiling")
+# Names of 0.1 -> today's.
+RENAMED = {
+    "csv": "data",
+    "tail": "test_steps",
+    "batch": "batch_size",
+    "epochs": "steps",
+    "every": "log_every",
+    "given": "context",
+    "length": "horizon",
+}
+GONE = ("epochs", "every")  # refused as flags: elsewhere an epoch is a pass over the data
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Train LSTMs of several hidden sizes and seeds on one series, as one program.
-
-    `predict --help` and `plan --help` tell about the other commands: what comes after a series of
-    yours; memory, exchange and speed on many devices.
-    """
+    """Train LSTMs of several hidden sizes and seeds on one series, as one program."""
 
     preset: Literal["post", "demo"] = "post"
-    """Where the other defaults come from; demo is a part of `make run`."""
+    """The preset chooses the defaults of all other options; demo is a part of `make run`."""
     out: Path = Path("runs/lstm_sine")
-    """Run folder: checkpoints, metrics, predictions.json, report.html."""
+    """The run folder gets checkpoints, metrics, predictions.json and report.html."""
     resume: bool = True
-    """Go on where the run folder stopped; --no-resume refuses a folder that holds a run."""
+    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """Delete the run folder first."""
-    steps_per_cycle: int = 50
-    """Of the sine."""
-    cycles: int = 100
-    """Of the sine that is trained on; what comes after them is the truth of the predictions."""
-    csv: Path | None = None
-    """A series of your own in place of the sine: commas, one step a line, a line of names first."""
+    """What an earlier run left in the run folder is deleted first."""
+    steps_per_cycle: Annotated[int, Range(2)] = 50
+    """The sine has so many steps in a cycle."""
+    cycles: Annotated[int, Range(1)] = 100
+    """The networks train on so many cycles of the sine and predict what comes after them."""
+    data: Path | None = None
+    """A series of your own replaces the sine: a CSV file with a line of names, then a step a
+    line."""
     column: tuple[str, ...] = ()
-    """Columns of --csv to learn together; none: every column."""
-    tail: int | None = None
-    """Last steps of --csv that are not trained on but predicted; by default a fifth of them."""
-    period: int | None = None
-    """Of the seasonal naive baseline: it repeats so many steps. By default a cycle of the sine;
-    with --csv 1, the last value."""
-    hidden: tuple[int, ...] = (2, 3, 4, 5)
+    """Columns of --data to learn together; by default all of them."""
+    test_steps: Annotated[int | None, Range(1)] = None
+    """The last steps of --data are not trained on but predicted; by default a fifth of them."""
+    period: Annotated[int | None, Range(1)] = None
+    """The seasonal naive baseline repeats the value of so many steps before. By default that is a
+    cycle of the sine; with --data it is 1, the last value."""
+    hidden: Annotated[tuple[int, ...], Range(1)] = (2, 3, 4, 5)
     """Hidden sizes."""
-    seeds: int = 8
+    seeds: Annotated[int, Range(1)] = 8
     """Networks of each size."""
-    layers: int = 1
+    layers: Annotated[int, Range(1)] = 1
     """LSTM layers."""
-    window: int = 50
-    """Steps that the network is given in training."""
-    batch: int = 32
+    window: Annotated[int, Range(1)] = 50
+    """The networks read so many steps in training."""
+    batch_size: Annotated[int, Range(1)] = 32
     """Windows in a mini-batch."""
-    epochs: int = 4000
-    """Mini-batches; a multiple of --every."""
-    every: int = 10
-    """Epochs between two points of the learning curves, the mean of as many losses."""
+    steps: Annotated[int, Range(1)] = 4000
+    """Mini-batches to train on, a multiple of --log-every. The 2016 posts call one an epoch."""
+    log_every: Annotated[int, Range(1)] = 10
+    """A point of the learning curves is the mean of so many mini-batches."""
     optimizer: Literal["momentum", "adam"] = "momentum"
-    """momentum SGD, or Adam as Chainer has it."""
-    learning_rate: float = 0.1
-    """About 0.01 for adam."""
-    momentum: float = 0.9
-    """Of --optimizer momentum."""
-    given: tuple[int, ...] = (50, 25)
-    """Steps given to the predictions that are drawn, one number for each."""
-    length: tuple[int, ...] = (50, 75)
-    """Steps predicted from each of these."""
-    seed: int = 0
-    """Of all starts and windows."""
+    """The optimiser is SGD with momentum, or Adam as Chainer has it."""
+    learning_rate: Annotated[float, Range(0, above=True)] = 0.1
+    """Learning rate; about 0.01 for adam."""
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    """Momentum of --optimizer momentum."""
+    context: Annotated[tuple[int, ...], Range(1)] = (50, 25)
+    """The drawn predictions are given so many steps, one number for each."""
+    horizon: Annotated[tuple[int, ...], Range(1)] = (50, 75)
+    """Each of them predicts so many steps, one number for each."""
+    seed: Annotated[int, Range(0)] = 0
+    """Random seed of all starts and windows."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts. Without --mesh the networks are spread over a CPU's cores."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
@@ -86,26 +94,24 @@ PRESETS = {
 
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
-    check_least(cfg, 1, ("window", "seeds", "layers", "batch", "epochs", "every", "cycles"))
-    for name in ("hidden", "given", "length"):
+    check_ranges(cfg)
+    for name in ("hidden", "context", "horizon"):
         if not getattr(cfg, name):
             raise InputError(f"--{name}: name at least one number")
-    check_least(cfg, 1, ("hidden", "given", "length"))
-    check_least(cfg, 2, ("steps_per_cycle",))
-    check_least(cfg, 0, ("seed", "momentum"))
-    if len(cfg.given) != len(cfg.length):
-        raise InputError(f"--given {cfg.given} and --length {cfg.length}: give as many of each")
+    if len(cfg.context) != len(cfg.horizon):
+        raise InputError(
+            f"--context {cfg.context} and --horizon {cfg.horizon}: give as many of each"
+        )
     if len(set(cfg.hidden)) < len(cfg.hidden):
         raise InputError(f"--hidden {cfg.hidden}: name each size once")
-    if not cfg.learning_rate > 0:
-        raise InputError(f"--learning-rate {cfg.learning_rate}: must be above 0")
-    if cfg.epochs % cfg.every:
-        raise InputError(f"--epochs {cfg.epochs}: must be a multiple of --every {cfg.every}")
-    if cfg.period is not None and not 1 <= cfg.period <= cfg.window:
+    if cfg.steps % cfg.log_every:
+        raise InputError(f"--steps {cfg.steps}: must be a multiple of --log-every {cfg.log_every}")
+    if cfg.period is not None and cfg.period > cfg.window:
         raise InputError(f"--period {cfg.period}: must be 1 to {cfg.window}, the window's length")
-    if cfg.csv is None:
-        for name in ("column", "tail"):
+    if cfg.data is None:
+        for name in ("column", "test_steps"):
             if getattr(cfg, name) not in ((), None):
-                raise InputError(f"--{name} goes with --csv FILE")
-    elif cfg.tail is not None:
-        check_least(cfg, max(cfg.length), ("tail",))
+                raise InputError(f"--{name.replace('_', '-')} goes with --data FILE")
+    elif cfg.test_steps is not None and cfg.test_steps < max(cfg.horizon):
+        least = max(cfg.horizon)
+        raise InputError(f"--test-steps {cfg.test_steps}: must be {least} or more, the --horizon")

@@ -26,8 +26,8 @@ def open_series(cfg: Config) -> Series:
     Raises:
         InputError: the file, its columns or values, or a series too short for what was asked.
     """
-    most = max(cfg.length)
-    if cfg.csv is None:
+    most = max(cfg.horizon)
+    if cfg.data is None:
         source, columns = f"sine of {cfg.steps_per_cycle} steps a cycle", ["sine"]
         # A cycle more than the longest prediction: their errors are measured at every phase.
         tail = cfg.steps_per_cycle + most
@@ -36,11 +36,11 @@ def open_series(cfg: Config) -> Series:
         whole = whole[: cfg.cycles * cfg.steps_per_cycle + tail]
         default = cfg.steps_per_cycle if cfg.steps_per_cycle <= cfg.window else 1
     else:
-        source, default = str(cfg.csv), 1
-        columns, whole = series.read_csv(cfg.csv, cfg.column or None)
-        tail = max(most, len(whole) // 5) if cfg.tail is None else cfg.tail
-    training, held = series.split_tail(whole, tail, max(cfg.window, *cfg.given), source)
+        source, default = str(cfg.data), 1
+        columns, whole = series.read_csv(cfg.data, cfg.column or None)
+        tail = max(most, len(whole) // 5) if cfg.test_steps is None else cfg.test_steps
+    training, held = series.split_tail(whole, tail, max(cfg.window, *cfg.context), source)
     flat = series.Scaling(np.zeros(len(columns)), np.ones(len(columns)))
-    scaling = flat if cfg.csv is None else series.learn_scaling(training)
+    scaling = flat if cfg.data is None else series.learn_scaling(training)
     period = default if cfg.period is None else cfg.period
     return Series(source, columns, scaling.apply(training), scaling.apply(held), scaling, period)

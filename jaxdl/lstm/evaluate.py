@@ -9,14 +9,15 @@ from jaxtyping import Float
 from rich.table import Table
 
 from jaxdl.cli.progress import Bar
+from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Series
-from jaxdl.lstm.forecast import Way, error_by_distance, predict, seasonal_naive
+from jaxdl.lstm.forecast import error_by_distance, predict, seasonal_naive
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.sweep import Members
 
 ORIGINS = 200  # at most so many windows measure the error by distance
-WAYS: tuple[Way, ...] = ("window", "carry")
+WAYS: tuple[Mode, ...] = ("window", "carry")
 
 
 def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list[float]]:
@@ -48,7 +49,7 @@ def predictions(
         return {way: predict(params, given, length=length, way=way) for way in WAYS}
 
     settings = []
-    for given, length in zip(cfg.given, cfg.length, strict=True):
+    for given, length in zip(cfg.context, cfg.horizon, strict=True):
         found = ask(whole[cut - given : cut, None], length)
         settings.append(
             {
@@ -68,7 +69,7 @@ def predictions(
                 },
             }
         )
-    most = max(cfg.length)
+    most = max(cfg.horizon)
     origins = np.arange(len(series.tail) - most + 1)
     if len(origins) > ORIGINS:
         origins = np.unique(np.linspace(0, origins[-1], ORIGINS).astype(int))

@@ -1,7 +1,7 @@
 """Prediction of what comes next in closed loop, its error by distance, and the naive baseline."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +9,18 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxdl.errors import InputError
+from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.model import Carry, Params, forward
-
-Way = Literal["window", "carry"]
 
 
 def slide_window(
     params: Params, window: Float[Array, "t b f"], length: int
 ) -> Float[Array, "{length} b f"]:
-    """The seed's prediction: the last output of the whole window is the next value; it goes to
-    the window's end, the first value goes, and the state starts from zero again.
+    """The prediction of the LSTM post: the last output for the window is the next value. It is
+    added at the end of the window, the first value leaves it, and the state starts from zero again.
 
-    Source: the seed's LSTM post, "prediction" (``predict.py``). The network is always asked what
-    it was trained on, at the price of a whole window for each value.
+    Source: the LSTM post of 2016, "prediction" (``predict.py``). The network always sees windows as
+    in training, at the price of a run over the window for each value.
     """
 
     def step(window, _):
@@ -47,7 +46,7 @@ def carry_state(
 
 @partial(jax.jit, static_argnames=("length", "way"))
 def predict(
-    params: Any, windows: Float[Array, "t b f"], *, length: int, way: Way = "window"
+    params: Any, windows: Float[Array, "t b f"], *, length: int, way: Mode = "window"
 ) -> Float[Array, "m {length} b f"]:
     """What follows each window, by each member, in closed loop; one program.
 

@@ -4,8 +4,8 @@ With z = W_x x + W_h h + b for each of the four gates (Chainer's names; no peeph
 
     g = tanh(z_g)   i, f, o = sigmoid(z_i, z_f, z_o)   c' = f c + i g   h' = o tanh(c')
 
-Source: Hochreiter, Schmidhuber 1997 and Gers et al. 2000; Chainer's `links.LSTM`, which the seed's
-LSTM post uses, and its start: LeCun normal weights, forget bias 1, other biases 0.
+Source: Hochreiter, Schmidhuber 1997 and Gers et al. 2000; Chainer's `links.LSTM`, which the
+LSTM post of 2016 uses, and its start: LeCun normal weights, forget bias 1, other biases 0.
 
 Parameters are a plain tree, float32; gates in the order g, i, f, o, each a block of h rows:
 

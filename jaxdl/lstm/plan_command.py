@@ -1,39 +1,33 @@
 """``jaxdl lstm plan``."""
 
-import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any
 
-from jaxdl.cli.command import check_least
-from jaxdl.cli.plan import Options, finish, read
+from jaxdl.cli.plan import check, finish
+from jaxdl.cli.plan_options import Options
+from jaxdl.lstm.config import Config
 from jaxdl.lstm.plan import lstm
 from jaxdl.lstm.setup import optimizer_of as lstm_optimizer
 from jaxdl.planner import plan
 from jaxdl.planner.steps import Step
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SweepOptions(Options):
-    __doc__ = Options.__doc__
+def run(options: Options, cfg: Config, *, columns: int) -> None:
+    """The LSTM sweep's plan: its members spread over the devices.
 
-    columns: int = 1
-    """Of the series."""
-
-
-def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, Any]) -> None:
-    """The LSTM sweep's plan: its members spread over the devices."""
-    options, cfg = read(SweepOptions, config_type, presets, argv, prog)
-    check_least(options, 1, ("columns",))
-    check_least(cfg, 1, ("seeds", "layers", "window", "batch", "every", "hidden"))
+    Args:
+        options: devices, card and output.
+        cfg: the run that is planned.
+        columns: of the series.
+    """
+    check(options)
     members = len(cfg.hidden) * cfg.seeds
 
     @functools.cache
     def share(most: int) -> Step:
         return lstm(
-            *(cfg.hidden, cfg.seeds, cfg.every, cfg.batch),
+            *(cfg.hidden, cfg.seeds, cfg.log_every, cfg.batch_size),
             window=cfg.window,
-            columns=options.columns,
+            columns=columns,
             layers=cfg.layers,
             most=most,
             optimizer=lstm_optimizer(cfg),
@@ -44,6 +38,6 @@ def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, An
 
     told = [
         f"{members} networks, spread over the devices: a device beyond them has nothing to do. A "
-        f"step is {cfg.every} epochs; only the mean loss is exchanged.",
+        f"step is {cfg.log_every} epochs; only the mean loss is exchanged.",
     ]
     finish("LSTM sweep", options, work, "float32", told)

@@ -1,52 +1,24 @@
-"""``python -m experiments.lstm_sine predict``: what comes after a series, by a trained run."""
+"""``jaxdl lstm predict``: what comes after a series, by a trained run."""
 
 import csv
-import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
-from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import check_output, read_json, write_bytes
 from jaxdl.files.text import clip, reason
 from jaxdl.lstm import forecast, sweep
+from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.series import Scaling, read_csv, to_float32
-from jaxdl.report.plots import INK, TEST, style_axes
 from jaxdl.report.reading import part
 from jaxdl.training.checkpoint import load_params
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Predict:
-    """Predict the next steps of a series, in closed loop, by one network of a run."""
-
-    checkpoint: Path
-    """Run folder of `python -m experiments.lstm_sine`, finished."""
-    input: Path
-    """CSV file with the run's columns; its last steps are given to the network."""
-    length: int = 50
-    """Steps to predict."""
-    given: int | None = None
-    """Last steps of the input that the network is given; by default the run's window."""
-    hidden: int | None = None
-    """Hidden size; by default that of the lowest loss. Of its seeds, the lowest loss is taken."""
-    way: Literal["window", "carry"] = "carry"
-    """carry keeps the state, a step for each value; window reads the whole window anew."""
-    out: Path = Path("prediction.csv")
-    """Predicted steps, a line each; the picture beside it has the same name with .png."""
-    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=Compiling
-    )
-    """Compiled programs."""
 
 
 def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tuple[int, int]:
@@ -62,26 +34,42 @@ def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tup
     return size, seed
 
 
-def predict(argv: Sequence[str], prog: str = "jaxdl lstm predict") -> None:
-    """The command."""
-    cfg = started(tyro.cli(Predict, args=list(argv), prog=prog))
-    if cfg.length < 1:
-        raise InputError(f"--length {cfg.length}: must be 1 or more")
-    if cfg.out.suffix.lower() == ".png":
-        raise InputError(f"--out {cfg.out}: is for the predicted steps; name it .csv")
-    check_output(cfg.out, [cfg.input])
-    picture = cfg.out.with_suffix(".png")
-    check_output(picture, [cfg.input])
-    if not (cfg.checkpoint / "summary.json").is_file():
-        raise InputError(f"{cfg.checkpoint}: holds no finished run; name one, or finish it first")
-    summary = read_json(cfg.checkpoint / "summary.json")
+def predict(
+    run: Path,
+    table: Path,
+    *,
+    horizon: int = 50,
+    context: int | None = None,
+    hidden: int | None = None,
+    mode: Mode = "carry",
+    out: Path = Path("prediction.csv"),
+) -> None:
+    """Write the steps that follow a series, and a picture of them beside it.
+
+    Args:
+        run: folder of a finished run.
+        table: CSV file with the run's columns; its last steps are given to the network.
+        horizon: steps to predict.
+        context: last steps that the network is given; None for the run's window.
+        hidden: size of the network; None for that of the lowest loss.
+        mode: see `jaxdl.lstm.forecast.predict`.
+        out: a line for each predicted step; the picture has the same name with .png.
+    """
+    if out.suffix.lower() == ".png":
+        raise InputError(f"--out {out}: is for the predicted steps; name it .csv")
+    check_output(out, [table])
+    picture = out.with_suffix(".png")
+    check_output(picture, [table])
+    if not (run / "summary.json").is_file():
+        raise InputError(f"{run}: holds no finished run; name one, or finish it first")
+    summary = read_json(run / "summary.json")
     losses = part(part(summary if isinstance(summary, dict) else {}, "lstm_sine"), "loss")
     if not losses:
-        raise InputError(f"{cfg.checkpoint}: is a run of another experiment; name an LSTM's")
-    params, meta, _ = load_params(cfg.checkpoint / "checkpoints")
+        raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
+    params, meta, _ = load_params(run / "checkpoints")
     try:
-        size, seed = choose(losses, cfg.hidden, cfg.checkpoint)
-        given = int(meta["window"]) if cfg.given is None else cfg.given
+        size, seed = choose(losses, hidden, run)
+        given = int(meta["window"]) if context is None else context
         scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
         members = sweep.members_of(meta["hidden"], range(meta["seeds"]))
         (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
@@ -89,27 +77,27 @@ def predict(argv: Sequence[str], prog: str = "jaxdl lstm predict") -> None:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
-        raise InputError(f"{cfg.checkpoint}: {text}") from error
-    names, series = read_columns(cfg.input, meta["columns"])
+        raise InputError(f"{run}: {text}") from error
+    names, series = read_columns(table, meta["columns"])
     if not 1 <= given <= len(series):
         raise InputError(
-            f"{cfg.input}: {len(series)} steps, and {given} are to be given to the network; "
-            f"give --given 1 to {len(series)}, or a longer series"
+            f"{table}: {len(series)} steps, and {given} are to be given to the network; "
+            f"give --context 1 to {len(series)}, or a longer series"
         )
     window = jnp.asarray(to_float32(scaling.apply(series[-given:])))[:, None]
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    found = forecast.predict(own, window, length=cfg.length, way=cfg.way)
+    found = forecast.predict(own, window, length=horizon, way=mode)
     values = scaling.undo(np.asarray(found[0, :, 0]))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["step", *names])
     for step, line in enumerate(values.tolist(), len(series) + 1):
         lines.writerow([step, *(f"{value:.7g}" for value in line)])
-    write_bytes(cfg.out, text.getvalue().encode())
+    write_bytes(out, text.getvalue().encode())
     draw(series[-4 * given :], values, names, len(series), picture)
     bar = Bar()
-    bar.line(f"{cfg.input}: {given} steps given, {cfg.length} predicted by {size} hidden units")
-    bar.line(f"written: {cfg.out}, {picture}")
+    bar.line(f"{table}: {given} steps given, {horizon} predicted by {size} hidden units")
+    bar.line(f"written: {out}, {picture}")
 
 
 def read_columns(path: Path, columns: list[str]) -> tuple[list[str], Float[np.ndarray, "n f"]]:
@@ -128,6 +116,10 @@ def draw(
     path: Path,
 ) -> None:
     """The end of the series and what is predicted, a panel for each column."""
+    from matplotlib.figure import Figure  # takes long to import
+
+    from jaxdl.report.plots import INK, TEST, style_axes
+
     figure = Figure(figsize=(9, 1.2 + 2.2 * len(names)), layout="constrained")
     panels: Any = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     for axes, name, given, predicted in zip(panels, names, before.T, values.T, strict=True):

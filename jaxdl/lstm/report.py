@@ -17,7 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from jaxdl.cli.saved import new_names
 from jaxdl.files.text import clip
+from jaxdl.lstm.config import RENAMED
 from jaxdl.lstm.results import WAYS, Errors, Setting, by_size, log10_of, number, predictions_of
 from jaxdl.report.page import render
 from jaxdl.report.plots import (
@@ -255,7 +257,7 @@ def lstm_section(run: Path) -> tuple[str, str]:
         notes.append("no row of metrics is finished yet")
     elif not summary:
         notes.append("the run has no summary yet: the last row so far is shown")
-    series, config = part(record, "series"), part(record, "config")
+    series, config = part(record, "series"), new_names(part(record, "config"), RENAMED)
     names = series.get("columns")
     columns = [clip(str(name)) for name in names] if isinstance(names, list) else []
     drawn = [*columns, *(f"column {n + 1}" for n in range(len(columns), _COLUMNS))]
@@ -267,7 +269,9 @@ def lstm_section(run: Path) -> tuple[str, str]:
         for one in settings
     ]
     curves = learning_curves(rows)
-    shown = {name: clip(str(config.get(name, _DASH))) for name in ("window", "batch", "optimizer")}
+    shown = {
+        name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
+    }
     counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
     html = render(

@@ -1,4 +1,4 @@
-"""Series of numbers: the seed's sine, a user's CSV file; scaling, a held-out tail, windows.
+"""Series of numbers: the posts' sine, a user's CSV file; scaling, a held-out tail, windows.
 
 A series is (n, f): n steps of f values, float64 on the host until `to_float32`.
 """
@@ -24,9 +24,9 @@ _FEW = 20  # column names in a message
 
 
 def sine(steps_per_cycle: int = 50, cycles: int = 100) -> Float64[np.ndarray, "n 1"]:
-    """The seed's training data: one cycle of a sine, repeated.
+    """The training data of the 2016 posts: one cycle of a sine, repeated.
 
-    Source: the seed's LSTM post (``make_data.py``: steps_per_cycle, number_of_cycles).
+    Source: the LSTM post of 2016 (``make_data.py``: steps_per_cycle, number_of_cycles).
 
     Raises:
         InputError: less than two steps a cycle, or no cycle.

@@ -3,9 +3,9 @@
 A sweep trains a network for each pair of a hidden size and a seed. The members are one `vmap`:
 smaller sizes are padded to the largest (`jaxdl.lstm.model`), so each gets what it would get alone,
 but for the order in which XLA adds up a sum (the last bits). One call of the step is an interval of
-epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the seed's LSTM post, cut in
-the graph. What is random is a key folded with the member's seed and the epoch, so members of one
-seed see the same windows whatever their size, and a run goes on bit for bit from any interval.
+epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the LSTM post of 2016, cut in
+the graph. What is random is a key folded with the member's seed and the epoch. So members of one
+seed see the same windows whatever their size, and a run resumes bit for bit from any interval.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Key
 
-from jaxdl.devices.mesh import put, shardings
+from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.lstm.model import Params, forward, init_params, with_units
 from jaxdl.lstm.series import gather_windows, window_starts
@@ -53,7 +53,7 @@ def members_of(sizes: Sequence[int], seeds: Sequence[int]) -> Members:
 def mean_squared_error(
     predicted: Float[Array, "*n"], truth: Float[Array, "*n"]
 ) -> Float[Array, ""]:
-    """Mean over everything; over steps and windows it is the seed's loss."""
+    """Mean over everything; over steps and windows it is the loss of the LSTM post."""
     return jnp.square(predicted - truth).mean()
 
 
@@ -202,25 +202,30 @@ def sweep_step(
     return jax.jit(step, donate_argnums=(0, 1))
 
 
-def spread_members(state: TrainState, totals: Array, mesh: Mesh | None) -> tuple[TrainState, Array]:
-    """A sweep's state and totals, whole in every process, laid out for `sweep_step` with this mesh.
+def spread_members(state: TrainState, mesh: Mesh | None) -> TrainState:
+    """A sweep's state, whole in every process, laid out for `sweep_step` with this mesh.
 
     Raises:
         InputError: the devices do not divide the members.
     """
     layout = shardings(None, mesh)
     if mesh is None or layout is None:
-        return state, totals
-    members = totals.shape[1]
+        return state
+    members = len(jax.tree.leaves(state.params)[0])
     if members % mesh.size:
         raise InputError(
             f"{members} networks on {mesh.size} devices: the devices must divide them; "
             "change the sizes or seeds, or --mesh"
         )
-    params, opt_state = put((state.params, state.opt_state), layout.rows)
-    columns = NamedSharding(mesh, Spec(None, mesh.axis_names))
-    spread = TrainState(put(state.step, layout.whole), params, opt_state)
-    return spread, put(totals, columns)
+    params, opt_state = shard((state.params, state.opt_state), layout.batch)
+    return TrainState(shard(state.step, layout.replicated), params, opt_state)
+
+
+def spread_losses(losses: Array, mesh: Mesh | None) -> Array:
+    """The losses of `zero_losses`, each member's on the device of its parameters."""
+    if mesh is None:
+        return losses
+    return shard(losses, NamedSharding(mesh, Spec(None, mesh.axis_names)))
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:

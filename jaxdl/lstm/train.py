@@ -1,8 +1,6 @@
 """The LSTM experiment's work: the series, training, predictions, and what a run leaves behind."""
 
-import contextlib
 import itertools
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +12,7 @@ from jax.sharding import Mesh
 
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
-from jaxdl.devices.mesh import fetch, put, shardings
+from jaxdl.devices.mesh import gather_to_host, shard, shardings
 from jaxdl.files import atomic
 from jaxdl.files.fingerprint import of_files
 from jaxdl.lstm.config import Config
@@ -25,20 +23,23 @@ from jaxdl.lstm.setup import optimizer_of
 from jaxdl.lstm.sweep import (
     Members,
     members_of,
+    spread_losses,
     spread_members,
     start_sweep,
     sweep_step,
     zero_losses,
 )
 from jaxdl.report import page
-from jaxdl.training import checkpoint, loop, run_folder, step
+from jaxdl.training import checkpoint, run_folder, session
+from jaxdl.training.loop import Epoch, EpochReport, Task
+from jaxdl.training.step import TrainState
 
 INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device together
 
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration."""
-    return [] if cfg.csv is None else [cfg.csv]
+    return [] if cfg.data is None else [cfg.data]
 
 
 def train_run(
@@ -51,7 +52,7 @@ def train_run(
 ) -> dict[str, Any]:
     """The run from the series to the report, from where it stopped."""
     steps = len(series.training) + len(series.tail)
-    if record is None and processes.is_lead():
+    if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)
         record["series"] = {
             "source": series.source,
@@ -67,8 +68,10 @@ def train_run(
         f"out; {len(cfg.hidden) * cfg.seeds} networks in one program"
     )
     members = members_of(cfg.hidden, range(cfg.seeds))
-    params = _fit(cfg, series, members, mesh, bar)
-    if not processes.is_lead():
+    task = sweep_task(cfg, series, members, mesh)
+    state = session.train(task, cfg.out, mesh=mesh, reporter=bar).state
+    params = gather_to_host(state.params, shardings(None, mesh))
+    if not processes.is_main_process():
         return {}
     rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
     losses = rows[-1]["loss"]
@@ -78,10 +81,10 @@ def train_run(
     errors = found["errors"]
     summary = {
         "lstm_sine": {
-            "epochs": cfg.epochs,
+            "epochs": cfg.steps,
             "seeds": cfg.seeds,
             "seconds": seconds,
-            "epochs_per_s": cfg.epochs / max(seconds, 1e-9),
+            "epochs_per_s": cfg.steps / max(seconds, 1e-9),
             "loss": losses,
             "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
             "prediction_mse": {
@@ -104,96 +107,57 @@ def train_run(
     return summary
 
 
-def _fit(
-    cfg: Config, series: Series, members: Members, mesh: Mesh | None, bar: Bar
-) -> dict[str, Any]:
-    """Train from the last checkpoint, if there is one, to the end; a step is `every` epochs.
-
-    Every process of a mesh computes and saves, process 0 alone records; all get the parameters.
-    """
-    layout = shardings(None, mesh)
+def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None) -> Task:
+    """What a sweep brings to `jaxdl.training.session.train`; a step is `every` epochs."""
+    layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
-    steps, width = cfg.epochs // cfg.every, len(series.columns)
-    values = jnp.asarray(to_float32(series.training))
-    meta = {
-        "hidden": list(cfg.hidden),
-        "seeds": cfg.seeds,
-        "layers": cfg.layers,
-        "window": cfg.window,
-        "columns": series.columns,
-        "mean": series.scaling.mean.tolist(),
-        "deviation": series.scaling.deviation.tolist(),
-    }
+    width = len(series.columns)
+    values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
 
-    def zero():
-        totals = zero_losses(INTERVALS, cfg.every, members)
-        return spread_members(blank, totals, mesh)[1]
-
-    with (
-        checkpoint.open_manager(cfg.out / "checkpoints", lambda m: m["score"]) as manager,
-        loop.stop_on_signal() as stop,
-    ):
+    def start(resumed: bool) -> TrainState:
         sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
-        state = start_sweep(key, members, optimizer, **sizes)
-        blank = step.TrainState(state.step, {}, ())
-        state, totals = spread_members(state, zero_losses(INTERVALS, cfg.every, members), mesh)
-        if manager.latest_step() is not None:
-            kept = checkpoint.restore(manager, state._asdict() | {"totals": totals})
-            totals = kept.pop("totals")
-            state = step.TrainState(**kept)
-            bar.line(f"goes on from epoch {int(state.step) * cfg.every} of {cfg.epochs}")
-        first = int(state.step)
-        clock = time.monotonic()
+        return spread_members(start_sweep(key, members, optimizer, **sizes), mesh)
 
-        def end_epoch(done: int, state: step.TrainState, totals: Any) -> dict[str, float]:
-            nonlocal clock
-            start = (done - 1) // INTERVALS * INTERVALS
-            totals = fetch(totals, layout).astype(np.float64)
-            losses = totals.reshape(INTERVALS, cfg.every, -1).mean(1)
-            seconds, clock = time.monotonic() - clock, time.monotonic()
-            for n in range(start, done):
-                row: dict[str, Any] = {"loss": by_size(members, losses[n - start])}
-                if n + 1 == done:
-                    row |= {"seconds": seconds}
-                if recorder is not None:
-                    recorder.row((n + 1) * cfg.every, row)
-            last = by_size(members, losses[done - 1 - start])
-            shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
-            bar.line(f"epoch {done * cfg.every} of {cfg.epochs}: log10 loss by size {shown}")
-            return {"score": -float(losses[done - 1 - start].mean())}
+    def end_epoch(epoch: Epoch) -> EpochReport:
+        start = (epoch.done - 1) // INTERVALS * INTERVALS
+        losses = gather_to_host(epoch.metrics, layout).astype(np.float64)
+        losses = losses.reshape(INTERVALS, every, -1).mean(1)
+        rows: dict[int, dict[str, Any]] = {
+            n + 1: {"loss": by_size(members, losses[n - start])} for n in range(start, epoch.done)
+        }
+        last = rows[epoch.done]["loss"]
+        rows[epoch.done] |= {"seconds": epoch.elapsed}
+        shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
+        line = f"epoch {epoch.done * every} of {cfg.steps}: log10 loss by size {shown}"
+        return EpochReport(rows, float(losses[epoch.done - 1 - start].mean()), line)
 
-        def save(done: int, state: step.TrainState, totals: Any, metrics: Any) -> None:
-            checkpoint.save(manager, done, state._asdict() | {"totals": totals}, meta, metrics)
-
-        with contextlib.ExitStack() as opened:
-            recorder = None
-            if processes.is_lead():
-                # Rows after the last checkpoint are written again.
-                kept_rows = first // INTERVALS * INTERVALS * cfg.every
-                recorder = opened.enter_context(run_folder.Recorder(cfg.out, kept_rows))
-            show = opened.enter_context(
-                bar.training("training", first * cfg.every, cfg.epochs, 1, 1, "epochs")
-            )
-            state = loop.fit(
-                sweep_step(
-                    *(key, members, optimizer),
-                    epochs=cfg.every,
-                    batch=cfg.batch,
-                    window=cfg.window,
-                    mesh=mesh,
-                ),
-                state,
-                totals,
-                itertools.repeat(put(values, None if layout is None else layout.whole)),
-                rate=lambda _: cfg.learning_rate,
-                steps=steps,
-                ends=lambda done: done % INTERVALS == 0,
-                end_epoch=end_epoch,
-                zero=zero,
-                save=save,
-                stop=stop,
-                show=lambda done, loss: show(done * cfg.every, loss),
-                inputs=lambda n: f"epochs {n * cfg.every} to {(n + 1) * cfg.every}",
-                agree=processes.agreement(mesh),
-            )
-        return fetch(state.params, layout)
+    return Task(
+        step=sweep_step(
+            *(key, members, optimizer),
+            epochs=every,
+            batch=cfg.batch_size,
+            window=cfg.window,
+            mesh=mesh,
+        ),
+        start=start,
+        metrics=lambda: spread_losses(zero_losses(INTERVALS, every, members), mesh),
+        batches=lambda _: itertools.repeat(values),
+        steps=cfg.steps // every,
+        ends=lambda done: done % INTERVALS == 0,
+        end_epoch=end_epoch,
+        learning_rate=lambda _: cfg.learning_rate,
+        describe=lambda n: f"epochs {n * every} to {(n + 1) * every}",
+        score=checkpoint.Score("loss", larger_is_better=False),
+        meta={
+            "hidden": list(cfg.hidden),
+            "seeds": cfg.seeds,
+            "layers": cfg.layers,
+            "window": cfg.window,
+            "columns": series.columns,
+            "mean": series.scaling.mean.tolist(),
+            "deviation": series.scaling.deviation.tolist(),
+        },
+        counts=every,
+        items=every,
+        unit="epochs",
+    )

@@ -12,9 +12,8 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Literal, NamedTuple
+from dataclasses import asdict, replace
+from typing import NamedTuple
 
 import jax
 from jax.experimental import topologies
@@ -24,39 +23,14 @@ from rich.console import Console
 from jaxdl.devices.mesh import AXES
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import check_output, write_json
-from jaxdl.planner.cards import CARDS, FRACTION, LAUNCH, Card, CardName, Dtype, target_config
+from jaxdl.planner.cards import CARDS, FRACTION, LAUNCH, Card, Dtype, target_config
+from jaxdl.planner.choices import CompileCheck, Kind, Stride
 from jaxdl.planner.compile_table import Row, show
 from jaxdl.planner.hlo_cost import read_program
 from jaxdl.planner.jaxpr_cost import count_flops
-from jaxdl.planner.steps import VOC_CANVASES, Kind, Step, Stride, on_mesh
-
-Name = Literal["fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm"]
+from jaxdl.planner.steps import Step, on_mesh
 
 _MOST = 4096  # images; no larger batch is looked for
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Compile the project's training and prediction steps for NVIDIA cards, without a GPU."""
-
-    device: tuple[CardName, ...] = ("t4", "a10g", "l4", "a100", "h100", "b200")
-    """Cards."""
-    step: tuple[Name, ...] = ("fcn32s", "fcn16s", "fcn8s", "word2vec", "lstm")
-    """Steps; an FCN's are training and prediction."""
-    kind: tuple[Kind, ...] = ("train", "predict")
-    """What of the FCNs."""
-    dtype: tuple[Dtype, ...] = ("float32", "bfloat16")
-    """Arithmetic of the FCNs; parameters and loss are float32."""
-    canvas: tuple[tuple[int, int], ...] = VOC_CANVASES
-    """Heights and widths of the FCNs' padded images."""
-    batch: int = 1
-    """Images of a card."""
-    largest: bool = True
-    """Look for the largest batch that fits, on the largest canvas."""
-    gpus: tuple[Literal[1, 8], ...] = (1, 8)
-    """8: also data-parallel training on eight cards (FCN, word2vec), on the largest canvas."""
-    json: Path | None = None
-    """Write the rows here."""
 
 
 class Subjects(NamedTuple):
@@ -156,7 +130,7 @@ def largest_batch(peak: Callable[[int], float], limit: float) -> int:
 
 def fcn_row(
     fcn: Callable[..., Step],
-    cfg: Config,
+    cfg: CompileCheck,
     card: Card,
     of: tuple[Stride, Kind, tuple[int, int]],
     dtype: Dtype,
@@ -177,7 +151,7 @@ def fcn_row(
     return replace(row, largest_batch=largest_batch(peak, FRACTION * card.memory))
 
 
-def rows(cfg: Config, subjects: Subjects, tell: Callable[[str], None]) -> Iterator[Row]:
+def rows(cfg: CompileCheck, subjects: Subjects, tell: Callable[[str], None]) -> Iterator[Row]:
     """Each card's rows, as they are compiled; `tell` hears what comes next."""
     strides: dict[str, Stride] = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
     chosen = [strides[name] for name in cfg.step if name in strides]
@@ -209,17 +183,12 @@ def rows(cfg: Config, subjects: Subjects, tell: Callable[[str], None]) -> Iterat
                 yield compile_step(subjects.word2vec(1024, mesh=mesh), card, gpus=gpus)
 
 
-def run(cfg: Config, subjects: Subjects) -> int:
+def run(cfg: CompileCheck, subjects: Subjects) -> int:
     """Compile, print, write; the exit status is 1 if a step did not compile.
 
     Raises:
         InputError: a bad option, or no compiler.
     """
-    if cfg.batch < 1:
-        raise InputError(f"--batch {cfg.batch}: give 1 or more")
-    for height, width in cfg.canvas:
-        if min(height, width) < 32 or height % 32 or width % 32:
-            raise InputError(f"--canvas {height} {width}: give multiples of 32")
     if cfg.json is not None:
         check_output(cfg.json)
     require_compiler()

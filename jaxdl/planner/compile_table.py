@@ -7,8 +7,8 @@ from rich.table import Table
 
 from jaxdl.planner.cards import FRACTION, LAUNCH
 
-SEED_IMAGES = 60 * 2330  # the seed's training: 60 epochs of its training part
-SEED_DAYS = 3.5
+POSTS_IMAGES = 60 * 2330  # training in the 2016 posts: 60 epochs of its training part
+POSTS_DAYS = 3.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ class Row:
     error: str | None = None
 
 
-def seed_minutes(found: list[Row]) -> dict[str, float]:
-    """Minutes of the seed's fcn32s training on each card, at the roof of its 512x512 step."""
+def posts_minutes(found: list[Row]) -> dict[str, float]:
+    """Minutes of the 2016 posts' fcn32s training on each card, at the roof of its 512x512 step."""
     return {
-        row.device: SEED_IMAGES / row.items * max(row.roof_s, row.launch_s) / 60
+        row.device: POSTS_IMAGES / row.items * max(row.roof_s, row.launch_s) / 60
         for row in found
         if row.step == "fcn32s train 512x512 float32" and row.gpus == 1 and not row.error
     }
@@ -75,9 +75,9 @@ def show(found: list[Row], console: Console) -> None:
         f"card's peaks; launch: launches at an assumed {LAUNCH * 1e6:.0f} us each.",
         soft_wrap=True,
     )
-    for name, minutes in seed_minutes(found).items():
+    for name, minutes in posts_minutes(found).items():
         console.print(
-            f"{name}: ESTIMATE: the seed's fcn32s training, 60 epochs of 2,330 images, takes "
-            f"{minutes:.0f} minutes at the roof (the seed's card of 2016: {SEED_DAYS} days)",
+            f"{name}: ESTIMATE: the 2016 posts' fcn32s training, 60 epochs of 2,330 images, takes "
+            f"{minutes:.0f} minutes at the roof (on their card: {POSTS_DAYS} days)",
             soft_wrap=True,
         )

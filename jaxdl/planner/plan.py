@@ -15,12 +15,11 @@ import jax
 
 from jaxdl.errors import InputError
 from jaxdl.planner.cards import FRACTION, LAUNCH, Card, Dtype
+from jaxdl.planner.choices import MOST
 from jaxdl.planner.jaxpr_cost import Exchange, count_flops, footprint, size_of
 from jaxdl.planner.steps import Step
 
 HOST = 8  # devices
-MOST = 1024
-COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 HOP = 5e-6  # seconds, assumed: what a collective takes at least to get from one device to another
 # Compiled FCN steps held so much more at most: float32 at one image (tests/planner/test_plan.py).
 MARGIN = 1.4
@@ -293,6 +292,6 @@ def assumptions(card: Card, network: float, more: Sequence[str]) -> list[str]:
         "the data is left out.",
         "Memory is counted in the jaxpr, elementwise operations fused. A compiled FCN step held "
         "1.4 times as much in float32 at one image, 1.2 at 189, 1.0 to 1.1 in bfloat16; programs "
-        "launched 1.2 to 2.9 times the kernels (benchmarks/README.md). cuDNN's workspace comes on "
-        f"top. ! : {MARGIN} times the memory is above {FRACTION:.0%} of the card's.",
+        "launched 1.2 to 2.9 times the kernels (benchmarks/gpu/README.md). cuDNN's workspace comes "
+        f"on top. ! : {MARGIN} times the memory is above {FRACTION:.0%} of the card's.",
     ]

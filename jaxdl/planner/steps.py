@@ -1,16 +1,12 @@
 """A step with abstract arguments, to be lowered or compiled without running."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
-Kind = Literal["train", "predict"]
-Stride = Literal[32, 16, 8]
-
 # VOC2012's images padded to the three canvases of `data.batches.choose_canvases`: wide, high, both.
-VOC_CANVASES: tuple[tuple[int, int], ...] = ((384, 512), (512, 384), (512, 512))
 
 
 class Step(NamedTuple):

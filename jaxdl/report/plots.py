@@ -1,52 +1,17 @@
-"""Figures and pictures for the page, in its colours."""
+"""Figures for the page, in its colours."""
 
-import base64
 import io
 
 import matplotlib as mpl
-import numpy as np
-from jaxtyping import Integer, UInt8
 from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-THUMBNAIL = 320
 # The page's own colours, so that a figure follows light and dark mode; alone, it is drawn in these.
 INK, RULE = "#1b1d21", "#d3d6db"
 TRAIN, TEST, THIRD, FOURTH = "#2a78d6", "#d9580f", "#0b8f6c", "#b0529c"
 _CSS_NAMES = {INK: "ink", RULE: "rule", TRAIN: "train", TEST: "test"}
 _CSS_NAMES |= {THIRD: "third", FOURTH: "fourth"}
-
-
-def overlay(
-    image: UInt8[np.ndarray, "h w 3"],
-    label: Integer[np.ndarray, "h w"],
-    colours: UInt8[np.ndarray, "256 3"],
-    alpha: float = 0.6,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """A photo with its labels painted over it.
-
-    Args:
-        image: RGB photo.
-        label: class of each pixel; 0 (background) leaves the photo, -1 or 255 (void) gives white.
-        colours: RGB of each class.
-        alpha: weight of the colour against the photo.
-    """
-    paint = colours[np.where(label < 0, 255, label)].astype(np.float32)
-    mixed = np.rint(alpha * paint + (1 - alpha) * image).astype(np.uint8)
-    void = (label < 0) | (label == 255)
-    out = np.where((label == 0)[..., None], image, mixed)
-    return np.where(void[..., None], np.uint8(255), out)
-
-
-def jpeg_uri(image: UInt8[np.ndarray, "h w 3"], longest: int = THUMBNAIL) -> str:
-    """A picture as a JPEG data URI, scaled down until no side is over `longest` pixels."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def style_axes(axes: Axes) -> None:

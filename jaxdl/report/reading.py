@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Notes(list[str]):
-    """What a run lacks, to be told on the page."""
+    """What a run lacks; the page shows it."""
 
     def __init__(self, run: Path) -> None:
         self.run = run

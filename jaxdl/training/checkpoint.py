@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,11 +28,25 @@ from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
 from jaxdl.training.quiet import quiet
 
-KEPT = 2  # latest steps: if one is damaged, there is another to go on from
+KEPT = 2  # latest steps: if one is damaged, the run resumes from the other
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
 Say = Callable[[str], object]
+
+
+class Score(NamedTuple):
+    """The metric that ranks checkpoints; saved with each, so that every reader ranks alike."""
+
+    name: str
+    larger_is_better: bool = True
+
+    def rank(self, metrics: Any) -> float:
+        """Of a step's metrics: the largest is the best; minus infinity if it has no number."""
+        value = metrics.get(self.name)
+        if not isinstance(value, (int, float)) or math.isnan(value):
+            return -math.inf
+        return value if self.larger_is_better else -value
 
 
 class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
@@ -53,13 +67,11 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
 
 
 @contextlib.contextmanager
-def open_manager(
-    folder: Path, best: Callable[[Any], float], say: Say = print
-) -> Generator[ocp.CheckpointManager]:
-    """A manager of `folder` that keeps the latest steps and that of the largest ``best(metrics)``.
+def open_manager(folder: Path, score: Score, say: Say = print) -> Generator[ocp.CheckpointManager]:
+    """A manager of `folder` that keeps the latest steps and that of the best score.
 
-    Damaged steps are set aside as ``damaged-STEP`` first, and told with `say`. Leaving the ``with``
-    statement waits for the last save.
+    First, damaged steps are renamed to ``damaged-STEP``, and `say` gets a line for each. Leaving
+    the ``with`` statement waits for the last save.
 
     Raises:
         InputError: there are steps, and none is sound.
@@ -68,12 +80,12 @@ def open_manager(
     folder = folder.resolve()
     _mend(folder, say)
     # Orbax's own best_fn deletes the newest step; this policy keeps both.
-    best_metric = BestN(get_metric_fn=best, n=1, keep_checkpoints_without_metrics=False)
+    best_metric = BestN(get_metric_fn=score.rank, n=1, keep_checkpoints_without_metrics=False)
     keep = AnyPreservationPolicy([LatestN(KEPT), best_metric])
     # best_fn makes Orbax store the metrics; the policy alone decides what is kept.
     options = ocp.CheckpointManagerOptions(
         preservation_policy=keep,
-        best_fn=best,
+        best_fn=score.rank,
         todelete_subdir=DELETED,
         temporary_path_class=_Sealed,
     )
@@ -132,7 +144,7 @@ def _saving(folder: Path) -> Generator[None]:
         advice = "free some space" if number in FULL else "make the folder writable"
         raise TrainingError(
             f"{folder}: a checkpoint cannot be saved ({os.strerror(number)}); {state}; "
-            f"{advice} and run the same command to go on"
+            f"{advice} and run the same command to resume"
         ) from error
 
 
@@ -191,7 +203,7 @@ def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
 
 
 def sound_steps(folder: Path, say: Say = print) -> list[int]:
-    """The steps whose files are what was saved; the others are told with `say`.
+    """The steps whose files are as they were saved; `say` gets a line for each of the others.
 
     Raises:
         InputError: there are steps, and none is sound.
@@ -203,50 +215,18 @@ def sound_steps(folder: Path, say: Say = print) -> list[int]:
 
 
 def best_step(folder: Path, say: Say = print) -> int:
-    """The sound step of the largest ``mean_iu`` among those kept with metrics."""
+    """The sound step of the best score among those kept with metrics."""
     scores = {}
     for step in sound_steps(folder, say):
         file = folder / str(step) / "metrics" / "metrics"
         if file.is_file():
-            scores[step] = json.loads(file.read_text())["mean_iu"] or 0.0
+            meta = json.loads((folder / str(step) / "meta" / "metadata").read_text())
+            # Runs made before 0.2 do not tell: an FCN's.
+            score = Score(**meta.get("score", {"name": "mean_iu"}))
+            scores[step] = score.rank(json.loads(file.read_text()))
     if not scores:
         raise InputError(f"{folder}: no checkpoint was saved with metrics; use the latest")
     return max(scores, key=lambda step: scores[step])
-
-
-def find(path: Path) -> Path:
-    """The checkpoint folder of a run (its last stage), of a stage, or the folder itself.
-
-    The last stage is that of the smallest stride (``fcn8s`` is after ``fcn16s``), of those that the
-    run's record names; the times of folders say nothing, as a copy has others.
-
-    Raises:
-        InputError: none has a checkpoint, or several folders have that are no stages.
-    """
-    for folder in (path, path / "checkpoints"):
-        if steps(folder):
-            return folder
-    stages = [p for p in sorted(path.glob("*/checkpoints")) if steps(p)]
-    if not stages:
-        raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo/fcn")
-    if len(stages) == 1:
-        return stages[0]
-    named = [(re.fullmatch("fcn([0-9]+)s", p.parent.name), p) for p in stages]
-    strides = {int(match[1]): p for match, p in named if match}
-    if len(strides) < len(stages):
-        names = ", ".join(p.parent.name for p in stages)
-        raise InputError(f"{path}: holds several runs or stages ({names}); name one of them")
-    recorded = [stride for stride in _recorded_strides(path / "run.json") if stride in strides]
-    return strides[min(recorded or strides)]
-
-
-def _recorded_strides(path: Path) -> list[Any]:
-    """The strides of a run's record; none if it does not tell."""
-    try:
-        found = json.loads(path.read_bytes())["config"]["stages"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return []
-    return [each for each in found if isinstance(each, int)] if isinstance(found, list) else []
 
 
 def load_params(folder: Path, step: int | None = None, say: Say = print) -> tuple[Any, dict, int]:
@@ -255,7 +235,7 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
     Args:
         folder: holds numbered steps.
         step: None takes the latest that is sound.
-        say: is told of steps that are damaged.
+        say: gets a line for each damaged step.
 
     Raises:
         InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim

@@ -1,28 +1,102 @@
 """Training: the one loop.
 
-A task brings a step, ``step(state, totals, batch, learning_rate) -> (state, totals, loss)``, and
-the loop does the rest for any of them: it dispatches step n, then reads the loss of n - 1 (so that
-the device never waits for the host), stops on a non-finite loss, ends epochs, saves, and leaves
-cleanly on SIGTERM. Everything that training continues from is in the arrays it saves.
+A subject brings a `Task`, and the loop does the rest for any of them: it dispatches step n, then
+reads the loss of n - 1 (so that the device never waits for the host), stops on a non-finite loss,
+and ends epochs. Everything that training continues from is in the arrays that it hands out for
+saving. `jaxdl.training.session.train` puts checkpoints, records and signals around it.
 """
 
+import dataclasses
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array
 
 from jaxdl.errors import Stopped, TrainingError
+from jaxdl.training.checkpoint import Score
 from jaxdl.training.step import TrainState
+
+
+class Epoch(NamedTuple):
+    """What a subject is given at the end of an epoch.
+
+    The first step of a process is left out of `steps` and `seconds`, since it waits for the
+    compilation; an epoch of this step alone has its time.
+    """
+
+    done: int  # steps
+    state: TrainState
+    metrics: Any
+    steps: int  # timed steps of the epoch
+    seconds: float  # their time
+    elapsed: float  # seconds since the end of the epoch before, all included
+
+
+class EpochReport(NamedTuple):
+    """What a subject makes of an epoch."""
+
+    rows: dict[int, dict[str, Any]]  # steps done -> row of metrics.jsonl
+    score: float | None  # ranks the checkpoint; None: there is none
+    line: str = ""  # printed, if there is any
+    save: bool = True  # False: only after `Task.save_seconds` without a checkpoint
+
+
+def unchanged(state: TrainState) -> TrainState:
+    """The state as it is: one device's arrays are what a checkpoint holds."""
+    return state
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a subject brings to training."""
+
+    step: Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]]
+    """``step(state, metrics, batch, learning_rate) -> (state, metrics, loss)``, jitted; it may
+    donate the state and the metrics (`jaxdl.training.step.dense_step`)."""
+    start: Callable[[bool], TrainState]
+    """``start(resumed)``: the state of step 0, on its devices. If `resumed`, a checkpoint takes
+    its place, and only its shapes, dtypes and devices count."""
+    metrics: Callable[[], Any]
+    """The metrics of a new epoch, on their devices."""
+    batches: Callable[[int], Iterator[Any]]
+    """``batches(n)``: the batch of step n and those after it, in order."""
+    steps: int
+    """Where to end."""
+    ends: Callable[[int], bool]
+    """Whether an epoch ends when so many steps are done; the last step ends one in any case."""
+    end_epoch: Callable[[Epoch], EpochReport]
+    """Evaluates. On several processes all call it."""
+    learning_rate: Callable[[int], float]
+    """The learning rate of a step."""
+    describe: Callable[[int], str]
+    """Names the inputs of a step, for the message on a loss that is not finite."""
+    score: Score
+    """What ranks the checkpoints."""
+    meta: dict[str, Any]
+    """JSON that is saved with each checkpoint: what prediction needs."""
+    gather: Callable[[TrainState], TrainState] = unchanged
+    """The state as a checkpoint holds it, which is the same for any number of devices."""
+    scatter: Callable[[TrainState], TrainState] = unchanged
+    """The inverse of `gather`."""
+    save_seconds: float | int = 0
+    """See `EpochReport.save`."""
+    counts: int = 1
+    """What a step counts for in messages and rows (a step of the LSTM: many mini-batches)."""
+    items: float | int = 1
+    """How many `unit` a step trains on, for the speed that is shown."""
+    unit: str = "images"
+    epoch_steps: int | None = None
+    """Steps in an epoch, for the epoch that is shown; None shows none."""
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, for `fit`; a second Ctrl-C interrupts at once."""
+    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C interrupts at once."""
     event = threading.Event()
 
     def ask(number, frame):
@@ -39,40 +113,26 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 
 def fit(
-    step: Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]],
+    task: Task,
     state: TrainState,
-    totals: Any,
-    batches: Iterator[Any],
+    metrics: Any,
     *,
-    rate: Callable[[int], float],
-    steps: int,
-    ends: Callable[[int], bool],
-    end_epoch: Callable[[int, TrainState, Any], Any],
-    zero: Callable[[], Any],
-    save: Callable[[int, TrainState, Any, Any], None],
-    stop: threading.Event,
+    end_epoch: Callable[[int, TrainState, Any], None],
+    save: Callable[[int, TrainState, Any], None],
+    stop: Callable[[], bool],
     show: Callable[[int, float], None],
-    inputs: Callable[[int], str],
-    agree: Callable[[bool], bool] = bool,
 ) -> TrainState:
-    """Train from ``state.step`` to `steps`.
+    """Train from ``state.step`` to ``task.steps``.
 
     Args:
-        step: see `dense_step`.
+        task: see `Task`; its `end_epoch` is left to the caller's.
         state: where to start; donated.
-        totals: the running epoch's sums so far; donated.
-        batches: batch ``state.step`` and those after it, in order.
-        rate: learning rate of a step.
-        steps: where to end.
-        ends: whether an epoch ends when so many steps are done; the last step ends one anyway.
-        end_epoch: ``end_epoch(step, state, totals) -> metrics``: evaluates and records.
-        zero: totals of a new epoch.
-        save: ``save(step, state, totals, metrics)``; metrics is None in mid-epoch.
-        stop: when set, the loop saves and raises `Stopped`.
-        show: ``show(step, loss)`` after each step, one step late.
-        inputs: names the inputs of a step, for the error message.
-        agree: ``agree(asked)``, called once a step with whether `stop` is set: whether to stop now
-            (`jaxdl.devices.processes.agreement`: several processes must do so after the same step).
+        metrics: those of the running epoch so far; donated.
+        end_epoch: ``end_epoch(done, state, metrics)``: evaluates, records and saves.
+        save: ``save(done, state, metrics)``, called before a stop.
+        stop: called once a step: whether to save and stop after it. Several processes must do so
+            after the same step (`jaxdl.devices.processes.stop_vote`).
+        show: ``show(done, loss)`` after each step, one step late.
 
     Raises:
         TrainingError: a loss was not finite; names the step and its inputs. Nothing is saved.
@@ -89,24 +149,24 @@ def fit(
         waiting, loss = None, float(np.asarray(on_device))
         if not math.isfinite(loss):
             raise TrainingError(
-                f"loss {loss} at step {n}, {inputs(n)}: stopped; the last checkpoint is sound. "
-                "Lower the learning rate (--help lists it), or look at these inputs"
+                f"loss {loss} at step {n}, {task.describe(n)}: stopped; the last checkpoint is "
+                "sound. Lower the learning rate (--help lists it), or look at these inputs"
             )
         show(n + 1, loss)
 
-    for n in range(int(state.step), steps):
-        state, totals, loss = step(state, totals, next(batches), rate(n))
+    batches = task.batches(int(state.step))
+    for n in range(int(state.step), task.steps):
+        state, metrics, loss = task.step(state, metrics, next(batches), task.learning_rate(n))
         settle()
         waiting = n, loss
         done = n + 1
-        if at_end := ends(done) or done == steps:
+        if task.ends(done) or done == task.steps:
             settle()
-            metrics = end_epoch(done, state, totals)
-            totals = zero()
-            save(done, state, totals, metrics)
-        if agree(stop.is_set()) and done < steps:
-            if not at_end:
-                settle()
-                save(done, state, totals, None)
-            raise Stopped(f"stopped at step {done} of {steps}; run the same command to go on")
+            end_epoch(done, state, metrics)
+            metrics = task.metrics()
+        if stop() and done < task.steps:
+            settle()
+            save(done, state, metrics)
+            at, end = done * task.counts, task.steps * task.counts
+            raise Stopped(f"stopped at step {at} of {end}; run the same command to resume")
     return state

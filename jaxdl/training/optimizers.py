@@ -1,14 +1,14 @@
 """Optimisers whose rate each step sets, and its schedule."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-Schedule = Literal["constant", "cosine", "linear"]
+from jaxdl.training.schedules import Schedule
 
 
 def learning_rate(
@@ -16,7 +16,7 @@ def learning_rate(
 ) -> float:
     """The rate of step 0..steps-1: linear warm-up to `peak`, then constant, or down to `end`.
 
-    A number for the step's argument, not part of the program: no rate compiles anything anew.
+    A number for the step's argument, not part of the program: no rate compiles anything again.
     """
     if step < warmup:
         return peak * (step + 1) / warmup

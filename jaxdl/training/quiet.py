@@ -12,11 +12,11 @@ from jaxdl.errors import TrainingError
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """Of a save that fails, only what is raised is told.
+    """If a save fails, the user sees the exception alone.
 
-    Orbax logs it as well, with its traceback, asyncio logs the errors of further arrays, and
-    TensorStore says of every array that was still on its way that the event loop is closed, or that
-    nobody awaits its coroutine.
+    Without this, Orbax also logs the exception with its traceback, asyncio logs the errors of
+    further arrays, and TensorStore says of every unfinished array that the event loop is closed, or
+    that nobody awaits its coroutine.
     """
 
     def without_traceback(record: logging.LogRecord) -> bool:

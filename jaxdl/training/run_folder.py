@@ -140,7 +140,7 @@ class Recorder:
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
-        """Open a stage's folder, made if missing, to go on after ``start_step`` (0: afresh).
+        """Open a stage's folder, made if missing, to continue after ``start_step`` (0: new).
 
         Raises:
             InputError: the metrics.jsonl found there is not one.
@@ -211,9 +211,9 @@ def open_run(
     overwrite: bool,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Any] | None:
-    """The record of the run in `out` if there is one to go on with, after `overwrite`.
+    """The record of the run in `out` if it can be resumed, after `overwrite`; otherwise None.
 
-    What a killed process left there under temporary names is removed: hold the lock (`one_run`).
+    Temporary files of a killed process are removed, so hold the lock (`one_run`).
     `overwrite` deletes what runs leave, nothing else.
 
     Raises:

@@ -17,15 +17,18 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
     params: PyTree
     opt_state: PyTree
+    batch_stats: PyTree = ()  # running statistics of batch normalisation, in a model that has it
 
 
-def start_state(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:
+def start_state(
+    params: PyTree, optimizer: optax.GradientTransformation, batch_stats: PyTree = ()
+) -> TrainState:
     """Step 0."""
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), batch_stats)
 
 
 def dense_step(
-    loss_fn: Callable[[PyTree, Any], tuple[Array, tuple[Array, Any]]],
+    loss_fn: Callable[..., tuple[Array, tuple[Any, ...]]],
     optimizer: optax.GradientTransformationExtraArgs,
     add: Callable[[Any, Any], Any],
     layout: Shardings | None = None,
@@ -37,7 +40,8 @@ def dense_step(
 
     Args:
         loss_fn: ``loss_fn(params, batch) -> (loss, (weight, figures))``; `weight` is the number of
-            items (valid pixels) in the batch, for `accumulate`.
+            items (valid pixels) in the batch, for `accumulate`. With batch statistics in the state
+            it is ``loss_fn(params, batch, batch_stats) -> (loss, (weight, figures, batch_stats))``.
         optimizer: from `momentum_sgd`, perhaps in `accumulate`; must hold one ``learning_rate``.
         add: ``add(totals, figures) -> totals``.
         layout: of the state, on the devices that share the work: each computes on whole parameters,
@@ -53,15 +57,19 @@ def dense_step(
     def update(state, totals, batch, rate):
         params = state.params
         if layout is not None:
-            params = jax.lax.with_sharding_constraint(params, layout.whole)
-        (loss, (weight, figures)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch)
+            params = jax.lax.with_sharding_constraint(params, layout.replicated)
+        stats = (state.batch_stats,) if jax.tree.leaves(state.batch_stats) else ()
+        graded = jax.value_and_grad(loss_fn, has_aux=True)
+        (loss, (weight, figures, *new_stats)), grads = graded(params, batch, *stats)
         if layout is not None:
             grads = jax.lax.with_sharding_constraint(grads, layout.state.params)
 
         def change(_):
             opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rate)
             changes, new = optimizer.update(grads, opt_state, state.params, weight=weight)
-            return state._replace(params=optax.apply_updates(state.params, changes), opt_state=new)
+            params = optax.apply_updates(state.params, changes)
+            kept = new_stats[0] if new_stats else state.batch_stats
+            return state._replace(params=params, opt_state=new, batch_stats=kept)
 
         if updates == 1:
             state = change(None)

@@ -29,8 +29,8 @@ def by_name(params: Any) -> dict[str, Any]:
 def transplant(source: Any, target: Any) -> Transplant:
     """The target's parameters with those of the source where name and shape agree.
 
-    Source: the seed's ``copy_model``, which skips the rest with a print; here nothing is skipped
-    without being named in the result.
+    Source: ``copy_model`` of the 2016 posts, which skips the rest with a print; here the result
+    names all that was skipped.
 
     Raises:
         InputError: nothing at all could be carried.

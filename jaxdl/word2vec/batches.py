@@ -34,7 +34,7 @@ class Batches:
             orientation=cfg.orientation,
             window=cfg.window,
             group=cfg.group,
-            shared=cfg.shared,
+            shared=cfg.shared_negatives,
             negatives=cfg.negatives,
             masked=cfg.masked,
         )
@@ -130,7 +130,7 @@ class Batches:
     ) -> Prepared:
         """Blocks `first` and after it; `key` is the part's."""
         given = stream, self.table, self.tree, jax.random.fold_in(key, 1), jnp.asarray(first)
-        static = {"blocks": self.blocks, "cap": self.cfg.cap or None} | static
+        static = {"blocks": self.blocks, "cap": self.cfg.max_terms or None} | static
         static |= {"objective": self.objective, "size": self.cfg.block}
         return self._call(prepare, care, given, static)
 
@@ -166,7 +166,7 @@ class Batches:
 
     def corpus_record(self, seconds: float) -> dict[str, Any]:
         """What the run's record and report say of the text."""
-        files = [path.name for path in (self.cfg.extend or self.cfg.corpus)]
+        files = [path.name for path in (self.cfg.extend or self.cfg.data)]
         return {
             "files": files or ["docstrings of the installed packages"],
             "raw_words": int(self.corpus.raw_tokens),

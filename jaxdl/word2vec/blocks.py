@@ -6,19 +6,18 @@ another device.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt, UInt8
 
+from jaxdl.word2vec.choices import Shrink
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import positive_pairs
 from jaxdl.word2vec.negative_sampling import UnigramTable, sample
-from jaxdl.word2vec.objectives import Block, Objective, lay, rows, terms
-
-Shrink = Literal["each", "chainer", "fixed"]
+from jaxdl.word2vec.objectives import Block, Objective, make_block, rows, terms
 
 _MOST_EXACT = 4096  # rows counted one by one for the cap, at most; others share as many buckets
 
@@ -95,8 +94,8 @@ def _softened(ids, weights, cap):
 
     The most frequent words (the lowest ids) are counted exactly, the others in shared buckets: two
     rare words of a block would have to be in `cap` terms together for one to feel the other. An
-    array of the vocabulary's size would be written and read anew for every block; 8 counts for a
-    row keep it in the cache.
+    array of the vocabulary's size would be written and read for every block; 8 counts for a row
+    stay in the cache.
     """
     flat = ids.reshape(ids.shape[0], -1)
     exact = min(_MOST_EXACT, 8 * flat.shape[1])
@@ -161,7 +160,7 @@ def prepare(
     keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(first + jnp.arange(blocks))
     shape = (size // objective.group, objective.shared)
     negatives = jax.vmap(lambda k: sample(table, k, shape))(keys)
-    laid = jax.vmap(partial(lay, objective=objective))(ids[place], pairs, negatives)
+    laid = jax.vmap(partial(make_block, objective=objective))(ids[place], pairs, negatives)
     if objective.loss == "full-softmax":  # trained by `train_dense` alone
         none = jnp.ones((blocks, 0))
         return Prepared(first, laid, (none.astype(jnp.uint32),) * 2, (none, none))

@@ -1,37 +1,140 @@
 """Word vectors from plain text: skip-gram or CBOW, with negative sampling or a softmax.
 
-    python -m experiments.word2vec --corpus text.txt more.txt.gz     word2vec.c's skip-gram
-    python -m experiments.word2vec --preset demo                     embedded text, 40 seconds
-    python -m experiments.word2vec query runs/word2vec king - man + woman
+    jaxdl word2vec train --data text.txt more.txt.gz        word2vec.c's skip-gram
+    jaxdl word2vec train --preset demo                      embedded text, 40 seconds
+    jaxdl word2vec query runs/word2vec king - man + woman
 
 Presets, and what to expect of them:
 
 - demo: the docstrings of the packages of this environment, 1.4 million words. On 2 CPU cores half a
   minute; neighbours such as float: bfloat, longdouble; file: files; large: very, small.
 - text: word2vec.c's skip-gram. See benchmarks/README.md for words/s and quality beside gensim's.
-- chainer: Chainer's example, as the seed's posts ran it: every token kept, a window drawn from
+- chainer: Chainer's example, as the 2016 posts ran it: every token kept, a window drawn from
   1..window - 1 for each block, the context word's vector from the input table, Adam.
+
+Only options are read here; what a command does is imported when it does it.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from jax.sharding import Mesh
+import tyro
 
+from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import started
-from jaxdl.cli.launch import train_everywhere
+from jaxdl.cli.devices import NAMES as DEVICES
+from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.word2vec import dataset
-from jaxdl.word2vec.config import FREE, PRESETS, Config, check
-from jaxdl.word2vec.train import train_run
+from jaxdl.word2vec.config import FREE, GONE, PRESETS, RENAMED, Config, check
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+TRAIN = Command(
+    prog="jaxdl word2vec train",
+    about="Train word vectors on plain UTF-8 text, one sentence or document a line.",
+    options=Config,
+    presets=PRESETS,
+    where=FREE,
+    groups={
+        "Data": (
+            *("preset", "data", "tokens", "min_count", "max_vocab", "subsample", "held_out"),
+            *("start_from", "extend", "word_pairs", "analogies", "data_dir"),
+        ),
+        "Model": (
+            *("dim", "architecture", "window", "shrink", "loss", "negatives", "power"),
+            *("masked", "orientation"),
+        ),
+        "Training": (
+            *("epochs", "optimizer", "learning_rate", "end_learning_rate", "momentum"),
+            *("block", "group", "shared_negatives", "max_terms", "seed"),
+        ),
+        "Output": ("out", "resume", "overwrite", "logs_per_epoch", "save_seconds", "words"),
+        "Devices": (*DEVICES, "prefetch_process", "compile_cache"),
+    },
+    examples=(
+        ("jaxdl word2vec train --preset demo", "The docstrings of this environment; 40 seconds."),
+        (
+            "jaxdl word2vec train --data text.txt more.txt.gz --dim 300 --out runs/mine",
+            "Text of your own, vectors of 300 numbers.",
+        ),
+    ),
+    renamed=RENAMED,
+    gone=GONE,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What `query` looks up."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder, or a file of vectors (word2vec's text or binary format, npz)."""
+    words: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Words to look up; with + and - between them, blanks around, the sum of their vectors."""
+    topn: Annotated[int, Range(1)] = 10
+    """The table has so many neighbours."""
+    task: Literal["similar", "odd"] = "similar"
+    """similar lists neighbours; odd finds the word that does not match the others."""
+
+
+QUERY = Command(
+    prog="jaxdl word2vec query",
+    about="Print the neighbours of words, or of a sum of them: king - man + woman.",
+    options=Query,
+    groups={"Data": ("run", "words"), "Output": ("topn", "task")},
+    examples=(
+        ("jaxdl word2vec query runs/word2vec king - man + woman", "The neighbours of a sum."),
+        ("jaxdl word2vec query vectors.bin red blue seven --task odd", "The one that differs."),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(plan_options.Options):
+    """What `plan` computes."""
+
+    vocabulary: Annotated[int, Range(1)] = 100_000
+    """Size of the vocabulary."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
+    """The run that is planned."""
+
+
+PLAN = Command(
+    prog="jaxdl word2vec plan",
+    about=plan_options.ABOUT,
+    options=Plan,
+    presets={name: Plan(config=config) for name, config in PRESETS.items()},
+    groups={
+        "Data": ("vocabulary",),
+        "Model": (
+            *("preset", "dim", "architecture", "window", "loss", "negatives", "masked"),
+            "orientation",
+        ),
+        "Training": ("optimizer", "block", "group", "shared_negatives"),
+        **plan_options.GROUPS,
+    },
+    examples=(
+        ("jaxdl word2vec plan --card a100", "Vectors of 100 numbers on 1 to 1024 A100."),
+        ("jaxdl word2vec plan --vocabulary 1000000000 --dim 1000", "Tables of 8 TB."),
+    ),
+    renamed=RENAMED | {"words": "vocabulary"},
+    gone=GONE,
+)
+COMMANDS = {"train": TRAIN, "query": QUERY, "plan": PLAN}
 
 
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
     check(cfg)
+    from jaxdl.cli.launch import train_everywhere
+    from jaxdl.word2vec import dataset
+    from jaxdl.word2vec.train import train_run
 
-    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: Mesh | None) -> dict:
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return train_run(cfg, config, record, mesh, bar)
 
     summary = train_everywhere(
@@ -55,16 +158,21 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
+def query(options: Query) -> None:
+    """``jaxdl word2vec query``."""
+    from jaxdl.word2vec import query
+
+    query.query(options.run, options.words, topn=options.topn, task=options.task)
+
+
+def plan(options: Plan) -> None:
+    """``jaxdl word2vec plan``."""
+    from jaxdl.word2vec import plan_command
+
+    plan_command.run(options, options.config, words=options.vocabulary)
+
+
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl word2vec NAME WORDS``: train, query or plan."""
-    prog = f"jaxdl word2vec {name}"
-    if name == "query":
-        from jaxdl.word2vec import query
-
-        main(lambda: query.query(words, prog))
-    elif name == "plan":
-        from jaxdl.word2vec import plan_command  # what only plans is imported when asked for
-
-        main(lambda: plan_command.run(words, prog, Config, PRESETS))
-    else:
-        main(lambda: run(started(parse(Config, PRESETS, words, prog)), Bar()))
+    calls = {"train": lambda cfg: run(started(cfg), Bar()), "query": query, "plan": plan}
+    main(lambda: calls[name](parse(COMMANDS[name], words)))

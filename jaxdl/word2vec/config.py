@@ -6,103 +6,112 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxdl.cli.command import check_least
 from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
+from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.word2vec.blocks import Shrink
-from jaxdl.word2vec.data.tokens import Tokens
-from jaxdl.word2vec.model import Orientation
-from jaxdl.word2vec.objectives import Architecture, Loss
+from jaxdl.word2vec.choices import Architecture, Loss, Orientation, Shrink, Tokens
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "data_dir", "save_seconds", "ahead", "devices", "compiling")
+FREE = (
+    *("out", "overwrite", "resume", "data_dir", "save_seconds", "prefetch_process", "devices"),
+    "compiling",
+)
+# Names of 0.1 -> today's.
+RENAMED = {
+    "corpus": "data",
+    "width": "dim",
+    "rows": "logs_per_epoch",
+    "cap": "max_terms",
+    "shared": "shared_negatives",
+    "last_rate": "end_learning_rate",
+    "ahead": "prefetch_process",
+}
+GONE = ("width",)  # refused as a flag: elsewhere it divided
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Train word vectors on plain UTF-8 text, one sentence or document a line.
-
-    `query --help` and `plan --help` tell about the other commands: neighbours and analogies of a
-    trained run; memory, exchange and speed on many devices.
-    """
+    """Train word vectors on plain UTF-8 text, one sentence or document a line."""
 
     preset: Literal["demo", "text", "chainer"] = "text"
-    """Where the other defaults come from."""
-    corpus: tuple[Path, ...] = ()
-    """Text files, plain or gzip (the demo brings its own)."""
+    """The preset chooses the defaults of all other options."""
+    data: tuple[Path, ...] = ()
+    """Text files, plain or gzip. The demo brings its own text."""
     out: Path = Path("runs/word2vec")
-    """Run folder: vectors.bin, checkpoints, metrics, report.html."""
+    """The run folder gets vectors.bin, checkpoints, metrics and report.html."""
     resume: bool = True
-    """Go on where the run folder stopped; --no-resume refuses a folder that holds a run."""
+    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """Delete the run folder first."""
+    """What an earlier run left in the run folder is deleted first."""
     start_from: Path | None = None
-    """A finished run whose vectors and vocabulary this one takes over (see --extend)."""
+    """The vectors and the vocabulary of this finished run are taken over; goes with --extend."""
     extend: tuple[Path, ...] = ()
-    """New text to go on with from --start-from: its new words join the vocabulary."""
+    """New text to train on after --start-from; its new words join the vocabulary."""
     data_dir: Path = Path("data")
-    """Where encoded text is kept and found again."""
+    """Encoded text is kept in this folder and found again."""
     tokens: Tokens = "words"
-    """words: lower case, letters and apostrophes; split: as the text is tokenised, at blanks."""
-    min_count: int = 5
-    """Rarer words are left out."""
-    max_vocab: int | None = None
-    """Keep the most frequent words only."""
+    """words are letters and apostrophes in lower case; split cuts the text at blanks alone."""
+    min_count: Annotated[int, Range(1)] = 5
+    """Words that occur less often are left out."""
+    max_vocab: Annotated[int | None, Range(1)] = None
+    """The vocabulary has so many words at most, the most frequent ones."""
     loss: Loss = "negative-sampling"
-    """What is learnt; the full softmax is for vocabularies of some thousands."""
+    """The loss that is learnt; the full softmax is for vocabularies of some thousands."""
     architecture: Architecture = "skip-gram"
     """skip-gram predicts the neighbours of a word, cbow a word from their mean."""
     orientation: Orientation = "context"
-    """Which word's vector is trained: the context's (Chainer, word2vec.c) or the centre's."""
-    width: int = 100
+    """The trained vector is that of the context word (Chainer, word2vec.c) or of the centre."""
+    dim: Annotated[int, Range(1, 100_000)] = 100
     """Length of a vector."""
-    window: int = 5
-    """Farthest context."""
+    window: Annotated[int, Range(1, 255)] = 5
+    """The farthest context is so many words away."""
     shrink: Shrink = "each"
-    """Window drawn anew for each word, from 1..window - 1 for each block (chainer), or fixed."""
-    negatives: int = 5
+    """The window is drawn for each word, for each block from 1..window - 1 (chainer), or is
+    fixed."""
+    negatives: Annotated[int, Range(1)] = 5
     """Negative samples for a pair."""
-    power: float = 0.75
+    power: Annotated[float, Range(0, 10)] = 0.75
     """Negatives are drawn in proportion to count ** power."""
     masked: bool = False
-    """Leave out a negative that is the positive (word2vec.c); 8 % slower, same quality."""
-    subsample: float = 1e-3
-    """Frequent words are dropped by chance above this share of the text; 0 keeps all."""
-    epochs: int = 5
+    """A negative that is the positive is left out, as in word2vec.c: 8 % slower, same quality."""
+    subsample: Annotated[float, Range(0)] = 1e-3
+    """Words above this share of the text are dropped by chance; 0 keeps all."""
+    epochs: Annotated[int, Range(1)] = 5
     """Passes over the text."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
-    """sgd touches the rows of a block alone; momentum and adam both whole tables."""
-    learning_rate: float = 0.025
-    """Of the first block."""
-    last_rate: float = 1e-4
-    """Of the last; the rate falls linearly."""
-    momentum: float = 0.9
-    """Of --optimizer momentum."""
-    block: int = 32
-    """Words that move the tables together; a multiple of --group."""
-    group: int = 8
-    """Words that share negatives."""
-    shared: int = 14
-    """Negatives that a group shares."""
-    cap: float = 100.0
-    """A word in more terms of a block's loss moves by this many times their mean; 0: no cap."""
-    held_out: int = 20_000
-    """Words of whole lines kept out of training for a loss that can be compared; 0: none."""
-    rows: int = 10
-    """Lines of metrics an epoch."""
+    """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
+    learning_rate: Annotated[float, Range(0, above=True)] = 0.025
+    """Initial learning rate; it falls linearly."""
+    end_learning_rate: Annotated[float, Range(0)] = 1e-4
+    """Learning rate at the end."""
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    """Momentum of --optimizer momentum."""
+    block: Annotated[int, Range(1)] = 32
+    """So many words change the tables together; a multiple of --group."""
+    group: Annotated[int, Range(1)] = 8
+    """So many words share their negatives."""
+    shared_negatives: Annotated[int, Range(1)] = 14
+    """A group shares so many negatives."""
+    max_terms: Annotated[float, Range(0)] = 100.0
+    """A word moves by the sum of its terms in a block's loss, or by so many times their mean if
+    it has more terms; 0 always takes the sum."""
+    held_out: Annotated[int, Range(0)] = 20_000
+    """So many words, in whole lines, are kept out of training to compare losses; 0 keeps none."""
+    logs_per_epoch: Annotated[int, Range(1)] = 10
+    """An epoch has so many lines of metrics."""
     word_pairs: tuple[Path, ...] = ()
     """Judged word pairs (wordsim353.tsv, simlex999.txt) to evaluate with after each epoch."""
     analogies: tuple[Path, ...] = ()
     """Analogy questions (questions-words.txt) to evaluate with after each epoch."""
     words: tuple[str, ...] = ()
-    """Words whose neighbours the report shows; none: some frequent ones."""
-    save_seconds: float = 60.0
-    """Checkpoints between epochs, at most this often."""
-    ahead: bool = True
-    """On a CPU, prepare the blocks of a long run in a second process, each on a core of its own."""
-    seed: int = 0
-    """Of the start, subsampling, windows and negatives."""
+    """The report shows the neighbours of these words; by default of some frequent ones."""
+    save_seconds: Annotated[float, Range(0)] = 60.0
+    """Seconds between checkpoints within an epoch, at least."""
+    prefetch_process: bool = True
+    """On a CPU a second process prepares the blocks of a long run, each on a core of its own."""
+    seed: Annotated[int, Range(0)] = 0
+    """Random seed of the start, subsampling, windows and negatives."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
     """Many devices, many hosts."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
@@ -132,28 +141,27 @@ PRESETS = {
         shrink="chainer",
         optimizer="adam",
         learning_rate=1e-3,
-        last_rate=1e-3,
+        end_learning_rate=1e-3,
         epochs=20,
         block=992,  # Chainer's batches are of 1000 centres
     ),
 }
 
 
-def check(cfg: Config) -> None:
-    """Refuse what cannot be trained, in one line, before anything else is done."""
-    counts = ("width", "window", "negatives", "epochs", "group", "shared", "rows", "min_count")
-    check_least(cfg, 1, counts)
-    check_least(cfg, 0, ("cap", "subsample", "held_out", "seed", "last_rate", "save_seconds"))
-    if not cfg.learning_rate > 0:
-        raise InputError(f"--learning-rate {cfg.learning_rate}: must be above 0")
+def check_blocks(cfg: Config) -> None:
+    """InputError for a block that is not cut into groups."""
     if cfg.block < cfg.group or cfg.block % cfg.group:
         raise InputError(f"--block {cfg.block}: must be a multiple of --group {cfg.group}")
-    if cfg.window > min(255, cfg.block):
-        raise InputError(f"--window {cfg.window}: must be at most 255, and at most --block")
+
+
+def check(cfg: Config) -> None:
+    """Refuse what cannot be trained, in one line, before anything else is done."""
+    check_ranges(cfg)
+    check_blocks(cfg)
+    if cfg.window > cfg.block:
+        raise InputError(f"--window {cfg.window}: must be at most --block {cfg.block}")
     if cfg.shrink == "chainer" and cfg.window < 2:
         raise InputError("--shrink chainer draws from 1..window - 1: --window must be 2 or more")
-    if cfg.max_vocab is not None and cfg.max_vocab < 1:
-        raise InputError(f"--max-vocab {cfg.max_vocab}: must be 1 or more")
     if cfg.devices.mesh is not None and (cfg.optimizer != "sgd" or cfg.loss == "full-softmax"):
         raise InputError(
             "--mesh splits the tables by rows, which dense optimisers and the full softmax change "
@@ -161,15 +169,17 @@ def check(cfg: Config) -> None:
         )
     if bool(cfg.extend) != (cfg.start_from is not None):
         raise InputError("--extend NEWTEXT and --start-from RUN go together: give both")
-    if cfg.extend and cfg.corpus:
-        raise InputError("--extend names the new text; leave --corpus out")
+    if cfg.extend and cfg.data:
+        raise InputError("--extend names the new text; leave --data out")
     if cfg.extend and cfg.loss == "hierarchical-softmax":
-        raise InputError("--extend: the tree of a hierarchical softmax cannot grow; train anew")
-    if not cfg.corpus and not cfg.extend and cfg.preset != "demo":
         raise InputError(
-            "--corpus is missing: name one text file or more, "
+            "--extend: a hierarchical softmax's tree cannot grow; train from the start"
+        )
+    if not cfg.data and not cfg.extend and cfg.preset != "demo":
+        raise InputError(
+            "--data is missing: name one text file or more, "
             "or train on the embedded text with --preset demo"
         )
-    for path in (*cfg.corpus, *cfg.extend, *cfg.word_pairs, *cfg.analogies):
+    for path in (*cfg.data, *cfg.extend, *cfg.word_pairs, *cfg.analogies):
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")

@@ -27,19 +27,19 @@ class Vocabulary:
 
 def is_long(cfg: Config) -> bool:
     """Whether the run is worth another process, which takes some seconds to start."""
-    files = cfg.extend or cfg.corpus
+    files = cfg.extend or cfg.data
     return not files or sum(path.stat().st_size for path in files) * cfg.epochs > LONG_RUN
 
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration; the embedded text not being a file."""
     start = () if cfg.start_from is None else (cfg.start_from / "vocabulary.txt",)
-    return [*(cfg.extend or cfg.corpus), *start, *cfg.word_pairs, *cfg.analogies]
+    return [*(cfg.extend or cfg.data), *start, *cfg.word_pairs, *cfg.analogies]
 
 
 def open_corpus(cfg: Config, bar: Bar) -> Corpus:
     """The text encoded, made once and found again."""
-    files = cfg.extend or cfg.corpus
+    files = cfg.extend or cfg.data
     if not files:
         with bar.task("embedded text") as progress:
             files = (write_docstrings(cfg.data_dir / "docstrings.txt", progress),)
@@ -55,10 +55,9 @@ def open_corpus(cfg: Config, bar: Bar) -> Corpus:
 
 
 def check_same_text(out: Path, record: dict[str, Any], corpus: Corpus) -> None:
-    """Refuse to go on with another text: its words would get the rows of others.
+    """Refuse to resume with another text: its words would get the rows of others.
 
-    The record's "inputs" tell that of files beforehand; the embedded text changes with the
-    packages.
+    For files the record's "inputs" show it beforehand; the embedded text changes with the packages.
     """
     was = reading.part(record, "corpus").get("sha256")
     if was is not None and was != list(corpus.digests):

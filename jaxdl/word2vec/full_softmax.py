@@ -18,7 +18,7 @@ def negative_sampling_loss(
     among the negatives (Chainer keeps it, word2vec.c does not: the caller decides what it passes).
     Differentiating with respect to these rows, not to whole tables, is what keeps a step sparse.
 
-    Source: Mikolov et al. 2013, equation 4; the seed, "Negative Sampling".
+    Source: Mikolov et al. 2013, equation 4; the 2016 posts, "Negative Sampling".
     """
     score = (x * positive).sum(-1)
     against = jnp.einsum("bd,bkd->bk", x, negatives, precision=lax.Precision.HIGHEST)
@@ -63,7 +63,7 @@ def full_softmax_loss(
     The normaliser is `log_normaliser`'s, `chunk` words at a time. A negative target is ignored:
     loss 0.
 
-    Source: the seed's first word2vec post (the softmax over all words).
+    Source: the first word2vec post of 2016 (the softmax over all words).
     """
     score = (x * table[jnp.maximum(target, 0)]).sum(-1)
     return jnp.where(target >= 0, log_normaliser(x, table, chunk) - score, 0.0)

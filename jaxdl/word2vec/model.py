@@ -17,18 +17,18 @@ Inner tokens are always the inputs of skip-gram, so orientation only says whose 
 whether a pair counts: the inner token's (``center``) or the outer token's (``context``). With a
 fixed window both are the same program.
 
-Source: Mikolov et al. 2013; the seed's posts on word2vec. Shared negatives: Ji et al. 2016.
+Source: Mikolov et al. 2013; the 2016 posts on word2vec. Shared negatives: Ji et al. 2016.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-Orientation = Literal["center", "context"]
+from jaxdl.word2vec.choices import Orientation
 
 EXACT = lax.Precision.HIGHEST
 

@@ -28,7 +28,7 @@ def unigram_probabilities(
 ) -> Float[np.ndarray, " v"]:
     """``counts**power`` normalised, float64. A word of count 0 is never drawn.
 
-    Source: the seed, "Negative Sampling", p(w) = U(w)^0.75 / sum U^0.75; Mikolov et al. 2013.
+    Source: the 2016 posts, "Negative Sampling", p(w) = U(w)^0.75 / sum U^0.75; Mikolov et al. 2013.
 
     Raises:
         InputError: a negative count, or nothing but zeros.

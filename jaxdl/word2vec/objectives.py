@@ -13,18 +13,16 @@ Source: Mikolov et al. 2013; word2vec.c; Morin and Bengio 2005 (hierarchical sof
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdl.word2vec.choices import Architecture, Loss, Orientation
 from jaxdl.word2vec.full_softmax import full_softmax_loss, log_normaliser
 from jaxdl.word2vec.huffman import HuffmanTree
-from jaxdl.word2vec.model import EXACT, Orientation, pair_loss, pair_sums, spread
-
-Loss = Literal["negative-sampling", "hierarchical-softmax", "full-softmax"]
-Architecture = Literal["skip-gram", "cbow"]
+from jaxdl.word2vec.model import EXACT, pair_loss, pair_sums, spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ class Block(NamedTuple):
         return spread(self.tokens, self.pairs.shape[1], self.window)
 
 
-def lay(
+def make_block(
     tokens: Int[Array, " t2w"],
     pairs: Bool[Array, "g l s"],
     negatives: Int[Array, "g k"],

@@ -1,36 +1,28 @@
 """``jaxdl word2vec plan``."""
 
-import dataclasses
-from collections.abc import Sequence
-from typing import Any
-
 from jax.sharding import AbstractMesh
 
-from jaxdl.cli.command import check_least
-from jaxdl.cli.plan import Options, finish, read
+from jaxdl.cli.plan import check, finish
+from jaxdl.cli.plan_options import Options
 from jaxdl.devices.mesh import AXES
 from jaxdl.errors import InputError
 from jaxdl.planner import plan
 from jaxdl.word2vec.batches import DISPATCH
+from jaxdl.word2vec.config import Config, check_blocks
 from jaxdl.word2vec.objectives import Objective
-from jaxdl.word2vec.plan import WORDS, word2vec
+from jaxdl.word2vec.plan import word2vec
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class WordOptions(Options):
-    __doc__ = Options.__doc__
+def run(options: Options, cfg: Config, *, words: int) -> None:
+    """word2vec's plan: tables split by rows and blocks by groups, over all devices.
 
-    words: int = WORDS
-    """Size of the vocabulary."""
-
-
-def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, Any]) -> None:
-    """word2vec's plan: tables split by rows and blocks by groups, over all devices."""
-    options, cfg = read(WordOptions, config_type, presets, argv, prog)
-    check_least(options, 1, ("words",))
-    check_least(cfg, 1, ("width", "window", "negatives", "group", "shared"))
-    if cfg.block < cfg.group or cfg.block % cfg.group:
-        raise InputError(f"--block {cfg.block}: must be a multiple of --group {cfg.group}")
+    Args:
+        options: devices, card and output.
+        cfg: the run that is planned.
+        words: size of the vocabulary.
+    """
+    check(options)
+    check_blocks(cfg)
     if cfg.loss != "negative-sampling":
         raise InputError(f"--loss {cfg.loss}: only negative-sampling is planned")
     if cfg.optimizer != "sgd":
@@ -42,7 +34,7 @@ def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, An
         orientation=cfg.orientation,
         window=cfg.window,
         group=cfg.group,
-        shared=cfg.shared,
+        shared=cfg.shared_negatives,
         negatives=cfg.negatives,
         masked=cfg.masked,
     )
@@ -51,14 +43,14 @@ def run(argv: Sequence[str], prog: str, config_type: type, presets: dict[str, An
         mesh = None if devices == 1 else AbstractMesh((devices, 1), AXES)
         step = word2vec(
             *(cfg.block * devices, DISPATCH, mesh),
-            words=options.words,
-            width=cfg.width,
+            words=words,
+            width=cfg.dim,
             objective=objective,
         )
         return plan.word2vec(step, devices)
 
     told = [
-        f"{options.words:,} words of {cfg.width} numbers; a step is {DISPATCH} blocks of "
+        f"{words:,} words of {cfg.dim} numbers; a step is {DISPATCH} blocks of "
         f"{cfg.block} words a device, so blocks grow with the devices, which costs quality.",
         "Both tables are split by rows. For each block the ids are gathered, the rows that it "
         "reads reduced and scattered, and the changed rows gathered: O(block), never a table.",

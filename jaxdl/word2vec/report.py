@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from jaxdl.cli.saved import new_names
 from jaxdl.files.text import clip
 from jaxdl.report.page import render
 from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
 from jaxdl.training.run_folder import flatten, read_rows
+from jaxdl.word2vec.config import RENAMED
 from jaxdl.word2vec.word_map import MAP_SIZE, Label, place_labels
 
 Row = dict[str, Any]
@@ -154,7 +156,7 @@ def word2vec_section(run: Path) -> tuple[str, str]:
     evaluations = [found for row in (*rows, summary) if (found := part(row, "evaluation"))]
     html = render(
         "word2vec",
-        config=part(record, "config"),
+        config=new_names(part(record, "config"), RENAMED),
         files=[clip(str(name), 60) for name in files] if isinstance(files, list) else [],
         corpus={key: _cell(_numbers([corpus], key)) for key in corpus},
         seconds=_cell(_numbers([summary], "encode_seconds") + _numbers([corpus], "seconds"), 1),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxdl.devices.mesh import put, shardings
+from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint, optimizers
 from jaxdl.training.step import TrainState
@@ -33,15 +33,15 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformationExtraArgs | None:
 
 def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
     """A random start, with the rows of --start-from where it knows the word."""
-    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.width)
+    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
     if cfg.start_from is None:
         return tables
     params, meta, _ = checkpoint.load_params(cfg.start_from / "checkpoints")
     words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
-    if meta["width"] != cfg.width or meta["loss"] != cfg.loss:
+    if meta["width"] != cfg.dim or meta["loss"] != cfg.loss:
         raise InputError(
             f"{cfg.start_from}: has vectors of width {meta['width']} for {meta['loss']}; "
-            f"use --width {meta['width']} --loss {meta['loss']}"
+            f"use --dim {meta['width']} --loss {meta['loss']}"
         )
     place = {word: row for row, word in enumerate(words)}
     known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
@@ -54,7 +54,7 @@ def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
 
 def rate_of(cfg: Config, step: int, *, steps: int) -> float:
     """The learning rate of the first block of a step."""
-    peak, end = cfg.learning_rate, cfg.last_rate
+    peak, end = cfg.learning_rate, cfg.end_learning_rate
     return optimizers.learning_rate(step, peak=peak, steps=steps, schedule="linear", end=end)
 
 
@@ -66,17 +66,17 @@ def make_step(
 ) -> Callable[..., Any]:
     """The step of `loop.fit`: a dispatch of blocks; the loss it returns is the mean of a pair."""
     layout = shardings(None, mesh)
-    whole = None if layout is None else layout.whole
+    whole = None if layout is None else layout.replicated
     first, last = (rate_of(cfg, n, steps=batches.steps) for n in (0, batches.steps))
     fall = (first - last) / (batches.steps * batches.blocks)
-    tree, slope = put((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
+    tree, slope = shard((batches.tree, jnp.asarray(fall, jnp.float32)), whole)
     options: dict[str, Any] = {"objective": batches.objective}
     # A GPU adds the rows of a repeated word one after another: sum them first.
     sum_first = jax.default_backend() != "cpu"
 
     def step(state, totals, prepared, rate):
         tables = Tables(**state.params)
-        prepared, rate = put((prepared, jnp.asarray(rate, jnp.float32)), whole)
+        prepared, rate = shard((prepared, jnp.asarray(rate, jnp.float32)), whole)
         if mesh is not None:
             tables, sums = train_blocks_sharded(
                 *(tables, prepared, tree, rate, slope), mesh=mesh, sum_first=sum_first, **options

@@ -24,7 +24,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Float, Int, Integer
 
-from jaxdl.devices.mesh import AXES, fetch, shardings
+from jaxdl.devices.mesh import AXES, gather_to_host, shardings
 from jaxdl.errors import InputError
 from jaxdl.word2vec.blocks import Prepared
 from jaxdl.word2vec.huffman import HuffmanTree
@@ -72,7 +72,7 @@ def whole_tables(tables: Tables, words: int, mesh: Mesh) -> Tables:
         mesh: that of the tables.
     """
     several = jax.process_count() > 1
-    whole: Any = fetch(tables, shardings(None, mesh)) if several else tables
+    whole: Any = gather_to_host(tables, shardings(None, mesh)) if several else tables
     inputs, outputs = (np.asarray(a)[:words] for a in whole)
     return whole._replace(inputs=inputs, outputs=outputs)
 

@@ -47,9 +47,9 @@ def not_finite(table: Table) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Generator[tuple[BufferedIOBase, int]]:
-    """A file's bytes, unpacked if it is gzip, and how many they are.
+    """A file's bytes, unpacked if it is gzip, and their number.
 
-    What unpackers raise over a damaged file is told as one line about the file.
+    Errors of unpackers about a damaged file become one line that names the file.
     """
     try:
         with path.open("rb") as file:

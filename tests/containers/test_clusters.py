@@ -127,7 +127,7 @@ def test_image_folders_user_and_time_to_save_are_those_of_compose():
     # Run folder and data are on the volumes: the image works in /jaxdl.
     assert "\nWORKDIR /jaxdl\n" in (HOME / "Dockerfile").read_text()
     assert options()["out"].startswith("runs/")
-    assert all(options()[name].startswith("data/") for name in ("voc", "weights"))
+    assert all(options()[name].startswith("data/") for name in ("data", "weights"))
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert pod["terminationGracePeriodSeconds"] >= grace
 
@@ -187,10 +187,10 @@ def run(environ: dict[str, str], *words: str, stop: str = "") -> tuple[int, str,
 
 
 def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[str, str]):
-    status, log, _ = run(slurm, "fcn", "--voc", "a b.tar")
+    status, log, _ = run(slurm, "fcn", "--data", "a b.tar")
     assert status == 0
     for part in (
-        *("experiments.fcn --voc a b.tar --out /shared/runs/fcn --mesh data=16",),
+        *("experiments.fcn --data a b.tar --out /shared/runs/fcn --mesh data=16",),
         *("--coordinator gpu-7:24711 --processes 2", "devices 0,1,2,3,4,5,6,7"),
     ):
         assert part in log

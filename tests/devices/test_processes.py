@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from jaxdl.devices.processes import Processes, agreement, find_processes, from_lead, leave_at_once
+from jaxdl.devices.processes import (
+    Processes,
+    abort_on_error,
+    broadcast_from_main,
+    find_processes,
+    stop_vote,
+)
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
 from tests.devices.test_mesh import QUICK, free_port
@@ -78,15 +84,15 @@ def test_what_is_missing_is_said(environ: dict[str, str], flags: tuple[Any, ...]
 
 
 def test_one_process_needs_nobody():
-    assert from_lead(lambda: {"a": 1}) == {"a": 1}
-    assert [agreement(None)(asked) for asked in (False, True)] == [False, True]
-    with pytest.raises(KeyError), leave_at_once():
+    assert broadcast_from_main(lambda: {"a": 1}) == {"a": 1}
+    assert [stop_vote(None)(asked) for asked in (False, True)] == [False, True]
+    with pytest.raises(KeyError), abort_on_error():
         raise KeyError("unwinds as ever")
 
 
 TINY = (
-    *("--preset", "demo", "--scenes", "8", "3", "--width", "32", "--stages", "32"),
-    *("--epochs", "3", "--learning-rates", ".005", "--batch-size", "4", "--canvases", "1"),
+    *("--preset", "demo", "--scenes", "8", "3", "--width-divisor", "32", "--stages", "32"),
+    *("--epochs", "3", "--learning-rate", ".005", "--batch-size", "4", "--canvases", "1"),
     *("--samples", "1", "--warmup", "2"),
 )
 CLOCK = ("images_per_s", "seconds")
@@ -155,7 +161,7 @@ def same(got: Any, want: Any, name: str = "") -> None:
 @pytest.mark.slow
 def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: Path):
     """SIGTERM to one stops both after the same step, saved. Killed, one takes the other with it,
-    soon and with a message. One process with one device goes on from what the two saved, and ends
+    soon and with a message. One process with one device resumes from what the two saved, and ends
     with the metrics of a run that was never more than that."""
     straight = launch(tmp_path, "straight")
     _, errors = straight.communicate(timeout=300)
@@ -166,12 +172,12 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
     two[1].send_signal(signal.SIGTERM)
     ends = [process.communicate(timeout=120) for process in two]
     assert [process.returncode for process in two] == [143, 143], ends
-    assert "run the same command to go on" in ends[0][1]
+    assert "run the same command to resume" in ends[0][1]
     assert "run the same command" not in ends[1][1]  # process 0 alone tells it
     assert "epoch" not in ends[1][0]
 
     two = launch_two(tmp_path)
-    assert any("goes on from step" in line for line in wait_for(two[0], "fcn32s epoch 2/3"))
+    assert any("resumes at step" in line for line in wait_for(two[0], "fcn32s epoch 2/3"))
     two[1].kill()
     _, errors = two[0].communicate(timeout=60)  # three times the silence
     assert two[0].returncode in (3, -signal.SIGABRT)
@@ -181,7 +187,7 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
     last = launch(tmp_path, "run")
     output, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
-    assert "fcn32s: goes on from step" in output
+    assert "fcn32s: resumes at step" in output
     same(rows(tmp_path / "run"), rows(tmp_path / "straight"))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["device"]["count"] == 8

@@ -15,9 +15,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxdl.cli import progress
-from jaxdl.digits import command, config, task
+from jaxdl.digits import config, task
 from jaxdl.digits.data import FASHION, Pictures, open_digits, read_idx
 from jaxdl.digits.model import LeNet
+from jaxdl.digits.run import run
 from jaxdl.digits.train import SAMPLES
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
@@ -209,12 +210,12 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert np.sum(rows[-1]["test"]["confusion"]) == 359
     with pytest.raises(TrainingError, match=r"below --at-least 99\.9 %"):
-        command.run(config.Config(out=out, at_least=99.9), progress.Bar())
+        run(config.Config(out=out, at_least=99.9), progress.Bar())
 
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
-    """By programs that are compiled again; other experiments' tests go on by those that are kept.
+    """With programs that are compiled again; tests of other experiments resume with kept ones.
 
     (`tests.helpers.processes.environment` names one cache for all processes.)
     """
@@ -223,8 +224,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
     assert finish(MODULE, *words, "--out", str(straight)).returncode == 0
     again = [*words, "--out", str(stopped)]
     status, errors = stop_at(MODULE, "epoch 2/30", signal.SIGTERM, *again)
-    assert (status, "run the same command to go on" in errors) == (143, True)
-    assert "goes on from step" in finish(MODULE, *again, "--no-compile-cache").stdout
+    assert (status, "run the same command to resume" in errors) == (143, True)
+    assert "resumes at step" in finish(MODULE, *again, "--no-compile-cache").stdout
 
     def rows(home):
         lines = (home / "metrics.jsonl").read_text().splitlines()

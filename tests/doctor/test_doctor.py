@@ -144,7 +144,7 @@ def test_a_cpu_machine_is_refused_nothing(machine):
     assert command.device(facts).startswith("the CPU (")
 
 
-# Each row: how the machine is spoilt, the check, level, what is seen, what mends it.
+# Each row: how the machine is broken, the check, level, what is seen, the remedy.
 def no_plugin(m):
     m.remove(*CUDA13)
     m.jax("cpu", [["cpu:0", "cpu"]])
@@ -475,7 +475,7 @@ def cpu_image_beside_a_loaded_driver(m):
 
 @pytest.mark.parametrize("spoil", [cpu_image_on_a_gpu_host, cpu_image_beside_a_loaded_driver])
 def test_the_cpu_image_on_a_gpu_host_is_healthy(machine, spoil):
-    """Else its health check would fail; the person is told of the GPU."""
+    """Otherwise its health check would fail; doctor mentions the GPU."""
     spoil(machine)
     found = command.examine(machine.facts())
     assert "error" not in {f.level for f in found}

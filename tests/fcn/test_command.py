@@ -19,6 +19,7 @@ from jaxdl.fcn.config import PRESETS, Config, check
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.init import start_mean
 from jaxdl.fcn.predict import predict
+from jaxdl.fcn.stages import find
 from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import MADE, read_rows
 from tests.helpers import processes
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.xdist_group("experiments"), pytest.mark.slow]
 
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 TINY = (
-    *("--preset", "demo", "--scenes", "12", "6", "--width", "32", "--epochs", "2", "2", "2"),
+    *("--preset", "demo", "--scenes", "12", "6", "--width-divisor", "32", "--epochs", "2"),
     *("--batch-size", "4", "--canvases", "1", "--samples", "2", "--warmup", "2"),
 )
 
@@ -119,7 +120,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     returned, errors = stop_at(line, number, *arguments)
     assert returned == status, errors
     if number == signal.SIGTERM:
-        assert "run the same command to go on" in errors
+        assert "run the same command to resume" in errors
     assert not (tmp_path / "run" / "fcn8s" / "samples").exists()
     done = finish(*arguments)
     assert done.returncode == 0, done.stderr
@@ -152,7 +153,7 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
         names.append(str(tmp_path / f"{name}.png"))
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(names[-1])
     out = tmp_path / "out"
-    done = finish("predict", *names, "--checkpoint", str(straight), "--out", str(out))
+    done = finish("predict", str(straight), *names, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert "FCN-8s, 7 classes" in done.stdout
     with Image.open(out / "wide_classes.png") as classes:
@@ -160,7 +161,7 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
         assert np.asarray(classes).max() < 7
     with Image.open(out / "tall_overlay.png") as overlay:
         assert (overlay.mode, overlay.size) == ("RGB", (17, 130))
-    bad = finish("predict", str(straight / "run.json"), "--checkpoint", str(straight))
+    bad = finish("predict", str(straight), str(straight / "run.json"))
     assert bad.returncode == 2
     assert "run.json: not a readable image" in bad.stderr
 
@@ -170,17 +171,17 @@ def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
     for name in names:
         Image.new("RGB", (20, 20)).save(name)
     before = names[1].read_bytes()
-    asked = [*map(str, names), "--checkpoint", str(straight), "--out", str(tmp_path)]
     with pytest.raises(InputError, match=r"a_classes\.png: is an input, which its output would"):
-        predict(asked)
+        predict(straight, names, which="latest", out=tmp_path)
     assert names[1].read_bytes() == before
 
 
-def test_the_snippet_of_the_readme_runs(
+def test_the_snippet_of_the_page_runs(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """As it stands, in a folder with the run and the photo that it names."""
-    (code,) = re.findall(r"```python\n(.*?)```", (processes.ROOT / "README.md").read_text(), re.S)
+    page = (processes.ROOT / "jaxdl/fcn/README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "fcn").symlink_to(straight)
     photo = next((straight / "samples").glob("*.jpg"))
@@ -197,10 +198,10 @@ def test_the_snippet_of_the_readme_runs(
 
 def test_a_start_of_another_width_is_refused(straight: Path):
     """The scores' biases would fit, and a training from scratch would pass for a fine-tuning."""
-    cfg = dataclasses.replace(PRESETS["demo"], width=16, start_from=straight)
-    with pytest.raises(InputError, match=r"fcn8s.*FCN of --width 32, this one of --width 16.*use"):
-        start_mean(cfg, checkpoint.find(straight))
-    assert len(start_mean(dataclasses.replace(cfg, width=32), checkpoint.find(straight))) == 3
+    cfg = dataclasses.replace(PRESETS["demo"], width_divisor=16, start_from=straight)
+    with pytest.raises(InputError, match=r"fcn8s.*FCN of --width-divisor 32, this one of 16.*use"):
+        start_mean(cfg, find(straight))
+    assert len(start_mean(dataclasses.replace(cfg, width_divisor=32), find(straight))) == 3
 
 
 def test_void_and_bad_input_stop_before_training(tmp_path: Path):
@@ -215,7 +216,7 @@ def test_void_and_bad_input_stop_before_training(tmp_path: Path):
     broken.save(label)
     done = finish(
         *TINY,
-        "--voc",
+        "--data",
         str(devkit),
         "--out",
         str(tmp_path / "run"),
@@ -233,11 +234,11 @@ def test_void_and_bad_input_stop_before_training(tmp_path: Path):
     ("changes", "message"),
     [
         ({"epochs": (1, 2)}, "--epochs"),
-        ({"learning_rates": (0.1,)}, "--learning-rates"),
+        ({"learning_rate": (0.1, 0.2)}, "--learning-rate"),
         ({"stages": (8, 32, 16)}, "--stages"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"weights": Path("vgg16.npz")}, "--weights vgg16.npz"),
-        ({"preset": "voc"}, "--voc is missing"),
+        ({"preset": "voc"}, "--data is missing"),
     ],
 )
 def test_configurations_that_cannot_be_trained_are_refused(changes: dict, message: str):
@@ -251,8 +252,8 @@ def test_presets_are_sound():
         assert isinstance(preset, Config)
         if name != "demo":
             preset_with_data = type(preset)(
-                **{f: getattr(preset, f) for f in preset.__dataclass_fields__ if f != "voc"},
-                voc=Path("VOCdevkit"),
+                **{f: getattr(preset, f) for f in preset.__dataclass_fields__ if f != "data"},
+                data=Path("VOCdevkit"),
             )
             check(preset_with_data)
 
@@ -261,7 +262,7 @@ def test_a_non_finite_loss_names_the_step_and_the_images(tmp_path: Path, data: P
     """A real divergence: an absurd learning rate."""
     done = finish(
         *TINY,
-        *("--learning-rates", "1e30", "1", "1", "--clip-norm", "None"),
+        *("--learning-rate", "1e9", "1", "1", "--clip-norm", "None"),
         *("--out", str(tmp_path / "run"), "--data-dir", str(data)),
     )
     assert done.returncode == 3, done.stderr

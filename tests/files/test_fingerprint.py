@@ -1,4 +1,4 @@
-"""A run does not go on with inputs of other content."""
+"""A run does not resume with inputs of other content."""
 
 import os
 from pathlib import Path

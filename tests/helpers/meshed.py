@@ -2,7 +2,7 @@
 
 Processes of their own: the number of devices is fixed when JAX starts. Without a coordinator, one
 process of 8 virtual devices, which saves a checkpoint in FOLDER; with it, one of two processes of 4
-each, which goes on from there too. Process 0 prints JSON.
+each, which resumes from there too. Process 0 prints JSON.
 """
 
 import contextlib
@@ -22,7 +22,14 @@ from jaxtyping import install_import_hook
 
 with install_import_hook("jaxdl", "beartype.beartype"):
     from jaxdl.devices import processes as hosts
-    from jaxdl.devices.mesh import fetch, join_rows, local_rows, make_mesh, put, shardings
+    from jaxdl.devices.mesh import (
+        gather_to_host,
+        join_rows,
+        local_rows,
+        make_mesh,
+        shard,
+        shardings,
+    )
     from jaxdl.errors import InputError
     from jaxdl.fcn.data.batches import BatchSource
     from jaxdl.fcn.metrics import Totals, summarise, zero_totals
@@ -89,17 +96,17 @@ def train_on(
 ) -> Run:
     """Train steps `first` to `steps`; from the checkpoint in `saved`, or it is saved there."""
     mesh, state, layout, step = step_on(shape, fsdp)
-    whole = None if layout is None else layout.whole
+    whole = None if layout is None else layout.replicated
     rows = BATCH if mesh is None else -(-BATCH // mesh.size) * mesh.size
     part = local_rows(rows, mesh)
     training = BatchSource(
         *(Scenes(), range(24), [(32, 32)], BATCH), seed=1, epochs=5, rows=rows, part=part
     )
     # A copy: the step donates what it is given.
-    state = put(jax.tree.map(jnp.array, state), None if layout is None else layout.state)
-    totals: Totals = put(zero_totals(CLASSES), whole)
+    state = shard(jax.tree.map(jnp.array, state), None if layout is None else layout.state)
+    totals: Totals = shard(zero_totals(CLASSES), whole)
     if saved is not None and first:
-        with checkpoint.open_manager(saved, lambda m: 0.0) as manager:
+        with checkpoint.open_manager(saved, checkpoint.Score("none")) as manager:
             state = TrainState(**checkpoint.restore(manager, state._asdict()))
         assert int(state.step) == first
 
@@ -118,7 +125,7 @@ def train_on(
         losses.append(float(np.asarray(loss)))
         assert all(a.is_deleted() for a in jax.tree.leaves(before.params))  # donated
     if saved is not None and not first:
-        with checkpoint.open_manager(saved, lambda m: 0.0) as manager:
+        with checkpoint.open_manager(saved, checkpoint.Score("none")) as manager:
             checkpoint.save(manager, steps, state._asdict(), {}, None)
     test = BatchSource(*(Scenes(), range(24), [(32, 32)], 5), seed=None, rows=rows, part=part)
     found = {
@@ -131,7 +138,7 @@ def train_on(
         "compiled": 1 if program else step._cache_size(),
         "held": sum(held),
         "bytes": sum(a.nbytes for a in jax.tree.leaves(state)),
-        "sums": [float(a.sum()) for a in jax.tree.leaves(fetch(state.params, layout))],
+        "sums": [float(a.sum()) for a in jax.tree.leaves(gather_to_host(state.params, layout))],
         "moved": moved(program),
     }
     return Run(losses, state, found)
@@ -164,7 +171,7 @@ def main() -> None:
         hosts.start(processes)
         runs["replicated"] = train_on((8, 1), False, 0, STEPS)
         runs["resumed"] = train_on((4, 2), True, half, STEPS, saved)
-        assert hosts.from_lead(jax.process_index) == 0
+        assert hosts.broadcast_from_main(jax.process_index) == 0
         with contextlib.suppress(InputError):  # each process must take part
             make_mesh(4)
             raise AssertionError("half the devices made a mesh")
@@ -174,7 +181,7 @@ def main() -> None:
         runs["eight"] = train_on((4, 2), False, 0, STEPS)
         runs["fsdp"] = train_on((8, 1), True, 0, half, saved)
         runs["resumed"] = train_on(None, False, half, STEPS, saved)
-    if hosts.is_lead():
+    if hosts.is_main_process():
         found = {name: {"losses": run.losses, **run.found} for name, run in runs.items()}
         (Path(folder) / f"{1 + bool(rest)}.json").write_text(json.dumps(found))
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxdl.word2vec.blocks import Prepared, Stream
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import Tables, positive_pairs
-from jaxdl.word2vec.objectives import Block, Objective, lay
+from jaxdl.word2vec.objectives import Block, Objective, make_block
 
 V, D, W, L, K, T = 30, 6, 3, 8, 4, 16
 SIZES: dict[str, Any] = {"window": W, "group": L, "shared": K}
@@ -92,7 +92,7 @@ def block_of(case: Case, objective: Objective) -> Block:
         window=objective.window,
         orientation="center" if cbow else objective.orientation,
     )
-    return lay(jnp.asarray(case.tokens), pairs, jnp.asarray(case.negatives), objective)
+    return make_block(jnp.asarray(case.tokens), pairs, jnp.asarray(case.negatives), objective)
 
 
 class ByHand(NamedTuple):

@@ -26,7 +26,19 @@ pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
 MODULE = "experiments.lstm_sine"
 # Checkpoints after 200, 400 and 600 epochs.
-SMALL = ("--hidden", "2", "4", "--seeds", "2", "--epochs", "600", "--every", "4", "--batch", "8")
+SMALL = (
+    "--hidden",
+    "2",
+    "4",
+    "--seeds",
+    "2",
+    "--steps",
+    "600",
+    "--log-every",
+    "4",
+    "--batch-size",
+    "8",
+)
 finish, stop_at = partial(processes.finish, MODULE), partial(processes.stop_at, MODULE)
 
 
@@ -90,7 +102,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Pat
     assert not (out / "summary.json").exists()
     if number == signal.SIGTERM:
         assert status == 143, errors
-        assert "run the same command to go on" in errors
+        assert "run the same command to resume" in errors
     else:
         assert status == -signal.SIGKILL
     done = finish(*SMALL, "--out", str(out))
@@ -117,11 +129,11 @@ class Stopping(Bar):
 
 def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: Path):
     straight, stopped = (
-        Config(hidden=(2, 3), seeds=1, epochs=200, every=2, batch=8, out=tmp_path / name)
+        Config(hidden=(2, 3), seeds=1, steps=200, log_every=2, batch_size=8, out=tmp_path / name)
         for name in ("straight", "stopped")
     )
     run(straight, Bar())
-    with pytest.raises(Stopped, match="of 100; run the same command to go on"):
+    with pytest.raises(Stopped, match="of 200; run the same command to resume"):
         run(stopped, Stopping())
     assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
     assert len(losses(stopped.out)) == 50
@@ -156,13 +168,13 @@ def own_config(table: Path, out: Path, **options) -> Config:
     given: dict[str, Any] = {
         "column": ("level", "flow"),
         "window": 20,
-        "epochs": 600,
-        "batch": 16,
+        "steps": 600,
+        "batch_size": 16,
         "seeds": 1,
     }
-    given |= {"optimizer": "adam", "learning_rate": 0.02, "given": (20,), "length": (30,)}
-    given |= {"hidden": (8,), "every": 20, "period": 20}
-    return Config(csv=table, out=out, **(given | options))
+    given |= {"optimizer": "adam", "learning_rate": 0.02, "context": (20,), "horizon": (30,)}
+    given |= {"hidden": (8,), "log_every": 20, "period": 20}
+    return Config(data=table, out=out, **(given | options))
 
 
 def test_a_series_of_ones_own_is_learnt_and_predicted(
@@ -186,8 +198,7 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     np.testing.assert_allclose(found["settings"][0]["truth"], truth, rtol=1e-6)
     first = np.array(found["settings"][0]["members"]["8"]["carry"])[:3]
     assert (np.abs(first - truth[:3]) < [2.5, 1e3]).all()  # half an amplitude
-    asked = ["--checkpoint", str(out), "--input", str(table), "--length", "30"]
-    predict([*asked, "--out", str(tmp_path / "next.csv")])
+    predict(out, table, horizon=30, out=tmp_path / "next.csv")
     lines = (tmp_path / "next.csv").read_text().splitlines()
     assert lines[0] == "step,level,flow"
     assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(401, 431))
@@ -195,7 +206,7 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     # What the command wrote is what the run itself predicts from the same window.
     short = table.with_name("short.csv")
     short.write_text("\n".join(table.read_text().splitlines()[:321]))
-    predict([*asked[:3], str(short), *asked[4:], "--out", str(tmp_path / "same.csv")])
+    predict(out, short, horizon=30, out=tmp_path / "same.csv")
     got = np.loadtxt(tmp_path / "same.csv", delimiter=",", skiprows=1)[:, 1:]
     np.testing.assert_allclose(
         got, found["settings"][0]["members"]["8"]["carry"], rtol=1e-4, atol=1e-3
@@ -205,9 +216,9 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     with pytest.raises(
         InputError, match=r"short\.csv: is an input, which its output would replace"
     ):
-        predict([*asked[:3], str(short), "--out", str(short)])
+        predict(out, short, out=short)
     with pytest.raises(InputError, match=r"q\.png: is for the predicted steps; name it \.csv"):
-        predict([*asked, "--out", str(tmp_path / "q.png")])
+        predict(out, table, out=tmp_path / "q.png")
     assert short.read_bytes() == before
     # Another series under the name of the old: its held-out steps would be trained on.
     assert run(cfg, Bar())
@@ -232,16 +243,19 @@ def test_scaling_is_learnt_on_the_training_part_alone(table: Path, tmp_path: Pat
 
 WRONG = {
     "window of 0": ({"window": 0}, "--window 0: must be 1 or more"),
-    "no multiple": ({"epochs": 15}, "--epochs 15: must be a multiple of --every 10"),
+    "no multiple": ({"steps": 15}, "--steps 15: must be a multiple of --log-every 10"),
     "sizes": ({"hidden": ()}, "--hidden: name at least one number"),
-    "size 0": ({"hidden": (2, 0)}, r"--hidden \(2, 0\): must be 1 or more"),
+    "size 0": ({"hidden": (2, 0)}, "--hidden 0: must be 1 or more"),
     "a size twice": ({"hidden": (2, 2)}, "name each size once"),
-    "lengths": ({"given": (50,)}, "give as many of each"),
-    "column alone": ({"column": ("a",)}, "--column goes with --csv FILE"),
-    "tail alone": ({"tail": 9}, "--tail goes with --csv FILE"),
+    "lengths": ({"context": (50,)}, "give as many of each"),
+    "column alone": ({"column": ("a",)}, "--column goes with --data FILE"),
+    "test steps alone": ({"test_steps": 9}, "--test-steps goes with --data FILE"),
     "rate": ({"learning_rate": 0.0}, "must be above 0"),
     "period": ({"period": 51}, "--period 51: must be 1 to 50"),
-    "short tail": ({"csv": Path("a.csv"), "tail": 74}, "--tail 74: must be 75 or more"),
+    "few test steps": (
+        {"data": Path("a.csv"), "test_steps": 74},
+        "--test-steps 74: must be 75 or more",
+    ),
 }
 
 
@@ -266,20 +280,19 @@ def test_a_bad_series_is_one_line_and_leaves_no_run(
     path = tmp_path / "series.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        run(Config(csv=path, out=tmp_path / "run", **options), Bar())
+        run(Config(data=path, out=tmp_path / "run", **options), Bar())
     assert not (tmp_path / "run").exists()
 
 
 def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):
     series = tmp_path / "series.csv"
     series.write_text("sine\n" + "0.5\n" * 10)
-    asked = ["--checkpoint", str(straight), "--input", str(series)]
-    with pytest.raises(InputError, match=r"10 steps, and 50 are to be given .* --given 1 to 10"):
-        predict(asked)
+    with pytest.raises(InputError, match=r"10 steps, and 50 are to be given .* --context 1 to 10"):
+        predict(straight, series)
     with pytest.raises(InputError, match=r"--hidden 3: .* has 2, 4"):
-        predict([*asked, "--hidden", "3"])
+        predict(straight, series, hidden=3)
     with pytest.raises(InputError, match="holds no finished run"):
-        predict(["--checkpoint", str(tmp_path), "--input", str(series)])
+        predict(tmp_path, series)
     assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, None, straight) == (2, 1)
     assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, 4, straight) == (4, 1)
 

@@ -1,6 +1,5 @@
 """The sweep against members trained alone, one by one, in pieces; and prediction in closed loop."""
 
-import threading
 from typing import Any
 
 import jax
@@ -27,7 +26,7 @@ from jaxdl.lstm.sweep import (
     zero_losses,
 )
 from jaxdl.training import checkpoint
-from jaxdl.training.loop import fit
+from jaxdl.training.loop import EpochReport, Task, fit
 from jaxdl.training.optimizers import adam, momentum_sgd
 from jaxdl.training.step import TrainState
 from tests.lstm.test_model import numpy_forward
@@ -155,7 +154,7 @@ def test_resumed_is_straight_bit_for_bit(name: str, series: Any, tmp_path: Any):
     for stop in (1, 2):
         optimizer = make()
         state, *_ = train(members, series, stop, optimizer=optimizer)
-        with checkpoint.open_manager(tmp_path / f"{stop}", best=lambda m: 0.0) as manager:
+        with checkpoint.open_manager(tmp_path / f"{stop}", checkpoint.Score("none")) as manager:
             checkpoint.save(manager, stop, state._asdict(), {}, None)
             manager.wait_until_finished()
             like = start_sweep(jax.random.key(99), members, optimizer)._asdict()
@@ -218,23 +217,32 @@ def test_sizes_share_a_seeds_windows_and_seeds_do_not():
     assert len(np.unique(losses)) == 2 * EPOCHS  # other windows in each epoch, for each seed
 
 
-def fit_sweep(series: Any, state: TrainState, step: Any, rate: float, ended: list, shown: list):
+def fit_sweep(
+    series: Any, state: TrainState, step: Any, rate: float, ended: list, shown: list
+) -> TrainState:
     """Five intervals, an epoch of the loop after each two."""
     members = members_of((2, 3), (0, 1))
-    return fit(
-        step,
-        state,
-        zero_losses(2, EPOCHS, members),
-        iter([series] * 5),
-        rate=lambda n: rate,
+    task = Task(
+        step=step,
+        start=lambda resumed: state,
+        metrics=lambda: zero_losses(2, EPOCHS, members),
+        batches=lambda first: iter([series] * 5),
         steps=5,
         ends=lambda done: done % 2 == 0,
-        end_epoch=lambda n, state, totals: ended.append(np.asarray(totals)),
-        zero=lambda: zero_losses(2, EPOCHS, members),
+        end_epoch=lambda epoch: EpochReport({}, None),
+        learning_rate=lambda n: rate,
+        describe=lambda n: f"interval {n}",
+        score=checkpoint.Score("loss"),
+        meta={},
+    )
+    return fit(
+        task,
+        task.start(False),
+        task.metrics(),
+        end_epoch=lambda done, state, metrics: ended.append(np.asarray(metrics)),
         save=lambda *a: None,
-        stop=threading.Event(),
+        stop=lambda: False,
         show=lambda n, loss: shown.append(loss),
-        inputs=lambda n: f"interval {n}",
     )
 
 

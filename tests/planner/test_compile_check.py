@@ -126,15 +126,15 @@ def test_the_estimate_is_seconds_of_the_roof_times_images():
     row = compile_table.Row(
         device="t4", gpus=1, step="fcn32s train 512x512 float32", items=2, roof_s=0.06
     )
-    found = compile_table.seed_minutes([row, compile_table.Row(device="l4", gpus=1, step="other")])
+    found = compile_table.posts_minutes([row, compile_table.Row(device="l4", gpus=1, step="other")])
     assert found == {"t4": pytest.approx(60 * 2330 * 0.03 / 60)}
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--batch", "0"], "--batch 0: give 1 or more"),
-        (["--canvas", "500", "375"], "--canvas 500 375: give multiples of 32"),
+        (["--batch", "0"], "--batch 0: must be 1 or more"),
+        (["--canvas", "500", "375"], "--canvas 500: must be a multiple of 32, 32 or more"),
     ],
 )
 def test_bad_options_are_one_line(words, said, capsys):

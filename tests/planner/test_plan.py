@@ -12,17 +12,16 @@ import jax
 import pytest
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from jaxdl.cli import plan
+from jaxdl.cli.command import parse
 from jaxdl.errors import InputError
-from jaxdl.fcn import command
-from jaxdl.fcn import plan_command as fcn_plan
+from jaxdl.fcn import command as fcn
 from jaxdl.fcn.plan import fcn as fcn_step
 from jaxdl.fcn.plan import fcn_loss
-from jaxdl.lstm import command as lstm_sine
-from jaxdl.lstm import plan_command as lstm_plan
+from jaxdl.lstm import command as lstm
 from jaxdl.lstm.plan import lstm as lstm_step
-from jaxdl.planner import compile_check
+from jaxdl.planner import plan
 from jaxdl.planner.cards import CARDS, Dtype
+from jaxdl.planner.choices import CompileCheck, Stride
 from jaxdl.planner.jaxpr_cost import Exchange, size_of
 from jaxdl.planner.plan import (
     HOP,
@@ -34,13 +33,11 @@ from jaxdl.planner.plan import (
     exchange_seconds,
     rows,
 )
-from jaxdl.planner.steps import Stride
 from jaxdl.word2vec import command as word2vec
-from jaxdl.word2vec import plan_command as word2vec_plan
 from jaxdl.word2vec.plan import word2vec as word_step
 from tests.helpers import processes
 
-README = (processes.ROOT / "benchmarks/README.md").read_text()
+README = (processes.ROOT / "benchmarks/gpu/README.md").read_text()
 H100 = CARDS["h100"]
 ONE = Work(
     items=2,
@@ -54,9 +51,9 @@ ONE = Work(
 
 
 def recorded(step: str) -> tuple[list[float], list[int], list[float]]:
-    """The compile check's row: peak GB, largest batch and roof ms, for six cards."""
-    (line,) = re.findall(rf"^\| {step} \| (.*) \|$", README, re.MULTILINE)
-    peak, batch, roof = ([float(n) for n in cell.split(" / ")] for cell in line.split(" | "))
+    """The compile check's rows: peak GB, largest batch and roof ms, for six cards."""
+    lines = re.findall(rf"^\| {step} \| (.*) \|$", README, re.MULTILINE)
+    peak, batch, roof = ([float(n) for n in line.split(" | ")] for line in lines)
     return peak, [int(n) for n in batch], roof
 
 
@@ -85,7 +82,7 @@ def test_memory_beside_the_compile_checks(stride: Stride, dtype: Dtype, most: fl
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_roof_beside_the_compile_checks(dtype: Dtype):
     _, _, roof = recorded(f"fcn32s train {dtype}")
-    six = [CARDS[name] for name in compile_check.Config().device]
+    six = [CARDS[name] for name in CompileCheck().device]
     for card, want in zip(six, roof, strict=True):
         (row,) = rows(lambda n: fcn_work(32, dtype, 1), [1], card, dtype, card.network)
         # L4's compiled programs move more bytes than the others'.
@@ -94,26 +91,25 @@ def test_the_roof_beside_the_compile_checks(dtype: Dtype):
 
 @pytest.mark.slow
 def test_exchanged_bytes_are_the_compile_checks():
-    (found,) = re.findall(
-        r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", README
-    )
+    text = " ".join(README.split())
+    (found,) = re.findall(r"one all-reduce of ([\d.]+) MB a step in float32 .*?, ([\d.]+) MB", text)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
     for dtype, want in zip(dtypes, found, strict=True):
         work = data_parallel(fcn_work(32, dtype, 1), 8, 8, dtype=dtype, fsdp=False)
         assert work.exchanges["all-reduce"].bytes / 1e6 == pytest.approx(float(want), abs=0.06)
     # Their text names operand and result of an exchange: an eighth more, either way.
-    (found,) = re.findall(r"([\d.]+) MB gathered and ([\d.]+) MB scattered for 16 blocks", README)
+    (found,) = re.findall(r"([\d.]+) MB gathered and ([\d.]+) MB scattered for 16 blocks", text)
     mesh = jax.sharding.AbstractMesh((8, 1), ("data", "model"))
-    exchanges = plan.plan.word2vec(word_step(1024, mesh=mesh), 8).exchanges
+    exchanges = plan.word2vec(word_step(1024, mesh=mesh), 8).exchanges
     for kind, want in zip(("all-gather", "reduce-scatter"), found, strict=True):
         assert exchanges[kind].bytes * 9 / 8 / 1e6 == pytest.approx(float(want), abs=0.06)
 
 
 @pytest.mark.slow
 def test_kernels_are_a_third_of_the_compiled_launches_or_more():
-    """benchmarks/README.md: 180 launches (fcn32s), 330 and 590 (word2vec), 680 (LSTM)."""
-    words = [plan.plan.word2vec(word_step(size), 1).kernels for size in (32, 1024)]
-    epochs = plan.plan.sweep(lstm_step(epochs=1), 4, 1).kernels
+    """benchmarks/gpu/README.md: 180 launches (fcn32s), 330 and 590 (word2vec), 680 (LSTM)."""
+    words = [plan.word2vec(word_step(size), 1).kernels for size in (32, 1024)]
+    epochs = plan.sweep(lstm_step(epochs=1), 4, 1).kernels
     mine = [fcn_work(32, "float32", 1).kernels, *words, epochs]
     for kernels, launches in zip(mine, (180, 330, 590, 680), strict=True):
         assert 1 < launches / kernels < 3
@@ -226,17 +222,28 @@ def test_other_memory_is_of_the_compiled_programs_order(beside: dict[str, Any]):
         assert 0.5 < planned / compiled < 1.1, name
 
 
-def told(call: Any, module: Any, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
+def told(module: Any, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
     """The rows of a command."""
     path = tmp_path / "plan.json"
-    call([*words, "--json", str(path)], "jaxdl plan", module.Config, module.PRESETS)
+    module.plan(parse(module.PLAN, [*words, "--json", str(path)]))
     return json.loads(path.read_text())["rows"]
 
 
 @pytest.mark.slow
 def test_the_fcns_command_tells_what_it_assumes(tmp_path, capsys):
-    words = ("--devices", "1", "8", "1024", "--card", "a100", "--batch-size", "2", "--width", "8")
-    found = told(fcn_plan.run, command, tmp_path, *words)
+    words = (
+        "--devices",
+        "1",
+        "8",
+        "1024",
+        "--card",
+        "a100",
+        "--batch-size",
+        "2",
+        "--width-divisor",
+        "8",
+    )
+    found = told(fcn, tmp_path, *words)
     text = capsys.readouterr().out
     for part in ("1,024", "all-reduce", "NVLink 300 GB/s", "nothing overlaps", "each device: 2"):
         assert part in text
@@ -249,8 +256,8 @@ def test_the_fcns_command_tells_what_it_assumes(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_fixed_batch_is_divided(tmp_path):
-    words = ("--strong", "--batch-size", "8", "--width", "8", "--devices", "1", "8", "16")
-    found = told(fcn_plan.run, command, tmp_path, *words)
+    words = ("--strong", "--batch-size", "8", "--width-divisor", "8", "--devices", "1", "8", "16")
+    found = told(fcn, tmp_path, *words)
     assert [row["items"] for row in found] == [8, 8, 8]
     inputs = [row["memory"]["inputs"] for row in found]
     assert inputs[0] > 7 * inputs[1]
@@ -259,15 +266,13 @@ def test_a_fixed_batch_is_divided(tmp_path):
 
 @pytest.mark.slow
 def test_the_experiments_options_change_the_plan(tmp_path):
-    plain = told(fcn_plan.run, command, tmp_path, "--devices", "8", "--width", "8")[0]
+    plain = told(fcn, tmp_path, "--devices", "8", "--width-divisor", "8")[0]
     for words, part in ((("--bfloat16",), "activations"), (("--remat",), "activations")):
-        other = told(fcn_plan.run, command, tmp_path, "--devices", "8", "--width", "8", *words)[0]
+        other = told(fcn, tmp_path, "--devices", "8", "--width-divisor", "8", *words)[0]
         assert other["memory"][part] < plain["memory"][part]
-    more = told(
-        fcn_plan.run, command, tmp_path, "--devices", "8", "--width", "8", "--accumulate", "2"
-    )[0]
+    more = told(fcn, tmp_path, "--devices", "8", "--width-divisor", "8", "--accumulate", "2")[0]
     assert more["memory"]["optimizer"] > 1.9 * plain["memory"]["optimizer"]
-    other = told(fcn_plan.run, command, tmp_path, "--devices", "8", "--width", "8", "--fsdp")[0]
+    other = told(fcn, tmp_path, "--devices", "8", "--width-divisor", "8", "--fsdp")[0]
     assert set(other["exchanges"]) == {"all-gather", "reduce-scatter"}
 
 
@@ -275,8 +280,8 @@ def test_the_experiments_options_change_the_plan(tmp_path):
 def test_nothing_is_allocated(tmp_path):
     """Tables of 8 TB, and no device of 8 here."""
     before = len(jax.live_arrays())
-    words = ("--words", "1000000000", "--width", "1000", "--devices", "8", "1024")
-    eight, many = told(word2vec_plan.run, word2vec, tmp_path, *words)
+    words = ("--words", "1000000000", "--dim", "1000", "--devices", "8", "1024")
+    eight, many = told(word2vec, tmp_path, *words)
     assert eight["memory"]["parameters"] == 1e9 * 1000 * 4 * 2 / 8
     assert many["memory"]["parameters"] == -(-(10**9) // 1024) * 1000 * 4 * 2
     assert len(jax.live_arrays()) - before < 10  # keys
@@ -285,7 +290,7 @@ def test_nothing_is_allocated(tmp_path):
 @pytest.mark.slow
 def test_words_exchange_rows_and_never_a_table(tmp_path):
     small, large = (
-        told(word2vec_plan.run, word2vec, tmp_path, "--words", words, "--devices", "8")[0]
+        told(word2vec, tmp_path, "--words", words, "--devices", "8")[0]
         for words in ("1000", "1000000")
     )
     assert small["exchanges"] == large["exchanges"]
@@ -299,7 +304,7 @@ def test_words_exchange_rows_and_never_a_table(tmp_path):
 
 
 def test_the_sweeps_networks_spread_and_only_the_loss_is_exchanged(tmp_path):
-    one, eight, many = told(lstm_plan.run, lstm_sine, tmp_path, "--devices", "1", "8", "64")
+    one, eight, many = told(lstm, tmp_path, "--devices", "1", "8", "64")
     state = lstm_step().args[0]
     assert one["memory"]["parameters"] == 8 * size_of(state.params)
     assert eight["memory"]["parameters"] * 8 == one["memory"]["parameters"]
@@ -309,35 +314,32 @@ def test_the_sweeps_networks_spread_and_only_the_loss_is_exchanged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("call", "module", "words", "said"),
+    ("module", "words", "said"),
     [
         (
-            fcn_plan.run,
-            command,
+            fcn,
             ["--devices", "12"],
             "--devices 12: give up to 8, or a multiple of 8",
         ),
-        (fcn_plan.run, command, ["--devices", "2048"], "--devices 2048: give 1 to 1024"),
+        (fcn, ["--devices", "2048"], "--devices 2048: must be 1 to 1024"),
         (
-            fcn_plan.run,
-            command,
+            fcn,
             ["--canvas", "500", "375"],
-            "--canvas 500 375: give multiples of 32",
+            "--canvas 500: must be a multiple of 32, 32 or more",
         ),
-        (fcn_plan.run, command, ["--network", "0"], "--network 0.0: must be above 0"),
-        (word2vec_plan.run, word2vec, ["--preset", "chainer"], "--optimizer adam: moves whole"),
+        (fcn, ["--network", "0"], "--network 0: must be above 0"),
+        (word2vec, ["--preset", "chainer"], "--optimizer adam: moves whole"),
         (
-            word2vec_plan.run,
             word2vec,
             ["--block", "20"],
             "--block 20: must be a multiple of --group",
         ),
-        (lstm_plan.run, lstm_sine, ["--seeds", "0"], "--seeds 0: must be 1 or more"),
+        (lstm, ["--seeds", "0"], "--seeds 0: must be 1 or more"),
     ],
 )
-def test_bad_options_are_one_line(call, module, words, said):
+def test_bad_options_are_one_line(module, words, said):
     with pytest.raises(InputError, match=re.escape(said)):
-        call(words, "jaxdl plan", module.Config, module.PRESETS)
+        module.plan(parse(module.PLAN, words))
 
 
 @pytest.mark.slow

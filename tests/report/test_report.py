@@ -19,7 +19,7 @@ from jaxdl.errors import InputError, TrainingError
 from jaxdl.fcn.report import STAGES, fcn_section, learning_curves
 from jaxdl.files.atomic import read_json, write_bytes, write_json
 from jaxdl.report.page import write_page
-from jaxdl.report.plots import jpeg_uri, overlay
+from jaxdl.report.pictures import jpeg_uri, overlay
 from jaxdl.training.run_folder import Recorder, config_diff, read_rows, run_record
 from tests.helpers.processes import full_after
 

@@ -15,6 +15,7 @@ import pytest
 from jaxdl.errors import InputError
 from jaxdl.fcn.metrics import zero_totals
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.stages import find
 from jaxdl.files import checksums, limits
 from jaxdl.training import checkpoint
 from jaxdl.training.optimizers import momentum_sgd
@@ -27,8 +28,7 @@ def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
     return jax.jit(model.init)(jax.random.key(stride), jnp.zeros((1, 32, 32, 3)))["params"]
 
 
-def best(metrics: dict) -> float:
-    return metrics["mean_iu"]
+best = checkpoint.Score("mean_iu")
 
 
 def same(a: object, b: object) -> None:
@@ -71,7 +71,7 @@ def test_parameters_are_read_alone_and_found_in_a_run(tmp_path: Path):
         kept = start_state(params, optimizer)._asdict()
         checkpoint.save(manager, 3, kept, {"mean": [1.0, 2.0, 3.0]}, None)
     for path in (tmp_path / "run", folder.parent, folder):
-        assert checkpoint.find(path) == folder
+        assert find(path) == folder
     found, meta, step = checkpoint.load_params(folder)
     same(found, params)
     assert (meta["mean"], step) == ([1.0, 2.0, 3.0], 3)
@@ -92,7 +92,7 @@ def test_parameters_that_claim_more_than_their_files_can_fill(tmp_path: Path, mo
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="holds no checkpoint"):
-        checkpoint.find(tmp_path)
+        find(tmp_path)
     # What a killed save leaves is not taken for a step.
     (tmp_path / "5.orbax-checkpoint-tmp").mkdir()
     with pytest.raises(InputError, match="holds no checkpoint"):
@@ -176,7 +176,7 @@ def test_a_damaged_step_is_named_and_the_one_before_it_used(
     assert "step 20 is not used, the newest sound one is 10" in told
     with pytest.raises(InputError, match=re.escape(str(file))):
         checkpoint.load_params(folder, 20)
-    # What trains on sets it aside, goes on from the other, and may save the step anew.
+    # A run sets it aside, resumes from the other, and may save the step again.
     with checkpoint.open_manager(folder, best, said.append) as manager:
         same(checkpoint.restore(manager, state_of(0)), state_of(10))
         checkpoint.save(manager, 20, state_of(20), {"a": 2}, None)
@@ -285,14 +285,14 @@ def test_the_last_stage_is_told_by_stride_and_record(tmp_path: Path):
     """A copy has other times: in whatever order the folders were written."""
     for name in ("fcn8s", "fcn32s", "fcn16s"):
         (tmp_path / name / "checkpoints" / "3").mkdir(parents=True)
-    assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+    assert find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
     (tmp_path / "run.json").write_text('{"config": {"stages": [32, 16]}}')
-    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    assert find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
     for damaged in ("[", "[]", '{"config": {"stages": 3}}', '{"config": {"stages": [[8], "x"]}}'):
         (tmp_path / "run.json").write_text(damaged)
-        assert checkpoint.find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
+        assert find(tmp_path) == tmp_path / "fcn8s" / "checkpoints"
     shutil.rmtree(tmp_path / "fcn8s" / "checkpoints" / "3")  # a stage that has not begun
-    assert checkpoint.find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
+    assert find(tmp_path) == tmp_path / "fcn16s" / "checkpoints"
     (tmp_path / "lstm" / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(InputError, match=r"several runs or stages .*fcn16s, fcn32s, lstm"):
-        checkpoint.find(tmp_path)
+        find(tmp_path)

@@ -1,6 +1,5 @@
 """The optimiser against NumPy, exact accumulation, and the loop's promises."""
 
-import threading
 from typing import Any
 
 import jax
@@ -10,7 +9,8 @@ import optax
 import pytest
 
 from jaxdl.errors import Stopped, TrainingError
-from jaxdl.training.loop import fit, stop_on_signal
+from jaxdl.training.checkpoint import Score
+from jaxdl.training.loop import EpochReport, Task, fit, stop_on_signal
 from jaxdl.training.optimizers import accumulate, learning_rate, momentum_sgd
 from jaxdl.training.step import TrainState, dense_step, start_state
 
@@ -34,7 +34,7 @@ def numpy_sgd(rates: list[float], *, momentum: float, decay: float, bias_rule: b
 
 @pytest.mark.parametrize("bias_rule", [False, True])
 def test_momentum_sgd_is_numpys(bias_rule: bool):
-    """Rates change from step to step, and compile nothing anew."""
+    """Rates change from step to step, and compile nothing again."""
     optimizer = momentum_sgd(momentum=0.9, weight_decay=0.1, bias_rule=bias_rule)
 
     def loss_fn(params, n):
@@ -168,50 +168,55 @@ def test_learning_rate_schedules():
 
 
 class Run:
-    """`fit` on a step that counts: the loss of step n is losses[n]; totals sum the batches."""
+    """`fit` on a step that counts: the loss of step n is losses[n]; metrics sum the batches."""
 
     def __init__(self, losses: list[float]):
         self.losses, self.saved, self.epochs, self.shown = losses, [], [], []
-        self.stop = threading.Event()
+        self.stop = False
 
-    def step(self, state: TrainState, totals: Any, batch: int, rate: float):
+    def step(self, state: TrainState, metrics: Any, batch: int, rate: float):
         loss = jnp.asarray(self.losses[batch])
-        return TrainState(state.step + 1, state.params, ()), totals + batch, loss
+        return TrainState(state.step + 1, state.params, ()), metrics + batch, loss
 
-    def fit(self, start: int = 0, totals: int = 0) -> TrainState:
-        def end_epoch(done, state, totals):
-            self.epochs.append((done, totals))
-            return {"done": done}
-
-        return fit(
-            self.step,
-            TrainState(jnp.asarray(start), (), ()),
-            totals,
-            iter(range(start, len(self.losses))),
-            rate=lambda n: 0.1,
+    def task(self, start: int = 0) -> Task:
+        return Task(
+            step=self.step,
+            start=lambda resumed: TrainState(jnp.asarray(start), (), ()),
+            metrics=lambda: 0,
+            batches=lambda first: iter(range(first, len(self.losses))),
             steps=len(self.losses),
             ends=lambda done: done % 3 == 0,
-            end_epoch=end_epoch,
-            zero=lambda: 0,
-            save=lambda done, state, totals, metrics: self.saved.append((done, totals, metrics)),
-            stop=self.stop,
+            end_epoch=lambda epoch: EpochReport({}, None),
+            learning_rate=lambda n: 0.1,
+            describe=lambda n: f"images image{n}",
+            score=Score("loss"),
+            meta={},
+        )
+
+    def fit(self, start: int = 0, metrics: int = 0) -> TrainState:
+        return fit(
+            self.task(),
+            self.task(start).start(False),
+            metrics,
+            end_epoch=lambda done, state, metrics: self.epochs.append((done, metrics)),
+            save=lambda done, state, metrics: self.saved.append((done, metrics)),
+            stop=lambda: self.stop,
             show=lambda done, loss: self.shown.append((done, loss)),
-            inputs=lambda n: f"images image{n}",
         )
 
 
-def test_fit_ends_epochs_saves_and_shows_each_loss():
+def test_fit_ends_epochs_and_shows_each_loss():
     run = Run([5.0, 4.0, 3.0, 2.0, 1.0])
     state = run.fit()
     assert int(state.step) == 5
     assert run.epochs == [(3, 0 + 1 + 2), (5, 3 + 4)]
-    assert run.saved == [(3, 0, {"done": 3}), (5, 0, {"done": 5})]
+    assert run.saved == []
     assert run.shown == [(1, 5.0), (2, 4.0), (3, 3.0), (4, 2.0), (5, 1.0)]
 
 
 def test_fit_goes_on_in_mid_epoch():
     run = Run([5.0, 4.0, 3.0, 2.0])
-    run.fit(start=2, totals=0 + 1)
+    run.fit(start=2, metrics=0 + 1)
     assert run.epochs == [(3, 0 + 1 + 2), (4, 3)]
 
 
@@ -228,15 +233,16 @@ def test_a_loss_that_is_not_finite_stops_before_anything_is_saved(bad: int):
     run = Run(losses)
     with pytest.raises(TrainingError, match=rf"loss nan at step {bad}, images image{bad}:"):
         run.fit()
-    assert all(done <= bad for done, _, _ in run.saved)
+    assert run.saved == []
+    assert all(done <= bad for done, _ in run.epochs)
 
 
 def test_stop_saves_in_mid_epoch_with_its_totals():
     run = Run([1.0] * 6)
-    run.stop.set()
+    run.stop = True
     with pytest.raises(Stopped, match="step 1 of 6"):
-        run.fit(start=0, totals=0)
-    assert run.saved == [(1, 0, None)]
+        run.fit()
+    assert run.saved == [(1, 0)]
     assert run.epochs == []
 
 

@@ -1,5 +1,5 @@
 """What is drawn and laid out once for all passes over the tables: tokens, reach, blocks, the cap;
-and the seed's puzzle, which of the two matrices should see which word."""
+and the puzzle of the 2016 posts, which of the two matrices should see which word."""
 
 import itertools
 from typing import Any
@@ -323,8 +323,8 @@ def whole_text_loss(stream: Stream, objective: Objective) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["negative-sampling", "full-softmax"])
 def test_the_puzzle_with_a_fixed_window_both_orientations_are_one(loss: Any):
-    """The seed asks which matrix should see which word. With a fixed symmetric window a word is
-    its context's context: the pairs of a text are their own transpose, and the sums agree."""
+    """The 2016 posts ask which matrix should see which word. With a fixed symmetric window a word
+    is its context's context: the pairs of a text are their own transpose, and the sums agree."""
     stream = drawn(0, 400, "fixed")
     orientations: Any = ("center", "context")
     each = {o: Objective(loss=loss, orientation=o, negatives=0, **PUZZLE) for o in orientations}

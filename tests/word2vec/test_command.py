@@ -24,14 +24,25 @@ from jaxdl.files.atomic import read_json, write_json
 from jaxdl.training.run_folder import MADE, read_rows
 from jaxdl.word2vec import batches as word2vec_data
 from jaxdl.word2vec import dataset
-from jaxdl.word2vec.command import run
-from jaxdl.word2vec.config import PRESETS, Config, check
+from jaxdl.word2vec.command import TRAIN, run
+from jaxdl.word2vec.config import Config, check
 from jaxdl.word2vec.query import expression
 from tests.helpers import processes
 
 pytestmark = [pytest.mark.xdist_group("word2vec"), pytest.mark.slow]
 
-SMALL = ("--width", "8", "--epochs", "30", "--rows", "2", "--held-out", "500", "--block", "256")
+SMALL = (
+    "--dim",
+    "8",
+    "--epochs",
+    "30",
+    "--logs-per-epoch",
+    "2",
+    "--held-out",
+    "500",
+    "--block",
+    "256",
+)
 
 
 finish = partial(processes.finish, "experiments.word2vec")
@@ -53,7 +64,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def options(text: Path) -> tuple[str, ...]:
-    return (*SMALL, "--corpus", str(text), "--data-dir", str(text.parent / "data"))
+    return (*SMALL, "--data", str(text), "--data-dir", str(text.parent / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,7 @@ def test_another_text_under_the_old_name_is_refused(
     out, given = tmp_path / "run", tmp_path / "text.txt"
     shutil.copytree(straight, out)
     record = read_json(out / "run.json")
-    cfg = parse(Config, PRESETS, [*SMALL, "--corpus", str(given), "--out", str(out)], "w")
+    cfg = parse(TRAIN, [*SMALL, "--data", str(given), "--out", str(out)])
     write_json(out / "run.json", record | {"config": as_dict(cfg)})
     lines = text.read_text().splitlines()
     given.write_text("\n".join(lines))
@@ -102,7 +113,7 @@ def test_another_text_under_the_old_name_is_refused(
 def test_a_run_that_trained_on_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, out = tmp_path / "short.txt", tmp_path / "run"
     path.write_text("the cat sat on the mat\n")
-    cfg = Config(corpus=(path,), out=out, data_dir=tmp_path / "data", min_count=2, epochs=1)
+    cfg = Config(data=(path,), out=out, data_dir=tmp_path / "data", min_count=2, epochs=1)
     found = run(cfg, Bar())
     (line,) = found["warnings"]
     assert line.startswith("not one pair of words was trained on: the vectors are the random start")
@@ -131,7 +142,7 @@ def test_a_stopped_run_ends_in_the_same_bits(
 AHEAD = (
     "import sys\n"
     "from jaxdl.word2vec import command as w, dataset as d; d.LONG_RUN = 0;"
-    "w.main(lambda: w.run(w.parse(w.Config, w.PRESETS, sys.argv[1:], 'w'), w.Bar()))"
+    "w.main(lambda: w.run(w.parse(w.TRAIN, sys.argv[1:]), w.Bar()))"
 )
 
 
@@ -148,7 +159,7 @@ def test_a_process_that_prepares_gives_the_same_bits(
         command, cwd=processes.ROOT, env=processes.environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "goes on from step" in done.stdout
+    assert "resumes at step" in done.stdout
     same = (straight / "vectors.bin").read_bytes()
     assert (tmp_path / "run" / "vectors.bin").read_bytes() == same
 
@@ -163,7 +174,7 @@ def test_neither_process_outlives_the_other(options: tuple[str, ...], tmp_path: 
             other.kill()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 3
-        assert "--no-ahead" in errors
+        assert "--no-prefetch-process" in errors
 
 
 @contextlib.contextmanager
@@ -189,7 +200,7 @@ def test_a_text_of_several_parts_is_laid_out_once_and_from_any_step(
     monkeypatch.setattr(word2vec_data, "PART", 5000)
     monkeypatch.setattr(word2vec_data, "DISPATCH", 4)
     cfg = Config(
-        corpus=(text,),
+        data=(text,),
         data_dir=tmp_path / "data",
         subsample=0.0,
         held_out=0,
@@ -247,8 +258,8 @@ def test_an_expression_has_two_sides():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "--corpus is missing"),
-        ({"corpus": (Path("none.txt"),)}, "no such file"),
+        ({}, "--data is missing"),
+        ({"data": (Path("none.txt"),)}, "no such file"),
         ({"preset": "demo", "block": 100}, "multiple of --group"),
         ({"preset": "demo", "window": 0}, "--window 0"),
         ({"preset": "demo", "learning_rate": 0.0}, "--learning-rate"),

@@ -233,7 +233,7 @@ def _uncompressed(path: Path, cache_dir: Path, stamp: str) -> Path:
     plain = cache_dir / f"{path.name}.{stamp}.tar"
     if plain.is_file():
         return plain
-    # One name for all calls, so that what a killed one left is written over.
+    # One name for all calls, so that a file left by a killed process is overwritten.
     part = plain.with_suffix(".part")
     with one_at_a_time(cache_dir):
         if plain.is_file():  # another process may have unpacked it while we waited

@@ -8,7 +8,7 @@ was: a run that resumes asks for batch n and gets the same one.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxdl.errors import InputError
+from jaxdl.fcn.choices import Cache
 from jaxdl.fcn.data.decode import IGNORE, VOID
 
 Canvas = tuple[int, int]
-Cache = Literal["host", "device", "none"]
 Decoded = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
@@ -166,7 +166,7 @@ class BatchSource:
         indices: the examples to use (a split).
         canvases: (height, width) of each canvas.
         batch_size: images in a batch.
-        seed: shuffles images and batches anew each epoch; None keeps the order (evaluation).
+        seed: shuffles images and batches in each epoch; None keeps the order (evaluation).
         epochs: how many times over.
         cache: ``host`` keeps decoded bytes in memory, ``device`` keeps padded arrays on the device
             (a batch is then its places there, `Stored`), ``none`` reads and decodes each time.

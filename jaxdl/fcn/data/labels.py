@@ -1,4 +1,4 @@
-"""Whether labels can be learnt from, told by the pixels of each class before anything is trained.
+"""Whether labels can be learnt: counts the pixels of each class before anything is trained.
 
 `Prepared.pixels` has the counts: no label is read again.
 """
@@ -12,7 +12,7 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.data.decode import VOID
 from jaxdl.files.text import visible
 
-MOST_VOID = 0.2  # share of a side's pixels from which on it is told; VOC2012's is 0.06
+MOST_VOID = 0.2  # a larger share of void pixels gets a warning; VOC2012's is 0.06
 _FEW = 5  # class names in a message
 
 

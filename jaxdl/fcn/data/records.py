@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
@@ -24,52 +23,6 @@ from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
 
 _FORMAT = 2  # raise it when records change: older preparations are then left alone, not misread
-_SPLIT = "pairs"
-
-
-class _Info(tfds.core.DatasetInfo):
-    def initialize_from_bucket(self) -> None:
-        """Not TFDS's: that looks for a hosted copy and leaves a folder in the system's /tmp."""
-
-
-class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """TFDS builder `voc_segmentation`: the JPEG as it was, the label as a grey PNG, 255 void."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    # TFDS looks for checksum files beside the class, with importlib_resources, which it does not
-    # install. There are none.
-    code_path = None
-
-    def __init__(self, *, data_dir: str, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
-        self._records = records
-        super().__init__(data_dir=data_dir)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "id": tfds.features.Text(),
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-            "height": tfds.features.Scalar(np.int32),
-            "width": tfds.features.Scalar(np.int32),
-            "pixels": tfds.features.Tensor(shape=(VOID + 1,), dtype=np.int32),
-        }
-        return _Info(
-            builder=self,
-            description="Images and class index labels (255: void), as jaxdl prepared them.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,  # records keep the order of the ids
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        return {_SPLIT: self._generate_examples()}
-
-    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from self._records
-
-    # TFDS prints about downloads here; there are none, and our caller reports the progress.
-    def _log_download_bytes(self) -> None: ...
-
-    def _log_download_done(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +86,8 @@ def prepare(
     if not ids or len(set(ids)) != len(ids):
         raise InputError(f"{len(ids)} ids, {len(set(ids))} different; give each once, at least one")
     check_files(source, ids)
+    from jaxdl.fcn.data.tfds_builder import VocSegmentation
+
     wanted = json.dumps([_FORMAT, num_classes, source.fingerprint(ids), list(ids)])
     root = data_dir / hashlib.sha256(wanted.encode()).hexdigest()[:16]
     folder = root / VocSegmentation.name / str(VocSegmentation.VERSION)
@@ -148,11 +103,15 @@ def prepare(
 
 def open_prepared(folder: Path) -> Prepared:
     """Open a finished preparation (`Prepared.folder`): reads records, decodes no picture."""
+    import tensorflow_datasets as tfds  # takes long: only where records are read or written
+
+    from jaxdl.fcn.data.tfds_builder import SPLIT
+
     folder = folder.absolute()  # a worker process may have another working directory
     skip = tfds.decode.SkipDecoding()
     try:
         builder = tfds.builder_from_directory(folder)
-        records: Any = builder.as_data_source(split=_SPLIT, decoders={"image": skip, "label": skip})
+        records: Any = builder.as_data_source(split=SPLIT, decoders={"image": skip, "label": skip})
         heads = [(r["id"].decode(), (r["height"], r["width"]), r["pixels"]) for r in records]
     # TFDS and array_record raise many types on missing or damaged files.
     except Exception as error:
@@ -170,6 +129,10 @@ def _finished(folder: Path) -> bool:
 
 
 def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+    import tensorflow_datasets as tfds
+
+    from jaxdl.fcn.data.tfds_builder import VocSegmentation
+
     shutil.rmtree(root, ignore_errors=True)  # what a killed preparation left
     # Our caller shows the progress. (The switch is TFDS's own, for the whole process.)
     tfds.disable_progress_bar()

@@ -22,7 +22,7 @@ from jaxdl.fcn.data.voc import palette
 from jaxdl.files.locks import one_at_a_time
 
 SCENE_CLASSES = ("background", "ball", "box", "tent", "pole", "tyre", "cross")
-FORMAT = 1  # Raised when the pictures change, so that an older tree is written anew.
+FORMAT = 1  # Raised when the pictures change, so that an older tree is written again.
 VOID_RIM = 0.9  # Half the width of the void rim, pixels.
 
 # Two colours of each class's texture; the scene's light and a jitter move them.
@@ -182,7 +182,7 @@ def write_scenes(
         return devkit
     if root.exists() and not mark.is_file() and (root.is_file() or any(root.iterdir())):
         raise InputError(f"{root}: not a folder of scenes; move it away or choose another folder")
-    # One name for all calls, so that what a killed one left is removed.
+    # One name for all calls, so that files left by a killed process are removed.
     partial, old = (root.with_name(f".{root.name}.{suffix}") for suffix in ("partial", "old"))
     with one_at_a_time(root.parent):
         if done():  # another process may have written them while we waited

@@ -39,7 +39,7 @@ def check_split(split: Split) -> Split:
 def split_4_to_1(ids: Iterable[str], seed: int) -> Split:
     """Four fifths (rounded down) to train on, the rest to test on: 2,913 ids give 2,330 and 583.
 
-    Depends on the set of ids and the seed alone. Source: the blog of 2016 (its own draw is lost).
+    Depends on the set of ids and the seed alone. Source: the 2016 posts (their own draw is lost).
     """
     ordered = sorted(ids)
     order = np.random.default_rng(seed).permutation(len(ordered))

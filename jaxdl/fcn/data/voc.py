@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from jaxdl.errors import InputError
+from jaxdl.fcn.choices import VOC2012_MD5
 from jaxdl.fcn.data.archives import Folder, Tar, open_files
 from jaxdl.fcn.data.decode import IGNORE, VOID, read_image, read_label
 from jaxdl.fcn.data.matlab import read_mat
@@ -27,7 +28,6 @@ VOC_CLASSES = (
     "train", "tv/monitor",
 )
 # fmt: on
-VOC2012_MD5 = "6cd6e144f989b92b3379bac3b3de84fd"
 # benchmark.tgz as served, and the file that the FCN authors' Chainer port calls benchmark.tar
 SBD_MD5 = ("82b4d87ceb2ed10f6038a1cba92111cb", "2b2af8a6cff7365684e002c08be823a6")
 LONGEST_LIST = 1 << 24  # bytes of an id list: a million ids

@@ -14,7 +14,6 @@ Where the crop starts (`crop_start`) is all that distinguishes the two alignment
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-Align = Literal["exact", "center"]
+from jaxdl.fcn.choices import Align
 
 
 def bilinear_taps(stride: int) -> Float[np.ndarray, " taps"]:

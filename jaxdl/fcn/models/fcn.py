@@ -1,7 +1,8 @@
 """Fully convolutional networks: FCN-32s, 16s and 8s heads on the VGG-16 trunk.
 
-Source: Long, Shelhamer, Darrell 2015; the seed's form of it (no fc6 and fc7: the scores are 1x1
-convolutions on pool5, pool4 and pool3). Images of any size, one by one or in exact mixed batches.
+Source: Long, Shelhamer, Darrell 2015; the form of the 2016 posts (no fc6 and fc7: the scores are
+1x1 convolutions on pool5, pool4 and pool3). Images have any size, one by one or in exact mixed
+batches.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.models.bilinear import Align, interpolate, upsample
+from jaxdl.fcn.choices import Align
+from jaxdl.fcn.models.bilinear import interpolate, upsample
 from jaxdl.fcn.models.vgg import ConvParams, Trunk, block, convolve, keep_valid
 
 

@@ -1,8 +1,8 @@
 """The VGG-16 convolutions (no fc6, fc7) with ceil-mode pooling, exact on padded canvases.
 
-Source: Simonyan, Zisserman 2014, configuration D; the seed's network table. A canvas may be larger
-than the image in it: with `sizes` given, everything outside an image's own part is set to zero
-before and after every layer, so that each image gets what it would get alone. (Zero is the
+Source: Simonyan, Zisserman 2014, configuration D; the network table of the 2016 posts. A canvas may
+be larger than the image in it: with `sizes` given, everything outside an image's own part is set to
+zero before and after every layer, so that each image gets what it would get alone. (Zero is the
 convolution's own padding, and never the maximum of a ReLU's output, so that pooling is exact too.)
 """
 

@@ -37,7 +37,7 @@ def _library(path: Path, name: str, remedy: str) -> Any:
 def open_arrays(path: Path) -> Generator[tuple[list[str], Callable[[str], Any], Mapping[str, str]]]:
     """(keys, key -> array, metadata): fc6 alone is 400 MB, so nothing is read before it is asked.
 
-    Readers raise what they like over a damaged file: that is told as one line about the file.
+    Whatever a reader raises about a damaged file becomes one line that names the file.
     """
     try:
         if path.suffix.lower() in (".onnx", ".pth", ".pt") and path.stat().st_size > _WHOLE:

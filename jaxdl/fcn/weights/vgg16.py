@@ -76,9 +76,9 @@ _FORMATS = {
     "keras-onnx": _Format(_TF2ONNX, bgr=True),
 }
 
-# Three trunks share PyTorch's keys, and the size of conv1_1 does not tell them apart (mean |w| is
+# Three trunks share PyTorch's keys, and the size of conv1_1 does not separate them (mean |w| is
 # 0.17 in the Caffe original, fed +-128, and torchvision's own, fed +-2, is of the same size). So
-# they are told by their values: the first filter's corner weight for R, G, B, then five biases.
+# their values decide: the first filter's corner weight for R, G, B, then five biases.
 _PRINTS = {
     "torchvision": (-0.5537, 0.1755, 0.3130, 0.4034, 0.3778, 0.4644, -0.3228, 0.3940),
     "caffe-rgb": (0.4800, 0.5504, 0.4295, 0.7343, 0.0934, 0.0678, 0.8863, 0.2599),

@@ -25,7 +25,8 @@ from jaxdl.errors import InputError, TrainingError, writing
 from jaxdl.files.atomic import write_bytes
 from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
-from jaxdl.word2vec.data.tokens import Tokens, in_order, read_pieces
+from jaxdl.word2vec.choices import Tokens
+from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.data.vocabulary import Vocabulary
 
 LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
@@ -66,7 +67,7 @@ def encode(
     block_bytes: int = 1 << 21,
     table_bytes: int = 1 << 28,
 ) -> Corpus:
-    """Encode UTF-8 text files, plain or gzip (told by content), into a folder in `cache_dir`.
+    """Encode UTF-8 text files, plain or gzip (by their content), into a folder in `cache_dir`.
 
     A line (ends with \\n) is a sentence. Tokens `words`: a letter, then letters and marks (Unicode
     categories L and M), with single apostrophes (' or \u2019, written ') inside; lower case;

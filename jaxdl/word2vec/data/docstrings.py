@@ -36,7 +36,7 @@ PACKAGES = {
     "tensorflow_datasets": "tensorflow-datasets",
 }
 
-_FORMAT = 1  # raise it when the cleaning changes: an older text is then written anew
+_FORMAT = 1  # raise it when the cleaning changes: an older text is then written again
 _SKIP = frozenset(  # folders: tests, and what is no part of the package
     ("test", "tests", "testing", "_test", "idlelib", "lib2to3", "site-packages", "dist-packages")
 )
@@ -79,7 +79,7 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
     with one_at_a_time(path.parent):
         if _is_done(path, note, key):  # another process may have written it while we waited
             return path
-        # One name for all calls, so that what a killed one left is written over.
+        # One name for all calls, so that a file left by a killed process is overwritten.
         part = path.with_name(f".{path.name}.part")
         try:
             note.unlink(missing_ok=True)  # before the new text: the old note says nothing about it

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,8 @@ from jaxtyping import Int32, Int64
 
 from jaxdl.errors import InputError
 from jaxdl.files.limits import check_unpacked
+from jaxdl.word2vec.choices import Tokens
 
-Tokens = Literal["words", "split"]
 LONGEST_TOKEN = 1000  # bytes in the file; a longer one (encoded pictures and such) is left out
 
 _WORKERS = 2  # threads; what is left for the main thread allows no more

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxdl.fcn.choices import VOC2012_MD5
 from jaxdl.fcn.data import archives, voc
 from tests.helpers.voc_tree import SIZES, make_tar, refused, write, write_voc
 
@@ -103,7 +104,7 @@ def test_missing_tar(tmp_path: Path):
 def test_wrong_md5_names_both_sums(year: Path, tmp_path: Path):
     path = tmp_path / "VOCtrainval_11-May-2012.tar"
     md5 = make_tar(year.parent, path)
-    with refused(path, md5, voc.VOC2012_MD5, "download it again", "md5 that you trust"):
+    with refused(path, md5, VOC2012_MD5, "download it again", "md5 that you trust"):
         voc.open_voc(path)
 
 

@@ -239,9 +239,9 @@ def test_freed_memory_is_kept():
 def test_large_arrays_come_back_to_their_place():
     """Thirty arrays of 100 and 50 MB, one after the other, among small ones that stay."""
     code = (
-        "import ctypes, sys\n"
+        "import ctypes, sys, jax  # as the steps that need it: on a heap that is in use\n"
         "from jaxdl.devices import heap as memory\n"
-        "room, c = memory.the_room(), ctypes.CDLL(None)\n"
+        "room, c = memory.temp_reservation(), ctypes.CDLL(None)\n"
         "c.malloc.restype = c.memalign.restype = ctypes.c_void_p\n"
         "c.malloc.argtypes = [ctypes.c_size_t]; c.memalign.argtypes = [ctypes.c_size_t] * 2\n"
         "c.free.argtypes = [ctypes.c_void_p]\n"

@@ -153,7 +153,7 @@ def test_only_docstrings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "words": 50,
     }
 
-    # Another version, another text: written anew. So is a text that was cut or was never finished.
+    # Another version, another text: written again. So is a text that was cut or was never finished.
     (tmp_path / "bad.py").write_text('"""Now it parses, and it speaks."""')
     monkeypatch.setattr(docstrings.platform, "python_version", lambda: "3.99")
     assert "Now it parses" in write_docstrings(path).read_text(encoding="utf-8")

@@ -1,11 +1,13 @@
 """Convolutions of stride 1 that keep the size, as XLA's CPU backend runs them fastest.
 
+They differ from the plain forms by rounding alone:
+
 - 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all
   directions.
-- Below that, XLA's convolution; its kernel's gradient in pieces of the image, because that of a
-  whole large one takes 3 to 5 times a forward there.
+- With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
+  because at once it takes 3 to 9 times as long as a forward pass on a large image.
 
-benchmarks/README.md has the measurements.
+benchmarks/fcn/README.md has the measurements.
 """
 
 from typing import Any

@@ -1,0 +1,8 @@
+"""What the FCN's options choose from; no jax is imported here, so that --help is fast."""
+
+from typing import Literal
+
+Align = Literal["exact", "center"]
+Cache = Literal["host", "device", "none"]
+Reduction = Literal["mean", "sum"]
+VOC2012_MD5 = "6cd6e144f989b92b3379bac3b3de84fd"  # of VOCtrainval_11-May-2012.tar

@@ -1,0 +1,190 @@
+"""One session of training, the same for all subjects, for one process or many.
+
+It opens the checkpoints, resumes from the newest, obeys signals, records each epoch, shows the
+progress and saves, around the loop of `jaxdl.training.loop`.
+"""
+
+import contextlib
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+from jax.sharding import Mesh
+
+from jaxdl.devices import processes
+from jaxdl.training import checkpoint, loop
+from jaxdl.training.loop import Task
+from jaxdl.training.run_folder import Recorder
+from jaxdl.training.step import TrainState
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Where a session tells what it does; `jaxdl.cli.progress.Bar` prints it."""
+
+    def line(self, text: str) -> None:
+        """A line of text."""
+        ...
+
+    def training(
+        self, name: str, first: int, steps: int, *, epoch: int | None, items: float | int, unit: str
+    ) -> contextlib.AbstractContextManager[Any]:
+        """A function to call with (steps done, loss) after each step, of `items` `unit`."""
+        ...
+
+
+class Silent:
+    """A `Reporter` that tells nothing."""
+
+    def line(self, text: str) -> None:
+        """Nothing."""
+
+    def training(self, name: str, first: int, steps: int, **_: Any) -> Any:
+        """Nothing after each step."""
+        return contextlib.nullcontext(lambda done, loss: None)
+
+
+class Trained(NamedTuple):
+    """The end of a session."""
+
+    state: TrainState
+    first_step_seconds: float  # with its compilation; 0 if there was no step left
+
+
+class _Clock:
+    """Times the steps of an epoch, the first step of the process apart; see `loop.Epoch`."""
+
+    def __init__(self, first: int) -> None:
+        self.first_step = 0.0
+        self._first, self._steps_from, self._seconds_from = first, first, time.monotonic()
+        self._epoch_from = self._seconds_from
+
+    def around(self, step: Any) -> Any:
+        """The step, whose first call waits for its result."""
+
+        def timed(*arguments):
+            result = step(*arguments)
+            if not self.first_step:
+                jax.block_until_ready(result)
+                now = time.monotonic()
+                self.first_step, self._seconds_from = now - self._seconds_from, now
+                self._steps_from = self._first + 1
+            return result
+
+        return timed
+
+    def epoch(self, done: int, state: TrainState, metrics: Any) -> loop.Epoch:
+        jax.block_until_ready(state.params)
+        now = time.monotonic()
+        steps, seconds = done - self._steps_from, now - self._seconds_from
+        if not steps:
+            steps, seconds = 1, self.first_step
+        return loop.Epoch(done, state, metrics, steps, seconds, now - self._epoch_from)
+
+    def start(self, done: int) -> None:
+        """A new epoch."""
+        self._steps_from, self._seconds_from = done, time.monotonic()
+        self._epoch_from = self._seconds_from
+
+
+def train(
+    task: Task,
+    folder: Path,
+    *,
+    mesh: Mesh | None = None,
+    reporter: Reporter | None = None,
+    name: str = "training",
+) -> Trained:
+    """Train a task to its end, from the newest checkpoint of `folder` if there is one.
+
+    Args:
+        task: what the subject brings.
+        folder: gets ``checkpoints/``, ``metrics.jsonl`` and ``tensorboard/``; made if missing.
+            With several processes it is shared: all save, process 0 alone records.
+        mesh: the devices of the state.
+        reporter: where to tell the progress; None: nowhere.
+        name: of the training, in what is told.
+
+    Raises:
+        Stopped: SIGTERM or Ctrl-C; a checkpoint was saved.
+        TrainingError: a loss was not finite, or a checkpoint could not be saved.
+        InputError: `folder` has checkpoints, and none is sound.
+    """
+    reporter = Silent() if reporter is None else reporter
+    meta = task.meta | {"score": task.score._asdict()}
+    with (
+        checkpoint.open_manager(folder / "checkpoints", task.score, reporter.line) as manager,
+        loop.stop_on_signal() as asked,
+        processes.abort_on_error(),
+        contextlib.ExitStack() as opened,
+    ):
+        resumed = manager.latest_step() is not None
+        state, metrics = task.start(resumed), task.metrics()
+        if resumed:
+            state, metrics = _restore(manager, task, state, metrics)
+            at, end = int(state.step) * task.counts, task.steps * task.counts
+            reporter.line(f"{name}: resumes at step {at} of {end}")
+        first, recorder = int(state.step), None
+        if processes.is_main_process():
+            recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
+        show = opened.enter_context(
+            reporter.training(
+                name,
+                first * task.counts,
+                task.steps * task.counts,
+                epoch=task.epoch_steps,
+                items=task.items / task.counts,
+                unit=task.unit,
+            )
+        )
+        clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
+
+        def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
+            nonlocal saved_at
+            saved_at = time.monotonic()
+            checkpoint.save(manager, done, _saved(task, state, metrics), meta, score)
+
+        def end_epoch(done: int, state: TrainState, metrics: Any) -> None:
+            report = task.end_epoch(clock.epoch(done, state, metrics))
+            for number, row in report.rows.items():
+                if recorder is not None:
+                    recorder.row(number * task.counts, row)
+            if report.line:
+                reporter.line(report.line)
+            clock.start(done)
+            # Clocks differ, and all processes must save, or none.
+            due = jax.process_count() == 1 and time.monotonic() - saved_at >= task.save_seconds
+            if report.save or due or done == task.steps:
+                save(done, state, task.metrics(), {task.score.name: report.score})
+
+        state = loop.fit(
+            dataclasses.replace(task, step=clock.around(task.step)),
+            state,
+            metrics,
+            end_epoch=end_epoch,
+            save=save,
+            stop=lambda: vote(asked.is_set()),
+            show=lambda done, loss: show(done * task.counts, loss),
+        )
+    return Trained(state, clock.first_step)
+
+
+def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
+    """What a checkpoint holds: what has arrays in it (sparse SGD has no optimiser's state)."""
+    kept = task.gather(state)._asdict() | {"metrics": metrics}
+    return {name: tree for name, tree in kept.items() if jax.tree.leaves(tree)}
+
+
+def _restore(manager: Any, task: Task, state: TrainState, metrics: Any) -> tuple[TrainState, Any]:
+    """The newest checkpoint, in the place of these."""
+    kept = checkpoint.restore(manager, _saved(task, state, metrics))
+    metrics = kept.pop("metrics", metrics)
+    return task.scatter(state._replace(**kept)), metrics
+
+
+def _recorded(task: Task, first: int) -> int:
+    """The last row that stays when step `first` is the newest saved: that of an epoch's end."""
+    last = next((done for done in range(first, 0, -1) if task.ends(done)), 0)
+    return (first if first == task.steps else last) * task.counts

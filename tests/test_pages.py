@@ -1,0 +1,158 @@
+"""The Markdown pages: short lines, links that lead somewhere, names that exist, plain words."""
+
+import io
+import re
+from contextlib import redirect_stdout
+
+import pytest
+
+from jaxdl.__main__ import SUBJECTS, main
+from tests.helpers.processes import ROOT
+
+TOPS = ("jaxdl", "experiments", "benchmarks", "tests", "containers")
+PAGES = sorted([*ROOT.glob("*.md"), *(path for top in TOPS for path in (ROOT / top).rglob("*.md"))])
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
+# What was, not what is: it may name files that are gone.
+CURRENT = {name: text for name, text in TEXTS.items() if name != "CHANGELOG.md"}
+LONGEST = {"README.md": 130, "README.ja.md": 130, "benchmarks/README.md": 80}
+FORBIDDEN = {
+    r"\bthe seed's\b|\bseed posts?\b": "the 2016 posts; a seed is a random one",
+    r"\banew\b": "again",
+    r"\bin one room\b": "say where",
+    r"\bgoes before them\b": "is used instead of them",
+    r"\b(goes|gone) on\b": "resumes, resumed",
+    r"\btold (apart|with)\b": "separate",
+}
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def fences(text: str) -> list[str]:
+    """The code of a page, block by block."""
+    return [block.split("\n", 1)[1].removesuffix("```") for block in FENCE.findall(text)]
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a page's code, continued lines joined, without comments."""
+    lines = "\n".join(fences(text)).replace("\\\n", " ").splitlines()
+    return [" ".join(bare.split()) for line in lines if (bare := re.split(r"\s#|^#", line)[0])]
+
+
+def anchors(text: str) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(text: str) -> list[str]:
+    """What a page's links and pictures name, but for other sites."""
+    found = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def dead(name: str, text: str) -> list[str]:
+    """Links of the page `name` (relative to the root) that lead nowhere."""
+    lost = []
+    for link in links(text):
+        file, _, anchor = link.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        if not path.exists() or (anchor and anchor not in anchors(path.read_text())):
+            lost.append(link)
+    return lost
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_lines_are_at_most_100_characters(name: str):
+    """Tables, links and commands too: a row that is longer needs other columns."""
+    assert not [line for line in TEXTS[name].splitlines() if len(line) > 100]
+
+
+@pytest.mark.parametrize(("name", "most"), LONGEST.items())
+def test_the_first_pages_are_short(name: str, most: int):
+    assert len(TEXTS[name].splitlines()) <= most
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_to_a_file_or_a_heading(name: str):
+    assert not dead(name, TEXTS[name])
+
+
+def test_a_link_to_nothing_is_seen():
+    assert "#kept" in dead("README.md", "## Keep\n[a](#keep) [b](#kept)")
+    assert dead("jaxdl/fcn/README.md", "[a](README.md#data) [b](../README.md)") == ["../README.md"]
+    assert anchors("# `jaxdl doctor`: what?\n") == {"jaxdl-doctor-what"}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_words_are_plain(name: str):
+    text = " ".join(TEXTS[name].split())
+    assert not {word: say for word, say in FORBIDDEN.items() if re.search(word, text, re.I)}
+
+
+def test_files_tests_and_targets_exist():
+    """What a page names in backticks or in its code."""
+    code = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    gone: set[tuple[str, str]] = set()
+    for name, text in CURRENT.items():
+        spans = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *commands(text)]
+        for span in spans:
+            if re.match(rf"({'|'.join(TOPS)})/\S*$", span) and not (ROOT / span).exists():
+                gone.add((name, span))
+            if re.match(r"test_\w+$", span) and f"def {span}(" not in code:
+                gone.add((name, span))
+            gone |= {(name, made) for made in re.findall(r"\bmake ([a-z][\w-]*)", span)
+                     if made not in targets}  # fmt: skip
+    assert not gone
+
+
+def test_contributing_says_where_to_change_what():
+    _, table = TEXTS["CONTRIBUTING.md"].split("## Where do I change what")
+    named = re.findall(r"`(jaxdl/[^`]+)`", table.split("\n## ")[0])
+    assert len(named) > 15
+
+
+def test_the_japanese_page_says_the_same():
+    """The same commands, links and numbers."""
+    english, japanese = TEXTS["README.md"], TEXTS["README.ja.md"]
+    assert commands(english) == commands(japanese)
+    others = {"README.md", "README.ja.md"}
+    assert set(links(english)) - others == set(links(japanese)) - others
+
+    def rows(text: str) -> list[list[str]]:
+        found = [line.split("|")[2:] for line in text.splitlines() if line.startswith("| ")]
+        return [[cell.strip() for cell in row] for row in found][1:]
+
+    assert rows(english) == rows(japanese)
+
+
+def options(text: str) -> set[str]:
+    """The flags in a text, --help apart; ``--[no-]flag`` is two."""
+    both = re.sub(r"--\[no-\]([a-z-]+)", r"--\1 --no-\1", text)
+    return set(re.findall(r"--[a-z][a-z-]*", both)) - {"--help"}
+
+
+@pytest.mark.slow
+def test_commands_have_the_options_that_pages_name():
+    """`jaxdl SUBJECT COMMAND --option`; a page of a subject may name those of all its commands."""
+    asked: dict[tuple[str, ...], set[str]] = {}
+    for line in [line for text in CURRENT.values() for line in commands(text)]:
+        before, mine, words = line.partition("jaxdl ")
+        if not mine or before.startswith(("from", "docker", "python")):
+            continue
+        subject, *rest = words.split()
+        which = (subject, rest[0]) if subject in SUBJECTS else (subject,)
+        asked.setdefault(which, set()).update(options(words))
+    assert {("fcn", "train"), ("word2vec", "query"), ("lstm", "predict")} <= set(asked)
+    has: dict[tuple[str, ...], set[str]] = {}
+    for which in asked:
+        printed = io.StringIO()
+        with redirect_stdout(printed), pytest.raises(SystemExit) as end:
+            main([*which, "--help"])
+        assert end.value.code == 0, which
+        has[which] = options(printed.getvalue())
+    unknown = {" ".join(which): named - has[which] for which, named in asked.items()}
+    for subject in SUBJECTS:
+        named = options(" ".join(re.findall(r"`([^`\n]+)`", TEXTS[f"jaxdl/{subject}/README.md"])))
+        mine = set().union(*(has[which] for which in has if which[0] == subject))
+        unknown[f"page of {subject}"] = named - mine
+    assert not {which: names for which, names in unknown.items() if names}
