@@ -18,9 +18,9 @@ from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.data.batches import BatchSource, read_ahead
 from jaxdl.fcn.dataset import Data, open_data
-from jaxdl.fcn.init import fresh_params
 from jaxdl.fcn.metrics import summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.start import fresh_params
 from jaxdl.fcn.task import add_figures, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task

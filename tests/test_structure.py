@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A file may import from its own room and from those above its own; no subject imports another.
 ORDER = (
-    ("errors",),
+    ("errors", "lazy"),
     ("files", "devices"),
     ("training",),
     ("report", "planner"),
@@ -117,7 +117,7 @@ def test_functions_are_short():
         for module, path in FILES.items()
         if not module.startswith("tests")
         for node in ast.walk(TREES[module])
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 80
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 80
     ]
     assert not long
 

@@ -30,7 +30,7 @@ from jaxdl.files.atomic import read_json, write_json
 from jaxdl.lstm import command as lstm_sine
 from jaxdl.lstm import config as lstm_config
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import open_run, read_rows
+from jaxdl.training.run_folder import FORMAT, open_run, read_rows
 from jaxdl.word2vec import command as word2vec
 from jaxdl.word2vec import config as word2vec_config
 from jaxdl.word2vec.data import corpus, docstrings
@@ -312,7 +312,7 @@ def test_every_file_of_a_run_is_one_that_overwriting_deletes(straight: Path, tmp
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path):
-    write_json(tmp_path / "run.json", {"config": {}})
+    write_json(tmp_path / "run.json", {"format": FORMAT, "config": {}})
     (tmp_path / "samples").mkdir()
     left = [tmp_path / ".vectors.bin.4711.tmp", tmp_path / "samples" / ".a.png.4711.tmp"]
     for path in left:

@@ -7,36 +7,99 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Float, Key, PyTree, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from jaxdl.devices.cpu_memory import reuse_temp_memory
-from jaxdl.devices.mesh import shard
+from jaxdl.devices.mesh import Shardings, shard
 from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
 from jaxdl.fcn.losses import pixel_xent, reduce_pixels
 from jaxdl.fcn.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.training.step import TrainState, dense_step
+
+
+def apply(
+    model: FCN,
+    params: PyTree,
+    images: UInt8[Array, "b h w 3"] | UInt8[np.ndarray, "b h w 3"],
+    sizes: Int[Array, "b 2"] | Int[np.ndarray, "b 2"] | None = None,
+    *,
+    mean: Float[Array, " 3"],
+) -> Float[Array, "b h w c"]:
+    """Logits of RGB images, float32 (float64 if the mean is).
+
+    Args:
+        model: the network.
+        params: of `jaxdl.fcn.models.fcn.init`, or of a checkpoint.
+        images: bytes, padded to one canvas.
+        sizes: true heights and widths, int32; None: each image fills the canvas.
+        mean: colour that is subtracted, RGB.
+
+    Source: Long, Shelhamer, Darrell 2015.
+    """
+    logits: Any = model.apply({"params": params}, preprocess(jnp.asarray(images), mean), sizes)
+    return logits
+
+
+def loss(
+    model: FCN,
+    params: PyTree,
+    batch: Batch | Stored,
+    *,
+    mean: Float[Array, " 3"],
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Any]]:
+    """Softmax cross-entropy over the valid pixels, (weight, figures) beside it.
+
+    The weight is the number of valid pixels; the figures are (predicted classes, labels, summed
+    loss), for `add_figures`. Labels are class numbers, uint8; 255 is void.
+
+    Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
+    """
+    pixels, classes, sizes = map(jnp.asarray, gather(batch))
+    logits = apply(model, params, pixels, sizes, mean=mean)
+    labels = class_labels(classes)
+    total, count = pixel_xent(logits, labels)
+    value = reduce_pixels(total, count, reduction)
+    return value, (count.astype(value.dtype), (logits.argmax(-1), labels, total))
 
 
 def pixel_loss(
     model: FCN, mean: Float[Array, " 3"], reduction: Reduction
 ) -> Callable[[PyTree, Batch | Stored], tuple[Array, tuple[Array, Any]]]:
-    """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `jaxdl.training.step.dense_step`.
+    """``loss_fn(params, batch)`` for `jaxdl.training.step.dense_step`: `loss` of one model."""
+    return partial(loss, model, mean=mean, reduction=reduction)
 
-    The figures are (predicted classes, labels, summed loss), for `add_figures`.
+
+def make_step(
+    model: FCN,
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    mean: Float[Array, " 3"],
+    reduction: Reduction = "mean",
+    layout: Shardings | None = None,
+    prepare: Callable[[Any, Array], Any] | None = None,
+    updates: int = 1,
+) -> Callable[[TrainState, Totals, Batch | Stored, float], tuple[TrainState, Totals, Array]]:
+    """The jitted ``step(state, totals, batch, learning_rate) -> (state, totals, loss)``.
+
+    Args:
+        model: the network.
+        optimizer: `jaxdl.training.optimizers.momentum_sgd`.
+        mean: colour that is subtracted, RGB.
+        reduction: over valid pixels.
+        layout: see `jaxdl.training.step.dense_step`, as for the rest.
+        prepare: of `make_prepare`.
+        updates: in one dispatch.
+
+    The state (of `jaxdl.training.step.start_state`) and the totals (of `zero_totals`) are donated.
     """
-
-    def loss_fn(params, batch):
-        pixels, classes, sizes = map(jnp.asarray, gather(batch))
-        logits: Any = model.apply({"params": params}, preprocess(pixels, mean), sizes)
-        labels = class_labels(classes)
-        total, count = pixel_xent(logits, labels)
-        loss = reduce_pixels(total, count, reduction)
-        return loss, (count.astype(loss.dtype), (logits.argmax(-1), labels, total))
-
-    return loss_fn
+    loss_fn = pixel_loss(model, mean, reduction)
+    return dense_step(loss_fn, optimizer, add_figures, layout, prepare=prepare, updates=updates)
 
 
 def make_prepare(
@@ -73,7 +136,9 @@ def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
 
 
 def make_evaluate(
-    model: FCN, mean: Float[Array, " 3"], whole: NamedSharding | None = None
+    model: FCN,
+    mean: Float[Array, " 3"],
+    whole: NamedSharding | None = None,
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
     """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.summarise`).
 
@@ -104,8 +169,7 @@ def predict_batch(model: FCN, mean: Float[Array, " 3"]) -> Callable[[PyTree, Any
     """``predict(params, images, sizes) -> classes`` of padded images (b, h, w, 3), uint8."""
 
     def predict(params, images, sizes):
-        logits: Any = model.apply({"params": params}, preprocess(images, mean), sizes)
-        return logits.argmax(-1)
+        return apply(model, params, images, sizes, mean=mean).argmax(-1)
 
     return predict
 

@@ -16,19 +16,19 @@ from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.dataset import Data, open_data
 from jaxdl.fcn.images import draw_overview, draw_samples
-from jaxdl.fcn.init import Start, fresh_params, start_mean, start_params
 from jaxdl.fcn.metrics import doubts, summarise, zero_totals
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.setup import optimizer_of
 from jaxdl.fcn.stages import find
-from jaxdl.fcn.task import add_figures, make_evaluate, make_predict, make_prepare, pixel_loss
+from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
+from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.weights import vgg16
 from jaxdl.files.atomic import plain, read_json, write_bytes, write_json
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
-from jaxdl.training.step import TrainState, dense_step, start_state
+from jaxdl.training.step import TrainState, start_state
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
@@ -69,11 +69,12 @@ def sources(
 def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | None) -> Any:
     """The jitted training step of a stage."""
     draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + model.stride)
-    step = dense_step(
-        pixel_loss(model, colour, cfg.reduction),
+    step = make_step(
+        model,
         optimizer_of(cfg),
-        add_figures,
-        layout,
+        mean=colour,
+        reduction=cfg.reduction,
+        layout=layout,
         prepare=make_prepare(
             draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop
         ),

@@ -2,8 +2,9 @@
 
 Equal to the plain scan of `jaxdl.lstm.model` but for rounding. Features come before the batch (the
 batch fills the vector lanes, however few the units), the gates are one product and one tanh, and
-the derivative is written by hand. For the post's sweep of four sizes on one core of an AMD Zen 5
-an epoch takes PLAIN ms in the plain form and CPU ms in this one (`benchmarks.lstm.jax_runner`).
+the derivative is written by hand. An epoch of the post's sweep of four sizes takes 1.45 ms
+in the plain form and 0.78 ms in this one on one core, with eight seeds of each 18.7 and 6.8 ms; one
+network of 64 units takes 4.0 ms in the plain form and 6.7 ms in this one.
 """
 
 from typing import Any

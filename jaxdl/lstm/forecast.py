@@ -60,6 +60,17 @@ def predict(
     return jax.vmap(lambda own: one(own, windows, length))(params)
 
 
+def evaluate(
+    params: Any,
+    windows: Float[Array, "t b f"],
+    truth: Float[Array, "l b f"],
+    *,
+    way: Mode = "window",
+) -> Float[Array, "m l"]:
+    """`error_by_distance` of what each member predicts after the windows; see `predict`."""
+    return error_by_distance(predict(params, windows, length=len(truth), way=way), truth)
+
+
 def error_by_distance(
     predicted: Float[Array, "m l b f"], truth: Float[Array, "l b f"]
 ) -> Float[Array, "m l"]:

@@ -57,6 +57,17 @@ def mean_squared_error(
     return jnp.square(predicted - truth).mean()
 
 
+def loss(
+    params: Params, windows: Float[Array, "t b f"], *, for_cpu: bool | None = None
+) -> Float[Array, ""]:
+    """Error of each next step of some windows, steps first; `for_cpu` as in `forward`.
+
+    Source: the LSTM post of 2016.
+    """
+    predicted, _ = forward(params, windows[:-1], for_cpu=for_cpu)
+    return mean_squared_error(predicted, windows[1:])
+
+
 def _keys(key: Key[Array, ""], seed: Int[Array, ""]) -> Key[Array, " 2"]:
     """A member's two keys: of its start, and of its windows."""
     return jax.random.split(jax.random.fold_in(key, seed))
@@ -152,13 +163,9 @@ def sweep_step(
         starts = window_starts(jax.random.fold_in(own, number), batch, series.shape[0], window)
         windows = gather_windows(series, starts, window)
 
-        def loss_fn(params):
-            predicted, _ = forward(params, windows[:-1], for_cpu=for_cpu)
-            return mean_squared_error(predicted, windows[1:])
-
-        loss, grads = jax.value_and_grad(loss_fn)(params)
+        error, grads = jax.value_and_grad(loss)(params, windows, for_cpu=for_cpu)
         updates, opt_state = optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, loss
+        return optax.apply_updates(params, updates), opt_state, error
 
     together = jax.vmap(epoch, in_axes=(None, 0, 0, 0, None))
 
@@ -183,10 +190,10 @@ def sweep_step(
         )
         place = first % totals.shape[0]
         totals = lax.dynamic_update_slice_in_dim(totals, losses, place, axis=0)
-        loss = losses.mean()
+        mean = losses.mean()
         if mesh is not None:  # every process reads it
-            loss = lax.with_sharding_constraint(loss, NamedSharding(mesh, Spec()))
-        return TrainState(state.step + 1, params, opt_state), totals, loss
+            mean = lax.with_sharding_constraint(mean, NamedSharding(mesh, Spec()))
+        return TrainState(state.step + 1, params, opt_state), totals, mean
 
     return jax.jit(step, donate_argnums=(0, 1))
 

@@ -17,7 +17,7 @@ from jaxdl.files import atomic
 from jaxdl.files.fingerprint import of_files
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Series
-from jaxdl.lstm.evaluate import WAYS, by_size, predictions
+from jaxdl.lstm.outcomes import WAYS, by_size, predictions
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.setup import optimizer_of
 from jaxdl.lstm.sweep import (

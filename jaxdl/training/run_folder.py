@@ -23,6 +23,7 @@ from jaxdl.files import locks
 from jaxdl.files.atomic import plain, read_json, write_bytes
 from jaxdl.training.tensorboard import Board
 
+FORMAT = 2  # of run.json and checkpoints: runs of another one are read, not resumed
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets")
 
 
@@ -64,6 +65,7 @@ def run_record(
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return {
+        "format": FORMAT,
         "experiment": experiment,
         "config": plain(config),
         "classes": None if classes is None else list(classes),
@@ -244,6 +246,12 @@ def open_run(
     if not resume:
         raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
     record = read_json(path)
+    if record.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: is the record of a run by jaxdl 0.1, which this version uses but does not "
+            "resume; give the run to predict, query or --start-from, and name another folder with "
+            "--out"
+        )
     old, new = ({k: v for k, v in c.items() if k not in free} for c in (record["config"], config))
     if difference := config_diff(old, new):
         raise InputError(

@@ -128,16 +128,9 @@ def train(
             reporter.line(f"{name}: resumes at step {at} of {end}")
         if processes.is_main_process():
             recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
-        show = opened.enter_context(
-            reporter.training(
-                name,
-                first * task.counts,
-                task.steps * task.counts,
-                epoch=task.epoch_steps,
-                items=task.items / task.counts,
-                unit=task.unit,
-            )
-        )
+        speed = {"items": task.items / task.counts, "unit": task.unit}
+        span = (name, first * task.counts, task.steps * task.counts)
+        show = opened.enter_context(reporter.training(*span, epoch=task.epoch_steps, **speed))
         clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
 
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:

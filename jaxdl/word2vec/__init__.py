@@ -1,1 +1,24 @@
-"""Word vectors."""
+"""word2vec: skip-gram and CBOW; negative sampling, hierarchical softmax, full softmax.
+
+Public functions, enough for a training loop of one's own: `init` (tables), `apply` (scores), `loss`
+(of a block), `make_step` (a jitted step), `evaluate` (mean loss of a pair).
+"""
+
+from jaxdl.lazy import lazily
+
+__getattr__, __all__ = lazily(
+    __name__,
+    {
+        "Objective": "objectives:Objective",
+        "Tables": "model:Tables",
+        "apply": "model:scores",
+        "evaluate": "step:held_out_loss",
+        "init": "model:init_tables",
+        "keep_probability": "blocks:keep_probability",
+        "loss": "objectives:loss",
+        "make_step": "stream_step:make_step",
+        "prepare": "blocks:prepare",
+        "subsample": "blocks:subsample",
+        "unigram_table": "negative_sampling:unigram_table",
+    },
+)

@@ -96,7 +96,7 @@ def pair_loss(
     ``-log sigmoid(s)``. The others are negatives: ``-log sigmoid(-s)`` for each draw, by weight.
     Differentiable in the rows.
     """
-    score = _scores(inner, outer)
+    score = scores(inner, outer)
     return (weights * _softplus(score) - _positive(weights, targets) * score).sum()
 
 
@@ -107,7 +107,7 @@ def pair_sums(
     targets: int,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """`pair_loss` in its two parts, of the positives and of the negatives."""
-    score, positive = _scores(inner, outer), _positive(weights, targets)
+    score, positive = scores(inner, outer), _positive(weights, targets)
     each = _softplus(score)
     return (positive * (each - score)).sum(), ((weights - positive) * each).sum()
 
@@ -117,7 +117,11 @@ def _positive(weights, targets):
     return jnp.where(jnp.arange(weights.shape[-1]) < targets, weights, 0)
 
 
-def _scores(inner, outer):
+def scores(inner: Float[Array, "g l d"], outer: Float[Array, "g m d"]) -> Float[Array, "g l m"]:
+    """Products of input and output rows: the log-odds that a pair is real and no negative.
+
+    Source: Mikolov et al. 2013, equation 4.
+    """
     return jnp.einsum("gld,gmd->glm", inner, outer, precision=EXACT)
 
 
@@ -143,7 +147,7 @@ def pair_changes(
     The outer rows' factors go into their slopes, before the product with D numbers for each: a
     tenth of a step's time less than as a pass over the gradients.
     """
-    score, positive = _scores(inner, outer), _positive(weights, targets)
+    score, positive = scores(inner, outer), _positive(weights, targets)
     slope = _slope(score, weights, positive)
     # Barriers: XLA's CPU product of a transposed first factor takes twice the time, and without the
     # inner one it goes over the slopes three times, not twice.
@@ -155,7 +159,7 @@ def pair_changes(
 
 def _forward(inner, outer, weights, targets):
     # The gradient by the scores in one pass; the loss itself is dropped where nobody asks for it.
-    score, positive = _scores(inner, outer), _positive(weights, targets)
+    score, positive = scores(inner, outer), _positive(weights, targets)
     slope = _slope(score, weights, positive)
     return (weights * _softplus(score) - positive * score).sum(), (inner, outer, slope)
 

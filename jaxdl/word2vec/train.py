@@ -152,6 +152,14 @@ def mean_losses(sums: Sums) -> dict[str, float]:
     return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
 
 
+def epoch_line(row: dict[str, Any], epochs: int) -> str:
+    """What is printed of an epoch's row of metrics."""
+    held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
+    scores = [f"{name} {found['score']:.3f}" for name, found in row["evaluation"].items()]
+    losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
+    return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
+
+
 def vectors_task(
     cfg: Config,
     batches: Batches,
@@ -207,14 +215,8 @@ def vectors_task(
             "seconds": epoch.seconds,
             "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
         }
-        shown = ", ".join(f"{n} {e['score']:.3f}" for n, e in row["evaluation"].items())
-        line = (
-            f"epoch {epoch.done // per_epoch}/{cfg.epochs}: loss {loss:.3f}, "
-            f"held out {'-' if held is None else f'{held:.4f}'}, "
-            f"{row['raw_words_per_s']:,.0f} words/s{', ' if shown else ''}{shown}"
-        )
-        score = loss if held is None else held
-        return EpochReport({epoch.done: row}, score, line if whole else "", save=whole)
+        line = epoch_line(row, cfg.epochs) if whole else ""
+        return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),

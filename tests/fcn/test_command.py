@@ -17,9 +17,9 @@ from PIL import Image
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import PRESETS, Config, check
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
-from jaxdl.fcn.init import start_mean
 from jaxdl.fcn.predict import predict
 from jaxdl.fcn.stages import find
+from jaxdl.fcn.start import start_mean
 from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import MADE, read_rows
 from tests.helpers import processes

@@ -5,8 +5,7 @@ They differ from the plain forms by rounding alone:
 - 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all
   directions.
 - With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
-  because at once it takes 3 to 5 times as long as a forward pass on a large image.
-- 1x1: a matrix product.
+  because at once it takes 3 to 9 times as long as a forward pass on a large image.
 
 benchmarks/fcn/README.md has the measurements.
 """
@@ -23,13 +22,6 @@ from jaxdl.fcn.models.cpu import winograd
 from jaxdl.fcn.models.cpu.ordering import after
 
 PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
-
-
-def convolve(
-    x: Float[Array, "b h w i"], kernel: Float[Array, "1 1 i o"], bias: Float[Array, " o"]
-) -> Float[Array, "b h w o"]:
-    """A score's convolution, 1x1, plus bias."""
-    return jnp.einsum("bhwi,io->bhwo", x, kernel[0, 0]) + bias[None, None, None, :]
 
 
 def _product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Array:

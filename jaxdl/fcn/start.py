@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
-from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import read_meta
 from jaxdl.training import checkpoint
 from jaxdl.training.transfer import by_name, transplant
@@ -25,12 +24,7 @@ class Start(NamedTuple):
 
 def fresh_params(model: FCN, seed: int) -> Any:
     """A random start that depends on the seed and the stage."""
-    key = jax.random.fold_in(jax.random.key(seed), model.stride)
-    # It runs once, for a third of a second. Compiled as carefully as a step, the generators of its
-    # sixteen kernels take 20 seconds of a core; so, 3 to 5.
-    options = {"xla_backend_optimization_level": 1}
-    init = jax.jit(model.init, compiler_options=options)
-    return init(key, jnp.zeros((1, 32, 32, 3)))["params"]
+    return init(model, jax.random.fold_in(jax.random.key(seed), model.stride))
 
 
 def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from jaxdl.cli.progress import Bar
 from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Series
-from jaxdl.lstm.forecast import error_by_distance, predict, seasonal_naive
+from jaxdl.lstm.forecast import error_by_distance, evaluate, predict, seasonal_naive
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.sweep import Members
 
@@ -78,8 +78,8 @@ def predictions(
     windows = np.stack([whole[s : s + cfg.window] for s in starts], axis=1)
     truth = np.stack([whole[s + cfg.window :][:most] for s in starts], axis=1)
     errors = {
-        way: np.asarray(error_by_distance(jnp.asarray(found), jnp.asarray(truth)))
-        for way, found in ask(windows, most).items()
+        way: np.asarray(evaluate(params, jnp.asarray(windows), jnp.asarray(truth), way=way))
+        for way in WAYS
     }
     naive = seasonal_naive(jnp.asarray(windows), series.period, most)
     sizes = {
