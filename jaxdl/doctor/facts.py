@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from jaxdl.doctor.place import CODE, Place, pip_command, place_of
 from jaxdl.doctor.probe import Answer, Probe, answer, probe
 
 PROJECT = "jaxdl-functional"
@@ -52,6 +53,10 @@ class Facts:
     requires_python: str
     """Of the project, as are `requires`; both empty where it is not installed."""
     requires: tuple[str, ...]
+    place: Place
+    """A checkout with the environment that `make` makes; containers' image; any environment."""
+    pip: str
+    """The command of that environment's pip."""
     packages: dict[str, str]
     """Installed distribution -> version."""
     container: bool
@@ -196,6 +201,15 @@ def distributions(site: Sequence[str]) -> tuple[dict[str, str], str, tuple[str, 
     return packages, python, tuple(requires)
 
 
+def pci_addresses(root: Path) -> tuple[str, ...]:
+    """Of NVIDIA's display controllers."""
+    return tuple(
+        folder.name
+        for folder in sorted((root / "sys/bus/pci/devices").glob("*"))
+        if read(folder / "vendor").strip() == "0x10de" and read(folder / "class").startswith("0x03")
+    )
+
+
 def gather(
     root: Path = Path("/"),
     environ: Mapping[str, str] = os.environ,
@@ -204,6 +218,8 @@ def gather(
     timeout: float = 60,
     python: str = sys.executable,
     site: Sequence[str] = sys.path,
+    code: Path = CODE,
+    prefix: Path = Path(sys.prefix),
     opener: Callable[[Path, int], int] = os.open,
 ) -> Facts:
     """Look at the machine.
@@ -215,6 +231,8 @@ def gather(
         timeout: seconds that each program may take.
         python: interpreter that imports jax.
         site: folders of installed packages.
+        code: folder that holds the package jaxdl.
+        prefix: of the environment.
         opener: opens a device.
     """
     path = environ.get("PATH", "")
@@ -227,11 +245,6 @@ def gather(
         query = "--query-compute-apps=pid,process_name,used_memory"
         used = answer([smi_path, query, FORMAT], environ, timeout)
         processes = tuple(used.out.splitlines()) if used.code == 0 else ()
-    pci = [
-        folder.name
-        for folder in sorted((root / "sys/bus/pci/devices").glob("*"))
-        if read(folder / "vendor").strip() == "0x10de" and read(folder / "class").startswith("0x03")
-    ]
     nodes = [
         node
         for form in ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm", "dxg")
@@ -251,10 +264,12 @@ def gather(
         python=platform.python_version(),
         requires_python=requires_python,
         requires=requires,
+        place=place_of(code, prefix, environ),
+        pip=pip_command(python, path),
         packages=packages,
         container=any((root / name).exists() for name in (".dockerenv", "run/.containerenv"))
         or "KUBERNETES_SERVICE_HOST" in environ,
-        pci=tuple(pci),
+        pci=pci_addresses(root),
         nodes={node.name: open_error(node, opener) for node in nodes},
         driver=driver[1] if driver else "",
         smi=smi,

@@ -9,6 +9,14 @@ from packaging.specifiers import SpecifierSet
 
 from jaxdl.doctor.facts import Facts
 from jaxdl.doctor.findings import Finding, cuda_for, fault, ok, warning
+from jaxdl.doctor.remedies import (
+    build_image,
+    exact,
+    install,
+    install_cuda,
+    install_pins,
+    uninstall_cuda,
+)
 
 CUDNN, CUDNN_BROKEN = 90800, 91000  # major * 10000 + minor * 100 + patch
 # Less than this jax's plugin refuses; cuDNN is held to the version that jax was built with.
@@ -21,29 +29,41 @@ def check_python(facts: Facts) -> Finding:
     """The interpreter is one that the project allows."""
     if facts.requires_python and facts.python not in SpecifierSet(facts.requires_python):
         seen = f"Python {facts.python}; the project needs {facts.requires_python}"
-        return fault("python", seen, "make clean && make run PYTHON=python3.11")
+        new = f"install jaxdl in an environment of Python {facts.requires_python}"
+        remedies = {
+            "checkout": "make clean && make run PYTHON=python3.11",
+            "image": build_image("cpu") + " --build-arg BASE_IMAGE=python:3.11-slim",
+        }
+        return fault("python", seen, remedies.get(facts.place, new))
     return ok("python", f"Python {facts.python}")
 
 
 def check_packages(facts: Facts) -> Finding:
     """jax and jaxlib are there, of one version, and all packages in the project's ranges (8)."""
-    install = "pip install -c constraints.txt -e ."
+    version = right_jax(facts)
+    core = install_pins(facts, *(exact(name, version) for name in CORE))
     for name in CORE:
         if name not in facts.packages:
-            return fault("packages", f"{name} is not installed", install)
+            return fault("packages", f"{name} is not installed", core)
     jax, jaxlib = (facts.packages[name] for name in CORE)
     if jax != jaxlib:
-        return fault("packages", f"jax {jax} with jaxlib {jaxlib}: they must be equal", install)
+        return fault("packages", f"jax {jax} with jaxlib {jaxlib}: they must be equal", core)
     for text in facts.requires:
         need = Requirement(text)
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
         have = facts.packages.get(need.name.lower().replace("_", "-").replace(".", "-"))
+        remedy = install_pins(facts, f"{need.name}{need.specifier}")
         if have is None:
-            return fault("packages", f"{need.name} is not installed", install)
+            return fault("packages", f"{need.name} is not installed", remedy)
         if not need.specifier.contains(have, prereleases=True):
-            return fault("packages", f"{need.name} {have}; needed {need.specifier}", install)
+            return fault("packages", f"{need.name} {have}; needed {need.specifier}", remedy)
     return ok("packages", f"jax {jax}, jaxlib {jaxlib}")
+
+
+def right_jax(facts: Facts) -> str:
+    """The version of jax that computes right with this Python."""
+    return RIGHT.get(facts.python.rpartition(".")[0], RIGHT[""])
 
 
 def check_plugin(facts: Facts) -> Finding:
@@ -51,11 +71,11 @@ def check_plugin(facts: Facts) -> Finding:
     plugins, jax = facts.plugins, facts.packages.get("jax", "")
     if len(plugins) > 1:
         other = 12 if cuda_for(facts) == 13 else 13
-        remedy = f"pip uninstall -y jax-cuda{other}-plugin jax-cuda{other}-pjrt"
+        remedy = uninstall_cuda(facts, other)
         return fault("cuda plugin", "those of CUDA 12 and of CUDA 13 are both installed", remedy)
     for cuda, version in plugins.items():
         pjrt = facts.packages.get(f"jax-cuda{cuda}-pjrt", "none")
-        remedy = f'pip install "jax[cuda{cuda}]=={jax}"'
+        remedy = install(facts, exact(f"jax[cuda{cuda}]", jax))
         if version != jax or pjrt != jax:
             seen = f"plugin {version} and pjrt {pjrt} with jax {jax}: they must be equal"
             return fault("cuda plugin", seen, remedy)
@@ -64,7 +84,7 @@ def check_plugin(facts: Facts) -> Finding:
         seen = "an NVIDIA GPU, but no CUDA plugin: jax falls back to the CPU"
         # A GPU whose devices are not here may be another's: the CPU image on a GPU host.
         judge = fault if facts.nodes else warning
-        return judge("cuda plugin", seen, f"make cuda{cuda_for(facts)}")
+        return judge("cuda plugin", seen, install_cuda(facts, cuda_for(facts)))
     return ok("cuda plugin", "none, and no NVIDIA GPU to use")
 
 
@@ -83,7 +103,8 @@ def check_cuda_libraries(facts: Facts) -> Finding:
     cuda = next(iter(facts.plugins), None)
     if cuda is None:
         return ok("cuda libraries", "no CUDA plugin")
-    remedy = f'pip install --force-reinstall "jax[cuda{cuda}]=={facts.packages.get("jax", "")}"'
+    jax = exact(f"jax[cuda{cuda}]", facts.packages.get("jax", ""))
+    remedy = install(facts, jax, again=True)
     for name, (found, built) in facts.probe.versions.items():
         if isinstance(found, str):
             if facts.gpu:
@@ -122,10 +143,12 @@ def check_jax(facts: Facts) -> Finding:
         return fault("jax", seen, "nvidia-smi (if it hangs too: sudo reboot)")
     if not probe.platform:
         end = f"was ended by signal {-probe.code}" if probe.code < 0 else "did not start"
-        return fault("jax", f"{end}: {last}", "mend the errors above, or: make clean && make run")
+        core = install(facts, *(exact(name, right_jax(facts)) for name in CORE), again=True)
+        new = "make clean && make run" if facts.place == "checkout" else core
+        return fault("jax", f"{end}: {last}", f"repair the errors above, or: {new}")
     names = ", ".join(f"{device} {kind}" for device, kind in probe.devices)
     if facts.gpu and facts.plugins and probe.platform == "cpu" and not facts.cpu_wanted:
-        remedy = "mend the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
+        remedy = "repair the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
         return fault("jax", f"an NVIDIA GPU is here, but jax uses the CPU: {last}", remedy)
     return ok("jax", names)
 
@@ -133,9 +156,9 @@ def check_jax(facts: Facts) -> Finding:
 def check_arithmetic(facts: Facts) -> Finding:
     """A compiled sum on the CPU is what NumPy says, as it is not in jaxlib 0.10.2 (14)."""
     wrong, jaxlib = facts.probe.wrong_rows, facts.packages.get("jaxlib", "")
-    version = RIGHT.get(facts.python.rpartition(".")[0], RIGHT[""])
+    version = right_jax(facts)
     cuda = next((f"[cuda{cuda}]" for cuda in facts.plugins), "")
-    remedy = f'pip install "jax{cuda}=={version}" "jaxlib=={version}"'
+    remedy = install(facts, exact(f"jax{cuda}", version), exact("jaxlib", version))
     judge = fault if facts.probe.platform == "cpu" else warning
     if wrong is None and facts.probe.platform and facts.probe.code:
         return judge("arithmetic", f"jaxlib {jaxlib}: a sum on the CPU ended the process", remedy)

@@ -6,10 +6,10 @@ Pure functions of `jaxdl.doctor.facts.Facts`. The number in brackets is that of 
 
 from jaxdl.doctor.facts import Facts
 from jaxdl.doctor.findings import FLOORS, Finding, blocked, fault, major, ok, smi_driver, warning
+from jaxdl.doctor.remedies import install_cuda, recreate_container
 
 FRACTIONS = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
 SHM = 1 << 30
-RECREATE = "docker compose -f containers/compose.yaml up --force-recreate train"
 
 
 def check_driver(facts: Facts) -> Finding:
@@ -35,7 +35,7 @@ def check_driver(facts: Facts) -> Finding:
         return blocked(facts, "driver", seen, "sudo nvidia-smi --gpu-reset || sudo reboot")
     if "Unknown Error" in last and facts.container:
         seen = f"nvidia-smi: {last}: the container lost its devices"
-        return blocked(facts, "driver", seen, RECREATE)
+        return blocked(facts, "driver", seen, recreate_container(facts))
     if smi.code:
         return blocked(facts, "driver", f"nvidia-smi ended with {smi.code}: {last}", "sudo reboot")
     if facts.driver and facts.gpus and facts.driver != smi_driver(facts):
@@ -55,18 +55,18 @@ def check_floors(facts: Facts) -> Finding:
             seen = f"driver {driver}; CUDA {cuda} needs {least} or later"
             older = 12 if cuda == 13 and major(driver) >= FLOORS[12][0] else 0
             newer = f"sudo apt-get install nvidia-driver-{FLOORS[13][0]}-server && sudo reboot"
-            return fault("cuda floors", seen, _switch(13, 12) if older else newer)
+            return fault("cuda floors", seen, install_cuda(facts, 12, old=13) if older else newer)
         for gpu in facts.visible:
             if gpu.capability is not None and gpu.capability < capability:
                 has, needs = (".".join(map(str, c)) for c in (gpu.capability, capability))
                 seen = f"{gpu.name} has compute capability {has}; CUDA {cuda} needs {needs}"
-                remedy = _switch(13, 12) if cuda == 13 else "choose a newer GPU (g4dn or later)"
+                remedy = (
+                    install_cuda(facts, 12, old=13)
+                    if cuda == 13
+                    else "choose a newer GPU (g4dn or later)"
+                )
                 return fault("cuda floors", seen, remedy)
     return ok("cuda floors", f"driver {driver}")
-
-
-def _switch(old: int, new: int) -> str:
-    return f"pip uninstall -y jax-cuda{old}-plugin jax-cuda{old}-pjrt && make cuda{new}"
 
 
 def check_nodes(facts: Facts) -> Finding:
@@ -76,7 +76,7 @@ def check_nodes(facts: Facts) -> Finding:
     for name, error in facts.nodes.items():
         if error == "EPERM" and facts.container:
             seen = f"/dev/{name}: EPERM: the container lost it, as after systemctl daemon-reload"
-            return blocked(facts, "device nodes", seen, RECREATE)
+            return blocked(facts, "device nodes", seen, recreate_container(facts))
         if error:
             remedy = f"sudo chmod a+rw /dev/{name}"
             return blocked(facts, "device nodes", f"/dev/{name} cannot be opened ({error})", remedy)

@@ -31,8 +31,12 @@ class Machine:
 
     def __init__(self, home: Path) -> None:
         self.root, self.bin, self.site = home / "root", home / "bin", home / "site"
-        for folder in (self.root / "dev/shm", self.bin, self.site):
+        self.code = home / "code"
+        for folder in (self.root / "dev/shm", self.bin, self.site, self.code):
             folder.mkdir(parents=True)
+        for name in ("Makefile", "pyproject.toml"):
+            (self.code / name).touch()
+        self.prefix = self.code / ".venv"
         self.environ = {"PATH": str(self.bin)}
         self.write("proc/driver/nvidia/version", "NVRM version: x  Kernel Module  580.95.05  y\n")
         for name in ("nvidia0", "nvidiactl", "nvidia-uvm"):
@@ -114,6 +118,8 @@ class Machine:
             timeout=self.timeout,
             python=str(self.bin / "python"),
             site=[str(self.site)],
+            code=self.code,
+            prefix=self.prefix,
             opener=self.opener,
         )
 
@@ -435,6 +441,72 @@ def test_a_fault_is_seen_and_its_remedy_named(machine, spoil, name, level, seen,
     assert (found.level, seen in found.seen) == (level, True), found
     assert remedy in found.remedy
     assert "\n" not in found.remedy
+
+
+def wheel(m):
+    (m.code / "Makefile").unlink()
+
+
+def own_environment(m):
+    """A checkout, used from an environment that `make` does not know."""
+    m.prefix = m.code.parent / "env"
+
+
+def image(m):
+    m.write(".dockerenv")
+    m.environ["JAXDL_IMAGE"] = "1"
+
+
+def many_places(*rows):
+    return [
+        pytest.param(place, *row, id=f"{place.__name__}-{row[0].__name__}")
+        for row in rows
+        for place in (wheel, own_environment)
+    ]
+
+
+REMEDIES = [
+    *many_places(
+        (no_plugin, "cuda plugin", '"jax[cuda13]==0.10.2"'),
+        (no_plugin_old_driver, "cuda plugin", '"jax[cuda12]==0.10.2"'),
+        (volta, "cuda floors", 'jax-cuda13-pjrt && pip install "jax[cuda12]==0.10.2"'),
+        (no_jax, "packages", '"jax=='),
+        (jaxlib_skew, "packages", '"jaxlib=='),
+        (out_of_range, "packages", '"optax>=0.2.8"'),
+        (old_python, "python", "environment of Python >=3.99"),
+        (crash, "jax", 'install --force-reinstall "jax=='),
+        (lost_devices, "device nodes", "docker run --gpus all ..."),
+    ),
+    (image, no_plugin, "cuda plugin", "--build-arg JAX_EXTRA=cuda13 -t jaxdl:cuda13 ."),
+    (image, volta, "cuda floors", "--build-arg JAX_EXTRA=cuda12 -t jaxdl:cuda12 ."),
+    (image, skew, "cuda plugin", "docker build -f containers/Dockerfile"),
+    (image, both_plugins, "cuda plugin", "docker build -f containers/Dockerfile"),
+    (image, jaxlib_skew, "packages", "docker build -f containers/Dockerfile"),
+    (image, old_python, "python", "BASE_IMAGE=python:3.11"),
+    (image, crash, "jax", "docker build -f containers/Dockerfile"),
+    (image, lost_devices, "device nodes", "--force-recreate"),
+]
+
+
+@pytest.mark.parametrize(("place", "spoil", "name", "remedy"), REMEDIES)
+def test_a_remedy_fits_where_the_package_is(machine, place, spoil, name, remedy):
+    """`make` is of a checkout; the image's user cannot install into the image."""
+    machine.program("pip", "true")
+    place(machine)
+    spoil(machine)
+    found = machine.finding(name).remedy
+    assert remedy in found
+    assert "make " not in found
+    assert ("pip" in found) <= (place is not image)
+
+
+def test_pip_is_that_of_the_environment(machine):
+    """Another environment's would repair that one."""
+    wheel(machine)
+    no_plugin(machine)
+    assert machine.finding("cuda plugin").remedy.startswith(f"{machine.bin}/python -m pip install")
+    machine.program("pip", "true")
+    assert machine.finding("cuda plugin").remedy.startswith("pip install")
 
 
 def test_small_shared_memory_counts_with_several_gpus_alone(machine, monkeypatch):
