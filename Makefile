@@ -29,10 +29,10 @@ help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html
-	$(PY) -m experiments.fcn --preset demo
-	$(PY) -m experiments.word2vec --preset demo
-	$(PY) -m experiments.lstm_sine --preset demo
-	$(PY) -m experiments.demo
+	$(PY) -m jaxdl fcn train --preset demo
+	$(PY) -m jaxdl word2vec train --preset demo
+	$(PY) -m jaxdl lstm train --preset demo
+	$(PY) -m jaxdl demo
 
 check: lint ## lint and the quick tests, of every subject: 90 seconds on 2 cores
 	$(PYTEST) -m 'not slow' $(ARGS)

@@ -121,16 +121,16 @@ check() {
   run --rm "${volumes[@]}" "$IMAGE" || fail "digits"
 
   say "a tiny make run: FCN, word2vec and LSTM for an epoch or two"
-  run --rm "${volumes[@]}" "$IMAGE" python -m experiments.fcn --preset demo --out runs/fcn \
+  run --rm "${volumes[@]}" "$IMAGE" jaxdl fcn train --preset demo --out runs/fcn \
     --scenes 12 4 --epochs 1 --samples 2 || fail "fcn"
-  run --rm "${volumes[@]}" "$IMAGE" python -m experiments.lstm_sine --preset demo --out runs/lstm \
+  run --rm "${volumes[@]}" "$IMAGE" jaxdl lstm train --preset demo --out runs/lstm \
     --steps 200 --seeds 2 || fail "lstm"
   run --rm "${volumes[@]}" "$IMAGE" sh -c 'seq 3000 | sed "s/.*/one two three four five six/" > /cache/text \
-    && python -m experiments.word2vec --data /cache/text --epochs 1 --out runs/words' || fail "word2vec"
+    && jaxdl word2vec train --data /cache/text --epochs 1 --out runs/words' || fail "word2vec"
 
   say "a run stopped on its way goes on from the volume"
   run --detach --name jaxdl-train "${volumes[@]}" "$IMAGE" \
-    python -m experiments.digits --out runs/stopped --epochs 100 > /dev/null
+    jaxdl digits --out runs/stopped --epochs 100 > /dev/null
   within 120 engine exec jaxdl-train test -s runs/stopped/metrics.jsonl
   say "healthcheck"
   engine healthcheck run jaxdl-train || fail "healthcheck"

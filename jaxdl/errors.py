@@ -1,6 +1,6 @@
 """The exceptions that a user is meant to read: each message is one line, and names the remedy.
 
-Command lines print the message alone, without a traceback, and exit with `EXIT_STATUS`.
+Command lines print the message alone, without a traceback, and exit with `exit_status`.
 """
 
 import contextlib
@@ -19,10 +19,22 @@ class TrainingError(RuntimeError):
 
 
 class Stopped(Exception):
-    """SIGTERM or Ctrl-C: the state was saved. Exit status 143."""
+    """A signal asked to stop, and the state was saved. Exit status 128 + its number.
+
+    Attributes:
+        number: of the signal; another process of the run may have got it.
+    """
+
+    number: int = signal.SIGTERM
 
 
-EXIT_STATUS = {InputError: 2, TrainingError: 3, Stopped: 128 + signal.SIGTERM}
+EXIT_STATUS = {InputError: 2, TrainingError: 3}
+
+
+def exit_status(error: InputError | TrainingError | Stopped) -> int:
+    """The status that a command exits with after such an error."""
+    return 128 + error.number if isinstance(error, Stopped) else EXIT_STATUS[type(error)]
+
 
 # Of a full disk, a full quota, and a limit on the size of files.
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))

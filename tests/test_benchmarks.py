@@ -216,8 +216,9 @@ def test_a_steps_bytes_are_three_passes_over_its_rows():
 
 def test_the_roof_is_that_of_the_default_step():
     defaults = experiment.Config()
-    assert (defaults.dim, defaults.block) == (Step().width, Step().size)
-    for name in ("group", "window", "shared"):
+    ours = (defaults.dim, defaults.block, defaults.shared_negatives)
+    assert ours == (Step().width, Step().size, Step().shared)
+    for name in ("group", "window"):
         assert getattr(defaults, name) == getattr(Step(), name), name
 
 

@@ -107,6 +107,6 @@ def test_networks_that_the_devices_do_not_divide_are_refused(
 ):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
     given = ["--steps", "10", "--seeds", "1", "--mesh", "data=3", "--out", str(tmp_path / "run")]
-    done = processes.finish("experiments.lstm_sine", *given)
+    done = processes.finish("jaxdl lstm train", *given)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "4 networks on 3 devices" in done.stderr

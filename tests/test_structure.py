@@ -111,6 +111,17 @@ def test_files_are_short():
     assert not [str(p) for p in FILES.values() if len(p.read_text().splitlines()) > 300]
 
 
+def test_functions_are_short():
+    long = [
+        f"{path}: {node.name}"
+        for module, path in FILES.items()
+        if not module.startswith("tests")
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 80
+    ]
+    assert not long
+
+
 def test_the_places_that_contributing_names_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:jaxdl|tests|benchmarks|experiments)/[^`]*)`", text)

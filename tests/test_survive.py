@@ -39,7 +39,7 @@ from tests.helpers import processes
 # One worker runs the file: the straight run is made once.
 pytestmark = [pytest.mark.xdist_group("survive"), pytest.mark.slow]
 
-MODULE = "experiments.digits"
+MODULE = "jaxdl digits"
 SMALL = ("--epochs", "6", "--batch-size", "256")
 
 
@@ -159,7 +159,7 @@ cp -a "$disk/run" "$run-done"
 def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(run: Path, straight: Path):
     disk = run.parent / "disk"
     disk.mkdir()
-    command = [sys.executable, "-m", MODULE, *SMALL]
+    command = [sys.executable, "-m", *MODULE.split(), *SMALL]
     done = on_a_small_disk(FILL, str(disk), str(run), *command)
     assert done.stdout.splitlines() == ["status 3", "1"], done.stderr
     (line,) = done.stderr.splitlines()
@@ -176,7 +176,8 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
         "import atexit, gc, resource, runpy, sys; size = int(sys.argv.pop(1));"
         "atexit.register(gc.collect);"  # what is told of objects nobody came for is told for sure
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size));"
-        f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
+        "sys.argv.insert(1, 'digits');"
+        "runpy.run_module('jaxdl', run_name='__main__', alter_sys=True)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "60000", *SMALL, "--out", str(run)],
@@ -246,7 +247,7 @@ def test_the_second_run_is_refused_and_the_lock_of_a_killed_one_is_not_heeded(
     straight: Path, tmp_path: Path
 ):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", MODULE, *SMALL, "--out", str(out)]
+    command = [sys.executable, "-m", *MODULE.split(), *SMALL, "--out", str(out)]
     with subprocess.Popen(
         command,
         cwd=processes.ROOT,

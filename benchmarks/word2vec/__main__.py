@@ -207,7 +207,7 @@ def train(
         given += ["--vectors", saved, "--last-rate", LAST_RATE, "--workers", config.workers]
     else:
         environment = dict(os.environ)
-        command = [sys.executable, "-m", "experiments.word2vec", "--preset", "text"]
+        command = [sys.executable, "-m", "jaxdl", "word2vec", "train", "--preset", "text"]
         command += ["--data", text.path, "--tokens", "split", "--out", folder / "run"]
         given += ["--data-dir", folder / "data"]
         saved = folder / "run" / "vectors.bin"

@@ -55,6 +55,6 @@ COMPILE_CHECK = Command(
     },
     examples=(
         ("jaxdl compile-check --device h100 --step fcn32s", "The FCN-32s for one card."),
-        ("jaxdl compile-check --json rows.json", "All steps for all cards; about an hour."),
+        ("jaxdl compile-check --json rows.json", "All steps for all cards, the rows in a file."),
     ),
 )

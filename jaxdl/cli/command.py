@@ -5,6 +5,7 @@ import difflib
 import io
 import itertools
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import tyro
 from jaxdl.cli import saved
 from jaxdl.cli.help import help_text
 from jaxdl.cli.options import Command, check_ranges, options_of
-from jaxdl.errors import EXIT_STATUS, FULL, InputError, Stopped, TrainingError, writing
+from jaxdl.errors import FULL, InputError, Stopped, TrainingError, exit_status, writing
 
 
 def parse(command: Command, words: Sequence[str]) -> Any:
@@ -104,7 +105,13 @@ def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[
             raise InputError(f"{flag}: no such option; {hint} {command.prog} --help")
         change = command.renamed_values.get(flag[2:].replace("-", "_"), {})
         typed.append(f"{flag}={change.get(value, value)}" if equals else flag)
-    return [*(first[place] for place in places if place in first), *typed], config
+    front = []
+    for place in places if first else ():
+        if place in first:
+            front.append(first[place])
+        elif options[place].count == 1 and typed and not typed[0].startswith("--"):
+            front.append(typed.pop(0))
+    return [*front, *typed], config
 
 
 def _new_flag(command: Command, flag: str) -> str:
@@ -174,4 +181,7 @@ def main(call: Callable[[], object]) -> None:
                 raise
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
-        sys.exit(EXIT_STATUS[type(message)])
+        sys.exit(exit_status(message))
+    except KeyboardInterrupt:  # not in training, which saves: nothing is lost that was kept
+        print("stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

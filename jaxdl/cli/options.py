@@ -209,20 +209,23 @@ def options_of(config: type) -> tuple[Option, ...]:
 
 
 def texts_of(config: type) -> dict[str, str]:
-    """The text below each field, of nested dataclasses too."""
+    """The text of each option: what stands below its field."""
     found: dict[str, str] = {}
     hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]):
+            found |= texts_of(typing.cast(type, hints[field.name]))
     for owner in reversed([c for c in config.__mro__ if dataclasses.is_dataclass(c)]):
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
         assert isinstance(tree, ast.ClassDef)
         for line, after in zip(tree.body, tree.body[1:], strict=False):
             if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
                 continue
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[line.target.id] = " ".join(str(after.value.value).split())
-    for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(hints[field.name]):
-            found |= texts_of(typing.cast(type, hints[field.name]))
+            name = line.target.id
+            if dataclasses.is_dataclass(hints[name]) or not isinstance(after, ast.Expr):
+                continue
+            if isinstance(after.value, ast.Constant):
+                found[name] = " ".join(str(after.value.value).split())
     return found
 
 

@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
-from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError
+from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError, exit_status
 
 START_SECONDS = 300  # for all processes to come
 COORDINATOR_PORT = "55527"  # that of jax's own detection of Kubernetes
@@ -248,7 +248,7 @@ def abort_on_error() -> Iterator[None]:
     except (Stopped, TrainingError) as error:
         if is_main_process():
             raise
-        sys.exit(EXIT_STATUS[type(error)])
+        sys.exit(exit_status(error))
     except SystemExit:
         raise
     except BaseException as error:

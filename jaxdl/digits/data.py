@@ -5,6 +5,7 @@ Handwritten Digits", 1,797 pictures).
 """
 
 import gzip
+import importlib.util
 import math
 import zlib
 from pathlib import Path
@@ -142,11 +143,14 @@ def _checked(pictures: Pictures, name: str) -> Pictures:
 
 
 def _embedded() -> DigitData:
-    from sklearn.datasets import load_digits
-
-    found: Any = load_digits()
-    images = (found.images * (255 / 16)).round().astype(np.uint8)
-    labels = found.target.astype(np.uint8)
+    # The package's file, without the package: its import takes a second.
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("scikit-learn is not installed: install it, or name pictures with --data")
+    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(path, delimiter=",", dtype=np.uint8)  # 64 pixels of 0 to 16, and the digit
+    images = (table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8)
+    labels = table[:, -1]
     order = np.random.default_rng(0).permutation(len(images))  # the writers follow one another
     test, train = order[: len(order) // 5], order[len(order) // 5 :]
     first, second = (Pictures(images[rows], labels[rows]) for rows in (train, test))

@@ -89,7 +89,8 @@ class Config:
     """The loss is the mean or the sum over a batch's valid pixels; a sum's rate is the mean's
     divided by their number."""
     batch_size: Annotated[int, Range(1)] = 1
-    """Images in a batch, those of all devices together. They share a canvas; sizes may differ."""
+    """Images in a batch. They share a canvas; sizes may differ. With --mesh all devices together
+    have so many."""
     steps_per_dispatch: Annotated[int, Range(1)] = 1
     """So many batches are trained on in one dispatch, one after another. This helps GPUs; XLA's
     convolutions are slow in a loop on a CPU."""

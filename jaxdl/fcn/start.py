@@ -22,10 +22,9 @@ class Start(NamedTuple):
     mean: tuple[float, ...]  # colour, RGB, that they expect to be subtracted
 
 
-def fresh_params(cfg: Config, model: FCN) -> Any:
-    """A random start that depends on the run's seed and the stage."""
-    key = jax.random.fold_in(jax.random.key(cfg.seed), model.stride)
-    return init(model, key)
+def fresh_params(model: FCN, seed: int) -> Any:
+    """A random start that depends on the seed and the stage."""
+    return init(model, jax.random.fold_in(jax.random.key(seed), model.stride))
 
 
 def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:

@@ -90,7 +90,7 @@ def stage_task(
     stride, epochs = cfg.stages[number], cfg.epochs[number]
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
     colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
-    fresh = fresh_params(cfg, model)
+    fresh = fresh_params(model, cfg.seed)
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
     whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)

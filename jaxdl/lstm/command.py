@@ -169,6 +169,12 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
+def train(cfg: Config) -> None:
+    """``jaxdl lstm train``."""
+    check(cfg)  # before jax is imported: a refusal is fast
+    run(started(cfg), Bar())
+
+
 def predict(options: Predict) -> None:
     """``jaxdl lstm predict``."""
     from jaxdl.lstm import predict
@@ -194,5 +200,5 @@ def plan(options: Plan) -> None:
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl lstm NAME WORDS``: train, predict or plan."""
-    calls = {"train": lambda cfg: run(started(cfg), Bar()), "predict": predict, "plan": plan}
+    calls = {"train": train, "predict": predict, "plan": plan}
     main(lambda: calls[name](parse(COMMANDS[name], words)))

@@ -183,18 +183,7 @@ def sweep_step(
 
     def step(state, totals, series, rate):
         first = state.step * epochs
-        call = interval
-        if mesh is not None:
-            split, whole = Spec(mesh.axis_names), Spec()
-            specs = (split, split, split, whole, whole, whole)
-            losses = Spec(None, mesh.axis_names)
-            call = jax.shard_map(
-                interval,
-                mesh=mesh,
-                in_specs=specs,
-                out_specs=((split, split), losses),
-                check_vma=False,
-            )
+        call = interval if mesh is None else _over_members(interval, mesh)
         rate = jnp.asarray(rate, series.dtype)
         (params, opt_state), losses = call(
             seeds, state.params, state.opt_state, first, series, rate
@@ -207,6 +196,18 @@ def sweep_step(
         return TrainState(state.step + 1, params, opt_state), totals, mean
 
     return jax.jit(step, donate_argnums=(0, 1))
+
+
+def _over_members(interval: Any, mesh: Mesh) -> Any:
+    """`sweep_step`'s interval, each device computing its members."""
+    split, whole = Spec(mesh.axis_names), Spec()
+    return jax.shard_map(
+        interval,
+        mesh=mesh,
+        in_specs=(split, split, split, whole, whole, whole),
+        out_specs=((split, split), Spec(None, mesh.axis_names)),
+        check_vma=False,
+    )
 
 
 def spread_members(state: TrainState, mesh: Mesh | None) -> TrainState:

@@ -96,15 +96,22 @@ class Task:
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C interrupts at once."""
-    event = threading.Event()
+    """An event that SIGTERM, SIGHUP and Ctrl-C set; a second Ctrl-C interrupts at once.
+
+    The event keeps the number of the signal. A SIGHUP that is ignored, as under nohup, stays so.
+    """
+    event: Any = threading.Event()
 
     def ask(number, frame):
         if event.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        event.number = number
         event.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    asking = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asking.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in asking}
     try:
         yield event
     finally:

@@ -14,6 +14,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxdl.devices import processes
+from jaxdl.errors import Stopped
 from jaxdl.training import checkpoint, loop
 from jaxdl.training.loop import Task
 from jaxdl.training.run_folder import Recorder
@@ -120,25 +121,16 @@ def train(
         processes.abort_on_error(),
         contextlib.ExitStack() as opened,
     ):
-        resumed = manager.latest_step() is not None
-        state, metrics = task.start(resumed), task.metrics()
-        if resumed:
-            state, metrics = _restore(manager, task, state, metrics)
-            at, end = int(state.step) * task.counts, task.steps * task.counts
-            reporter.line(f"{name}: resumes at step {at} of {end}")
+        state, metrics = _first(manager, task)
         first, recorder = int(state.step), None
+        if first:
+            at, end = first * task.counts, task.steps * task.counts
+            reporter.line(f"{name}: resumes at step {at} of {end}")
         if processes.is_main_process():
             recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
-        show = opened.enter_context(
-            reporter.training(
-                name,
-                first * task.counts,
-                task.steps * task.counts,
-                epoch=task.epoch_steps,
-                items=task.items / task.counts,
-                unit=task.unit,
-            )
-        )
+        speed = {"items": task.items / task.counts, "unit": task.unit}
+        span = (name, first * task.counts, task.steps * task.counts)
+        show = opened.enter_context(reporter.training(*span, epoch=task.epoch_steps, **speed))
         clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
 
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
@@ -159,15 +151,19 @@ def train(
             if report.save or due or done == task.steps:
                 save(done, state, task.metrics(), {task.score.name: report.score})
 
-        state = loop.fit(
-            dataclasses.replace(task, step=clock.around(task.step)),
-            state,
-            metrics,
-            end_epoch=end_epoch,
-            save=save,
-            stop=lambda: vote(asked.is_set()),
-            show=lambda done, loss: show(done * task.counts, loss),
-        )
+        try:
+            state = loop.fit(
+                dataclasses.replace(task, step=clock.around(task.step)),
+                state,
+                metrics,
+                end_epoch=end_epoch,
+                save=save,
+                stop=lambda: vote(asked.is_set()),
+                show=lambda done, loss: show(done * task.counts, loss),
+            )
+        except Stopped as stopped:
+            stopped.number = getattr(asked, "number", stopped.number)
+            raise
     return Trained(state, clock.first_step)
 
 
@@ -177,8 +173,12 @@ def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
     return {name: tree for name, tree in kept.items() if jax.tree.leaves(tree)}
 
 
-def _restore(manager: Any, task: Task, state: TrainState, metrics: Any) -> tuple[TrainState, Any]:
-    """The newest checkpoint, in the place of these."""
+def _first(manager: Any, task: Task) -> tuple[TrainState, Any]:
+    """State and metrics to begin with: the newest checkpoint's, or those of step 0."""
+    resumed = manager.latest_step() is not None
+    state, metrics = task.start(resumed), task.metrics()
+    if not resumed:
+        return state, metrics
     kept = checkpoint.restore(manager, _saved(task, state, metrics))
     metrics = kept.pop("metrics", metrics)
     return task.scatter(state._replace(**kept)), metrics

@@ -158,6 +158,12 @@ def run(cfg: Config, bar: Bar) -> dict:
     return summary
 
 
+def train(cfg: Config) -> None:
+    """``jaxdl word2vec train``."""
+    check(cfg)  # before jax is imported: a refusal is fast
+    run(started(cfg), Bar())
+
+
 def query(options: Query) -> None:
     """``jaxdl word2vec query``."""
     from jaxdl.word2vec import query
@@ -174,5 +180,5 @@ def plan(options: Plan) -> None:
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl word2vec NAME WORDS``: train, query or plan."""
-    calls = {"train": lambda cfg: run(started(cfg), Bar()), "query": query, "plan": plan}
+    calls = {"train": train, "query": query, "plan": plan}
     main(lambda: calls[name](parse(COMMANDS[name], words)))

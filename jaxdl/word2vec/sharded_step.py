@@ -77,6 +77,16 @@ def whole_tables(tables: Tables, words: int, mesh: Mesh) -> Tables:
     return whole._replace(inputs=inputs, outputs=outputs)
 
 
+def _check_split(tables: Tables, objective: Objective, mesh: Mesh | AbstractMesh) -> None:
+    """See `train_blocks_sharded`."""
+    if objective.loss == "full-softmax":
+        raise InputError("full-softmax changes every row: train it on one device (train_dense)")
+    if tables.inputs.shape[0] % mesh.size:
+        raise InputError(
+            f"{tables.inputs.shape[0]} rows on {mesh.size} devices: split them by shard_tables"
+        )
+
+
 @partial(
     jax.jit,
     donate_argnames="tables",
@@ -113,12 +123,7 @@ def train_blocks_sharded(
     Raises:
         InputError: for the full softmax, or where the devices do not divide the groups or rows.
     """
-    if objective.loss == "full-softmax":
-        raise InputError("full-softmax changes every row: train it on one device (train_dense)")
-    if tables.inputs.shape[0] % mesh.size:
-        raise InputError(
-            f"{tables.inputs.shape[0]} rows on {mesh.size} devices: split them by shard_tables"
-        )
+    _check_split(tables, objective, mesh)
     entries = split_blocks(prepared, objective, mesh.size)
 
     def run(tables, entries, tree, rate, slope):

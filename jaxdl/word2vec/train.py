@@ -33,6 +33,7 @@ from jaxdl.word2vec.dataset import (
     vocabulary_of,
 )
 from jaxdl.word2vec.model import Tables
+from jaxdl.word2vec.objectives import Sums
 from jaxdl.word2vec.results import doubts, evaluate, write_results
 from jaxdl.word2vec.setup import make_step, optimizer_of, rate_of, start_tables
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
@@ -143,6 +144,22 @@ def _vectors(
     return np.asarray(task.gather(trained.state).params["inputs"]), trained.first_step_seconds
 
 
+def mean_losses(sums: Sums) -> dict[str, float]:
+    """An epoch's losses of a pair, and the number of pairs."""
+    count = max(1.0, float(sums.count))
+    parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
+    means = {name: value / count for name, value in parts.items()}
+    return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
+
+
+def epoch_line(row: dict[str, Any], epochs: int) -> str:
+    """What is printed of an epoch's row of metrics."""
+    held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
+    scores = [f"{name} {found['score']:.3f}" for name, found in row["evaluation"].items()]
+    losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
+    return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
+
+
 def vectors_task(
     cfg: Config,
     batches: Batches,
@@ -182,21 +199,15 @@ def vectors_task(
         return call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        sums, whole = epoch.metrics, epoch.done % per_epoch == 0
-        count = max(1.0, float(sums.count))
-        parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
+        train, whole = mean_losses(epoch.metrics), epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
         held, pairs = None, 0
         if batches.held_out is not None:
             held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
-        loss = sum(parts.values()) / count
-        row = {
+        loss = train["loss"]
+        row: dict[str, Any] = {
             "epoch": epoch.done / per_epoch,
-            "train": {
-                "loss": loss,
-                **{name: value / count for name, value in parts.items()},
-                "pairs": float(sums.count),
-            },
+            "train": train,
             "heldout": {"loss": held, "pairs": pairs},
             "learning_rate": rate(epoch.done - 1),
             "raw_words_per_s": epoch.steps * raw / epoch.seconds,
@@ -204,14 +215,8 @@ def vectors_task(
             "seconds": epoch.seconds,
             "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
         }
-        shown = ", ".join(f"{n} {e['score']:.3f}" for n, e in row["evaluation"].items())
-        line = (
-            f"epoch {epoch.done // per_epoch}/{cfg.epochs}: loss {loss:.3f}, "
-            f"held out {'-' if held is None else f'{held:.4f}'}, "
-            f"{row['raw_words_per_s']:,.0f} words/s{', ' if shown else ''}{shown}"
-        )
-        score = loss if held is None else held
-        return EpochReport({epoch.done: row}, score, line if whole else "", save=whole)
+        line = epoch_line(row, cfg.epochs) if whole else ""
+        return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),

@@ -38,8 +38,8 @@ SHOWN = [
 FLAGS = [(name, option) for name, option in SHOWN if not option.positional]
 
 
-def test_help_imports_nothing_heavy():
-    """One process prints every help; what it has imported then is all that any of them needs."""
+def test_help_and_refusals_import_nothing_heavy():
+    """One process prints them all; what it has imported then is all that any of them needs."""
     code = (
         "import json, sys\n"
         "from jaxdl.__main__ import main\n"
@@ -47,6 +47,10 @@ def test_help_imports_nothing_heavy():
         "    try: main([*words, '--help'])\n"
         "    except SystemExit as left: assert not left.code, words\n"
         "main(['--completion', 'bash'])\n"
+        "for subject in ('fcn', 'word2vec', 'lstm'):\n"  # no data; what only `check` refuses
+        "    try: main([subject, 'train', *['--hidden', '2', '2'] * (subject == 'lstm')])\n"
+        "    except SystemExit as left: assert left.code == 2, subject\n"
+        "    else: raise AssertionError(subject)\n"
         "print(*sys.modules, file=sys.stderr)"
     )
     words = json.dumps([name.split() for name in COMMANDS])
@@ -54,7 +58,9 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", code, words], cwd=processes.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    loaded = {module.split(".")[0] for module in done.stderr.split()}
+    *refused, modules = done.stderr.splitlines()
+    assert len(refused) == 3
+    loaded = {module.split(".")[0] for module in modules.split()}
     assert "jaxdl" in loaded
     assert not loaded & set(HEAVY)
 
@@ -208,6 +214,7 @@ OLD = {
         "input",
         Path("a.csv"),
     ),
+    "lstm predict, half": ("lstm predict", ["run", "--data", "a.csv"], "input", Path("a.csv")),
     "fcn predict": ("fcn predict", ["a.png", "b.png", "--checkpoint", "run"], "run", Path("run")),
 }
 
@@ -350,3 +357,29 @@ def test_completion_is_for_shells_that_it_knows(capsys: pytest.CaptureFixture[st
     )
     assert main(["--completion", "zsh"]) == 0
     assert "bashcompinit" in capsys.readouterr().out
+
+
+TYPED = re.compile(r"(?:python -m experiments\.|\bjaxdl )(\w[\w-]*)([^`\n|#()]*)")
+SUBJECTS = {"lstm_sine": "lstm"}  # experiments of another name than their subject's
+
+
+def test_the_pages_name_no_option_that_a_command_lacks():
+    seen, wrong = 0, []
+    for page in [*processes.ROOT.glob("*.md"), *processes.ROOT.glob("[!.]*/**/*.md")]:
+        for subject, rest in TYPED.findall(page.read_text().replace("\\\n", " ")):
+            first, *words = [SUBJECTS.get(subject, subject), *rest.split("  ")[0].split()]
+            own = [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
+            name = f"{first} {words[0] if words[:1] and words[0] in own else 'train'}".strip()
+            command = COMMANDS.get(name if own else first)
+            if command is None:
+                continue
+            known = {"--help", "--config"}
+            for option in options_of(command.options):
+                known |= {option.flag, option.flag.replace("--", "--no-", 1)}
+            for old in set(command.renamed) - set(command.gone):
+                known |= {f"--{old.replace('_', '-')}", f"--no-{old.replace('_', '-')}"}
+            typed = {word.partition("=")[0] for word in words if word.startswith("--")}
+            seen += len(typed)
+            wrong += [(page.name, name, flag) for flag in typed - known]
+    assert seen > 20
+    assert not wrong

@@ -78,7 +78,7 @@ def test_the_schemas_refuse_mistakes(old: str, new: str, said: str, tmp_path: Pa
 
 def test_the_options_are_the_experiments():
     names = {f.name for config in (Config, Devices) for f in dataclasses.fields(config)}
-    assert container()["command"] == ["python", "-m", "experiments.fcn"]
+    assert container()["command"] == ["jaxdl", "fcn", "train"]
     assert {name.replace("-", "_") for name in options()} <= names
     words = re.findall(
         r"--([a-z][a-z-]*)", SCRIPT.read_text().split("\nsrun ")[1].split("\nrun=")[0]
@@ -190,7 +190,7 @@ def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[st
     status, log, _ = run(slurm, "fcn", "--data", "a b.tar")
     assert status == 0
     for part in (
-        *("experiments.fcn --data a b.tar --out /shared/runs/fcn --mesh data=16",),
+        *("jaxdl fcn train --data a b.tar --out /shared/runs/fcn --mesh data=16",),
         *("--coordinator gpu-7:24711 --processes 2", "devices 0,1,2,3,4,5,6,7"),
     ):
         assert part in log

@@ -101,7 +101,7 @@ CLOCK = ("images_per_s", "seconds")
 def launch(folder: Path, out: str, *more: str, devices: int = 1) -> subprocess.Popen[str]:
     where = ("--data-dir", str(folder / "data"), "--out", str(folder / out))
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.fcn", *TINY, *where, *more],
+        [sys.executable, "-m", *["jaxdl", "fcn", "train"], *TINY, *where, *more],
         cwd=ROOT,
         env={
             **environment(),

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
 from tests.helpers.processes import finish, stop_at
 
-MODULE = "experiments.digits"
+MODULE = "jaxdl digits"
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -236,3 +237,21 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
 
     assert rows(stopped) == rows(straight)
     jax.tree.map(np.testing.assert_array_equal, params(stopped), params(straight))
+
+
+def test_the_embedded_digits_are_scikit_learns():
+    """They are read from its file, as the package takes a second to import."""
+    from sklearn.datasets import load_digits
+
+    found: Any = load_digits()
+    ours = open_digits(None)
+    assert (len(ours.test.images), len(ours.train.images)) == (359, 1438)
+
+    def counted(images: np.ndarray, labels: np.ndarray) -> list[bytes]:
+        pictures = np.rint(images * 255 / 16).astype(np.uint8)
+        return sorted(p.tobytes() + bytes([n]) for p, n in zip(pictures, labels, strict=True))
+
+    images = np.concatenate([ours.train.images, ours.test.images])
+    labels = np.concatenate([ours.train.labels, ours.test.labels])
+    own = sorted(p.tobytes() + bytes([n]) for p, n in zip(images, labels, strict=True))
+    assert own == counted(found.images, found.target)

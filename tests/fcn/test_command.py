@@ -34,8 +34,8 @@ TINY = (
 )
 
 
-finish = partial(processes.finish, "experiments.fcn")
-stop_at = partial(processes.stop_at, "experiments.fcn")
+finish = partial(processes.finish, "jaxdl fcn train")
+stop_at = partial(processes.stop_at, "jaxdl fcn train")
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ def environment() -> dict[str, str]:
 
 
 def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments`` to its end."""
+    """``python -m module arguments`` to its end; the module may have words after it."""
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -40,7 +40,7 @@ def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, str]:
     """Start it, send the signal when a line of its output has that text; status and errors."""
     with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,

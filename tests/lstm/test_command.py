@@ -24,7 +24,7 @@ from tests.helpers import processes
 
 pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
-MODULE = "experiments.lstm_sine"
+MODULE = "jaxdl lstm train"
 # Checkpoints after 200, 400 and 600 epochs.
 SMALL = (
     "--hidden",

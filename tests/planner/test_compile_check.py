@@ -134,7 +134,7 @@ def test_the_estimate_is_seconds_of_the_roof_times_images():
     ("words", "said"),
     [
         (["--batch", "0"], "--batch 0: must be 1 or more"),
-        (["--canvas", "500", "375"], "--canvas 500: must be a multiple of 32, 32 or more"),
+        (["--canvas", "500", "375"], "--canvas 500 375: must be a multiple of 32, 32 or more"),
     ],
 )
 def test_bad_options_are_one_line(words, said, capsys):

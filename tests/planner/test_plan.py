@@ -325,7 +325,7 @@ def test_the_sweeps_networks_spread_and_only_the_loss_is_exchanged(tmp_path):
         (
             fcn,
             ["--canvas", "500", "375"],
-            "--canvas 500: must be a multiple of 32, 32 or more",
+            "--canvas 500 375: must be a multiple of 32, 32 or more",
         ),
         (fcn, ["--network", "0"], "--network 0: must be above 0"),
         (word2vec, ["--preset", "chainer"], "--optimizer adam: moves whole"),
@@ -344,6 +344,6 @@ def test_bad_options_are_one_line(module, words, said):
 
 @pytest.mark.slow
 def test_the_command_as_its_user_types_it():
-    done = processes.finish("experiments.lstm_sine", "plan", "--devices", "1", "8")
+    done = processes.finish("jaxdl lstm plan", "--devices", "1", "8")
     assert done.returncode == 0, done.stderr
     assert "planned, not measured" in done.stdout

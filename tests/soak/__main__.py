@@ -37,9 +37,9 @@ SAVING = "*.orbax-checkpoint-tmp*"
 TERM_SECONDS = 10  # that a run has to save and leave
 # Name -> module, arguments, and text of the line that training begins after.
 CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "digits": ("experiments.digits", ("--epochs", "40", "--batch-size", "128"), "to train on"),
+    "digits": ("jaxdl digits", ("--epochs", "40", "--batch-size", "128"), "to train on"),
     "lstm_sine": (
-        "experiments.lstm_sine",
+        "jaxdl lstm train",
         (
             *("--hidden", "2", "4", "--seeds", "2", "--steps", "3000", "--log-every", "2"),
             *("--batch-size", "8"),
@@ -47,7 +47,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "in one program",
     ),
     "word2vec": (
-        "experiments.word2vec",
+        "jaxdl word2vec train",
         (
             *("--data", "{shared}/text.txt", "--data-dir", "{shared}/data", "--dim", "16"),
             *(
@@ -64,7 +64,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "an epoch after subsampling",
     ),
     "fcn": (
-        "experiments.fcn",
+        "jaxdl fcn train",
         (
             *(
                 "--preset",
@@ -108,7 +108,7 @@ class Process:
         options = [argument.format(shared=shared) for argument in arguments]
         self.out, self.lines, self.training = out, [], threading.Event()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *options, "--out", str(out)],
+            [sys.executable, "-m", *module.split(), *options, "--out", str(out)],
             cwd=processes.ROOT,
             env=processes.environment(),
             stdout=subprocess.PIPE,

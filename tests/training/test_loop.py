@@ -1,5 +1,7 @@
 """The optimiser against NumPy, exact accumulation, and the loop's promises."""
 
+import os
+import signal
 from typing import Any
 
 import jax
@@ -246,12 +248,21 @@ def test_stop_saves_in_mid_epoch_with_its_totals():
     assert run.epochs == []
 
 
-def test_stop_on_signal_sets_the_event_and_gives_the_handlers_back():
-    import os
-    import signal
-
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_sets_the_event_and_the_handler_is_given_back(number: int):
+    before = signal.getsignal(number)
     with stop_on_signal() as event:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         assert event.wait(10)
-    assert signal.getsignal(signal.SIGTERM) is before
+        assert getattr(event, "number", None) == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

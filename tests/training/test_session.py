@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl.errors import Stopped
+from jaxdl.errors import Stopped, exit_status
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
@@ -60,13 +60,13 @@ def task(**changed: Any) -> Task:
     return dataclasses.replace(plain, **changed)
 
 
-def stopping(at: int) -> Any:
-    """The task's batches, with SIGTERM sent to this process before batch `at`."""
+def stopping(at: int, number: int = signal.SIGTERM) -> Any:
+    """The task's batches, with a signal sent to this process before batch `at`."""
 
     def batches(first: int) -> Any:
         for n, batch in enumerate(task().batches(first), first):
             if n == at:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
             yield batch
 
     return batches
@@ -87,6 +87,14 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
         same(session.train(task(), folder).state, straight)
         rows, want = (read_rows(f / "metrics.jsonl") for f in (folder, tmp_path / "straight"))
         assert [(r["step"], r["sum"]) for r in rows] == [(r["step"], r["sum"]) for r in want]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_saves_and_is_the_exit_status(number: int, tmp_path: Path):
+    with pytest.raises(Stopped, match="step 2 of 10") as stopped:
+        session.train(task(batches=stopping(1, number)), tmp_path)
+    assert exit_status(stopped.value) == 128 + number
+    assert checkpoint.steps(tmp_path / "checkpoints") == [2]
 
 
 def test_the_best_step_is_ranked_by_the_tasks_own_score(tmp_path: Path):

@@ -45,8 +45,8 @@ SMALL = (
 )
 
 
-finish = partial(processes.finish, "experiments.word2vec")
-stop_at = partial(processes.stop_at, "experiments.word2vec")
+finish = partial(processes.finish, "jaxdl word2vec train")
+stop_at = partial(processes.stop_at, "jaxdl word2vec train")
 
 
 @pytest.fixture(scope="module")

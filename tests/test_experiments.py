@@ -1,0 +1,138 @@
+"""The experiment scripts: the commands' bits, no command in them, and short."""
+
+import ast
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import digits, fcn, lstm_sine, word2vec, word2vec_puzzle
+from jaxdl.cli.progress import Bar
+from jaxdl.training.checkpoint import load_params
+from tests.helpers import processes
+
+SCRIPTS = sorted((processes.ROOT / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_short_and_uses_no_command(path: Path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 100
+    names = [
+        f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    ]
+    assert not [name for name in names if name.startswith("jaxdl") and name.endswith(".command")]
+    assert not [name for name in names if ".plan" in name]
+
+
+def same(one: Path, other: Path) -> None:
+    """The same parameters, to the bit, after as many steps."""
+    (params, _, step), (want, _, steps) = load_params(one), load_params(other)
+    assert step == steps
+    jax.tree.map(np.testing.assert_array_equal, params, want)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("experiment scripts")
+def test_the_fcn_script_ends_in_the_commands_bits(tmp_path: Path, data: Path):
+    """The checkpoint is passed on in both: three stages."""
+    from jaxdl.fcn.command import run
+
+    tiny: dict[str, Any] = {
+        "scenes": (6, 3),
+        "width_divisor": 64,
+        "epochs": (1, 1, 1),
+        "batch_size": 3,
+    }
+    tiny |= {"canvases": 1, "samples": 1, "warmup": 1, "data_dir": data}
+    cfg = dataclasses.replace(fcn.PRESETS["demo"], **tiny)
+    found = fcn.experiment(dataclasses.replace(cfg, out=tmp_path / "script"))
+    summary = run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
+    for stage, score in found.items():
+        folders = (tmp_path / name / stage / "checkpoints" for name in ("script", "command"))
+        same(*folders)
+        assert score == summary[stage]["mean_iu"]
+
+
+@pytest.mark.slow
+def test_the_lstm_script_ends_in_the_commands_bits(tmp_path: Path):
+    from jaxdl.lstm.command import run
+
+    tiny: dict[str, Any] = {"hidden": (2, 3), "seeds": 2, "steps": 120, "log_every": 2}
+    tiny |= {"batch_size": 4, "window": 20, "context": (20,), "horizon": (20,)}
+    cfg = dataclasses.replace(lstm_sine.PRESETS["post"], **tiny)
+    found = lstm_sine.experiment(dataclasses.replace(cfg, out=tmp_path / "script"))
+    run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
+    same(tmp_path / "script" / "checkpoints", tmp_path / "command" / "checkpoints")
+    assert list(found) == ["2", "3"]
+
+
+@pytest.mark.slow
+def test_the_digits_script_ends_in_the_commands_bits(tmp_path: Path):
+    from jaxdl.digits.run import run
+
+    cfg = dataclasses.replace(digits.DEFAULTS, epochs=1, batch_size=256)
+    found = digits.experiment(dataclasses.replace(cfg, out=tmp_path / "script"))
+    summary = run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
+    same(tmp_path / "script" / "checkpoints", tmp_path / "command" / "checkpoints")
+    assert found == summary["digits"]["accuracy"]
+
+
+@pytest.mark.slow
+def test_the_word2vec_script_ends_in_the_commands_bits_and_the_puzzle_compares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Both orders differ, and so do two seeds; a run shares all neighbours with itself."""
+    from jaxdl.word2vec.command import run
+
+    text, words = tmp_path / "text.txt", [f"w{n}" for n in range(30)]
+    draw = np.random.default_rng(0)
+    text.write_text("".join(" ".join(draw.choice(words, 12)) + "\n" for _ in range(200)))
+    tiny: dict[str, Any] = {
+        "data": (text,),
+        "data_dir": tmp_path,
+        "epochs": 1,
+        "dim": 4,
+        "tokens": "split",
+    }
+    tiny |= {"words": ("w3",), "held_out": 100}
+    cfg = dataclasses.replace(word2vec.PRESETS["demo"], **tiny)
+    monkeypatch.setattr(word2vec_puzzle, "WORDS", slice(0, 20))
+    found = word2vec_puzzle.puzzle(dataclasses.replace(cfg, out=tmp_path / "script"))
+    assert set(found) == {"centre", "second-seed"}
+    assert all(0 < share < 1 for share in found.values())
+    run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
+    same(tmp_path / "script" / "context" / "checkpoints", tmp_path / "command" / "checkpoints")
+    vectors = word2vec.experiment(dataclasses.replace(cfg, out=tmp_path / "script" / "context"))
+    assert word2vec_puzzle.shared_neighbours(vectors, vectors) == 1
+
+
+@pytest.mark.slow
+def test_a_script_refuses_another_seed_in_its_folder_and_options_of_the_command(tmp_path: Path):
+    """It would take the finished run of the first seed for that of the second."""
+    out = tmp_path / "run"
+    out.mkdir()
+    config = {
+        k: v if not isinstance(v, Path) else os.fspath(v)
+        for k, v in dataclasses.asdict(digits.DEFAULTS).items()
+    }
+    (out / "run.json").write_text(json.dumps({"experiment": "digits", "config": config}))
+    refused = processes.finish("experiments.digits", "--out", str(out), "--seed", "1")
+    assert refused.returncode == 2
+    assert "seed: 0 -> 1" in refused.stderr
+    refused = processes.finish("experiments.fcn", "predict", "photo.jpg")
+    assert refused.returncode == 2
+    assert "predict photo.jpg: not an option of this script; jaxdl fcn" in refused.stderr
