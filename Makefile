@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run check test smoke check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
 .PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
@@ -39,6 +39,10 @@ check: lint ## lint and the quick tests, of every subject: 90 seconds on 2 cores
 
 test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k bilinear'
 	$(PYTEST) $(ARGS)
+
+smoke: env-dev ## the wheel alone in a clean environment; benchmarks and the GPU script in small forms: 3 minutes on 2 cores
+	tests/smoke.sh $(PY)
+	$(PYTEST) -m smoke
 
 check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
 	$(PY) -m benchmarks.check_numbers $(ARGS)

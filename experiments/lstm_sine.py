@@ -20,9 +20,8 @@ from jaxdl.devices.mesh import core_mesh, gather_to_host, shard, shardings
 from jaxdl.lstm import sweep
 from jaxdl.lstm.config import PRESETS, Config
 from jaxdl.lstm.dataset import open_series
-from jaxdl.lstm.results.py
-jaxdl.lstm.outcomes import by_size
 from jaxdl.lstm.forecast import predict
+from jaxdl.lstm.outcomes import by_size
 from jaxdl.lstm.series import to_float32
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task

@@ -388,6 +388,7 @@ def small_fcn(out: Path, **given: Any) -> fcn.Config:
     return fcn.Config(**(sizes | options | given))
 
 
+@pytest.mark.smoke
 @pytest.mark.slow
 def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
     """Each batch once and no more; programs are compiled in the warm-up alone."""

@@ -34,6 +34,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu"}
 
 
+@pytest.mark.smoke
 @pytest.mark.slow
 def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bare: dict):
     modules = ", ".join(f"benchmarks.gpu.{part.name}" for part in PARTS)

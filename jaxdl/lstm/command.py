@@ -150,7 +150,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.devices.mesh import core_mesh
-    from jaxdl.lstm import dataset, evaluate
+    from jaxdl.lstm import dataset, outcomes
     from jaxdl.lstm.train import input_files, train_run
 
     series = dataset.open_series(cfg)
@@ -163,7 +163,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         cfg, bar, train, free=FREE, parts=["lstm_sine"], inputs=input_files(cfg)
     )
     if summary:
-        evaluate.tell(summary, bar)
+        outcomes.tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
         bar.warn(summary.get("warnings", ()))
     return summary
