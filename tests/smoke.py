@@ -1,0 +1,171 @@
+"""`make smoke`: the wheel alone, in a clean environment elsewhere; then the benchmarks, small.
+
+The wheel is built, installed and used in a temporary folder: its commands train, predict and answer
+there, without the checkout. The benchmarks run from the checkout at the same time. Each part prints
+its seconds; the first that fails is shown with its command and its output, and the status is 1.
+"""
+
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 600.0  # seconds of a part: it hangs
+PIP = ("-m", "pip", "--disable-pip-version-check")
+# What the wheel is made of.
+SOURCES = ("jaxdl", "pyproject.toml", "README.md", "LICENSE")
+WHERE = """
+import pathlib, sys, jaxdl
+home = pathlib.Path(jaxdl.__file__).parent
+assert home.is_relative_to(sys.prefix), f"{home} is not in {sys.prefix}"
+assert (home / "py.typed").is_file() and jaxdl.__version__
+"""
+
+
+class Failed(Exception):
+    """A part, its command and its output."""
+
+
+class Lane:
+    """Parts, one after another, that share a folder and an environment."""
+
+    failed = threading.Event()
+
+    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+        self.folder, self.environ = folder, environ
+
+    def run(self, name: str, command: Sequence[str | Path], made: str = "") -> str:
+        """Its output; `made` is a file that it must leave in the folder.
+
+        Raises:
+            Failed: also if a part of another lane has failed.
+        """
+        begin, words = time.monotonic(), [str(word) for word in command]
+        with subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            timer = threading.Timer(LIMIT, process.kill)
+            timer.start()
+            output, _ = process.communicate()
+            timer.cancel()
+        if self.failed.is_set():
+            raise Failed
+        lost = made and not (self.folder / made).is_file()
+        if process.returncode or lost:
+            self.failed.set()
+            why = f"status {process.returncode}" if process.returncode else f"wrote no {made}"
+            raise Failed(f"{name}: {why}\n$ {shlex.join(words)}\n{output}")
+        print(f"{time.monotonic() - begin:6.1f} s  {name}", flush=True)
+        return output
+
+
+def write_inputs(folder: Path) -> None:
+    """A photo, a text and a series."""
+    Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(folder / "photo.jpg")
+    draw, words = random.Random(0), "the king rules the land and the queen rules the sea".split()
+    lines = (" ".join(draw.choices(words, k=8)) for _ in range(200))
+    (folder / "text.txt").write_text("\n".join(lines) + "\n")
+    (folder / "series.csv").write_text("level\n" + "".join(f"{n % 12}\n" for n in range(300)))
+
+
+def use_wheel(folder: Path) -> None:
+    """Build it, install it, and all that a user does first."""
+    source, env = folder / "source", folder / "env"
+    source.mkdir()
+    for name in SOURCES:
+        path = ROOT / name
+        if path.is_dir():
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, source / name)
+    # Neither the checkout nor the user's programs and settings are used.
+    outside = ("PYTHONPATH", "VIRTUAL_ENV", "XLA_FLAGS")
+    environ = {name: text for name, text in os.environ.items() if name not in outside}
+    environ |= {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    lane = Lane(folder, environ)
+    build = [sys.executable, *PIP, "wheel", "-q", "--no-deps", "-w", folder, source]
+    lane.run("build the wheel", build)
+    shutil.rmtree(source)
+    (wheel,) = folder.glob("*.whl")
+    lane.run("make an environment", [sys.executable, "-m", "venv", env])
+    install = [env / "bin/python", *PIP, "install", "-q", "--no-compile"]
+    lane.run("install the wheel", [*install, "-c", ROOT / "constraints.txt", wheel])
+    lane.run("import it", [env / "bin/python", "-c", WHERE])
+    write_inputs(folder)
+
+    def jaxdl(line: str, made: str = "") -> str:
+        return lane.run(f"jaxdl {line}", [env / "bin/jaxdl", *shlex.split(line)], made)
+
+    jaxdl("--version")
+    jaxdl("--help")
+    demo = "--preset demo --scenes 4 2 --width-divisor 32 --epochs 1 --samples 1"
+    jaxdl(f"fcn train {demo} --out runs/fcn", "runs/fcn/report.html")
+    jaxdl("fcn predict runs/fcn photo.jpg --out classes", "classes/photo_classes.png")
+    jaxdl(
+        "word2vec train --data text.txt --dim 8 --epochs 1 --min-count 1 --out runs/words",
+        "runs/words/vectors.bin",
+    )
+    jaxdl("word2vec query runs/words king - the + sea")
+    jaxdl(
+        "lstm train --data series.csv --hidden 2 --seeds 1 --steps 20 --log-every 10 --period 12 "
+        "--out runs/series",
+        "runs/series/report.html",
+    )
+    jaxdl("lstm predict runs/series series.csv --horizon 5 --out next.csv", "next.csv")
+    jaxdl("doctor")
+
+
+def benchmarks(folder: Path) -> None:
+    """The benchmarks' small forms, from the checkout."""
+    (folder / "text").mkdir()
+    write_inputs(folder / "text")
+    lane = Lane(ROOT, {**os.environ, "JAX_PLATFORMS": "cpu"})
+    python = [sys.executable, "-m"]
+    lane.run("pytest -m smoke", [*python, "pytest", "-m", "smoke", "-q", "-n", "0"])
+    words = "--tools ours --epochs 1 --seeds 1 --corpus".split()
+    words += [str(folder / "text/text.txt"), "--out", str(folder / "words")]
+    lane.run("benchmarks.word2vec --tools ours", [*python, "benchmarks.word2vec", *words])
+    loader = ["--images", "4", "--width", "32", "--out", str(folder / "loader")]
+    lane.run("benchmarks.fcn.loader --images 4 --width 32", [*python, "benchmarks.fcn.loader", *loader])
+
+
+def main() -> int:
+    """Both at once, each on about one core."""
+    begin = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="jaxdl-smoke-") as name,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        folders = [Path(name) / part for part in ("wheel", "benchmarks")]
+        for folder in folders:
+            folder.mkdir()
+        calls = zip((use_wheel, benchmarks), folders, strict=True)
+        for done in [pool.submit(call, folder) for call, folder in calls]:
+            error = done.exception()
+            if isinstance(error, Failed) and str(error):
+                print(f"FAILED  {error}", file=sys.stderr)
+            elif error is not None and not isinstance(error, Failed):
+                raise error
+    print(f"{time.monotonic() - begin:6.1f} s  in all")
+    return int(Lane.failed.is_set())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
