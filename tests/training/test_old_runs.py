@@ -41,7 +41,7 @@ def test_an_fcn_run_starts_the_next_stage():
     fresh = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes["params"])
     begin = Start(source, None, start_mean(cfg, source))
     params, moved = start_params(cfg, "fcn16s", fresh, begin, Bar())
-    assert moved["fresh"] == ["score_pool4/bias", "score_pool4/kernel"]
+    assert moved["initialized"] == ["score_pool4/bias", "score_pool4/kernel"]
     assert not moved["unused"]
     assert float(jnp.abs(params["trunk"]["conv5_3"]["kernel"]).max()) > 0
 
