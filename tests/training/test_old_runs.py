@@ -72,6 +72,6 @@ def test_an_lstm_run_predicts(tmp_path: Path):
 def test_resuming_is_refused_in_one_line(tmp_path: Path, subject: str):
     shutil.copytree(RUNS / subject, tmp_path / "run")
     with pytest.raises(InputError, match=r"by jaxdl 0\.1.*--start-from.*--out") as refused:
-        open_run(tmp_path / "run", {}, free=(), resume=True, overwrite=False)
+        open_run(tmp_path / "run", {}, may_change=(), resume=True, overwrite=False)
     assert "\n" not in str(refused.value)
     assert (tmp_path / "run" / "summary.json").is_file()
