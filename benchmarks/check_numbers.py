@@ -28,10 +28,10 @@ from jaxdl.digits.data import open_digits
 from jaxdl.digits.model import LeNet
 from jaxdl.fcn.data.batches import Batch, preprocess
 from jaxdl.fcn.data.scenes import make_scene
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.plan import VOC_CLASSES
-from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
+from jaxdl.fcn.task import add_outcome, pixel_loss, predict_batch
 from jaxdl.lstm import sweep
 from jaxdl.lstm.series import sine
 from jaxdl.planner.choices import VOC_CANVASES
@@ -109,9 +109,9 @@ def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> W
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
     optimizer = optimizers.momentum_sgd()
     loss = pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
-    step = dense_step(loss, optimizer, add_figures)
+    step = dense_step(loss, optimizer, add_outcome)
     state = start_state(params, optimizer)
-    args = (state, zero_totals(VOC_CLASSES), fcn_batch(canvas), np.float32(1e-3))
+    args = (state, empty_metrics(VOC_CLASSES), fcn_batch(canvas), np.float32(1e-3))
     return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
 
 
@@ -193,10 +193,10 @@ def digits(dtype: Any) -> Work:
     params = jax.jit(model.init)(jax.random.key(9), image)["params"]
     batch = next(task.batches(data.train, 64, seed=0, first=0))
     step = dense_step(
-        task.picture_loss(model), optimizer, lambda totals, new: task.add_batch(totals, *new)
+        task.picture_loss(model), optimizer, lambda totals, new: task.update_metrics(totals, *new)
     )
     state = start_state(cast(params, dtype), optimizer)
-    args = (state, task.zero_totals(len(data.classes)), batch, np.float32(0.01))
+    args = (state, task.empty_metrics(len(data.classes)), batch, np.float32(0.01))
     return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
 
 

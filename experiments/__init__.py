@@ -41,7 +41,10 @@ def start(experiment: Callable[[Any], object], config: Any, command: str) -> Non
         """One process at a time; a folder that holds another run is refused."""
         cfg = dataclasses.replace(config, **vars(options))
         with locks.alone(cfg.out):
-            if open_run(cfg.out, as_dict(cfg), free=("out",), resume=True, overwrite=False) is None:
+            if (
+                open_run(cfg.out, as_dict(cfg), may_change=("out",), resume=True, overwrite=False)
+                is None
+            ):
                 write_json(cfg.out / "run.json", run_record(name, as_dict(cfg), None))
             experiment(cfg)
 

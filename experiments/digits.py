@@ -31,7 +31,9 @@ def experiment(cfg: Config = DEFAULTS) -> float:
     steps = (cfg.epochs or 15) * per_epoch
     optimizer = momentum_sgd(momentum=cfg.momentum, weight_decay=cfg.weight_decay)
     step = dense_step(
-        digits.picture_loss(model), optimizer, lambda sums, found: digits.add_batch(sums, *found)
+        digits.picture_loss(model),
+        optimizer,
+        lambda sums, found: digits.update_metrics(sums, *found),
     )
     evaluate = digits.make_evaluate(model)
 
@@ -42,7 +44,7 @@ def experiment(cfg: Config = DEFAULTS) -> float:
         return start_state(init(jax.random.key(cfg.seed), image)["params"], optimizer)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train = digits.figures(epoch.metrics)
+        train = digits.compute_metrics(epoch.metrics)
         test = evaluate(epoch.state.params, data.test, cfg.batch_size)
         row = {"train": {"loss": train["loss"]}, "test": test}
         line = f"loss {train['loss']:.3f}, test accuracy {test['accuracy']:.2%}"
@@ -51,7 +53,7 @@ def experiment(cfg: Config = DEFAULTS) -> float:
     task = Task(
         step=step,
         start=begin,
-        metrics=lambda: digits.zero_totals(len(data.classes)),
+        metrics=lambda: digits.empty_metrics(len(data.classes)),
         batches=lambda n: digits.batches(data.train, cfg.batch_size, seed=cfg.seed, first=n),
         steps=steps,
         ends=lambda done: done % per_epoch == 0,

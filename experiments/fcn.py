@@ -18,17 +18,17 @@ from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.data.batches import BatchSource, read_ahead
 from jaxdl.fcn.dataset import Data, open_data
-from jaxdl.fcn.metrics import summarise, zero_totals
+from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.start import fresh_params
-from jaxdl.fcn.task import add_figures, make_evaluate, pixel_loss
+from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
 from jaxdl.training.optimizers import learning_rate, momentum_sgd
 from jaxdl.training.run_folder import read_rows
 from jaxdl.training.step import TrainState, dense_step, start_state
-from jaxdl.training.transfer import transplant
+from jaxdl.training.transfer import transfer
 
 MEAN = (123.68, 116.779, 103.939)  # of VGG-16's training images, RGB
 
@@ -49,7 +49,7 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     optimizer = momentum_sgd(
         momentum=cfg.momentum, weight_decay=cfg.weight_decay, clip_norm=cfg.clip_norm
     )
-    step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_figures)
+    step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_outcome)
     evaluate = make_evaluate(model, mean)
     images = BatchSource(
         *(data.examples, data.rows("train"), data.canvases, cfg.batch_size),
@@ -63,11 +63,11 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     def begin(resumed: bool) -> TrainState:
         params = fresh_params(model, cfg.seed)
         if before is not None and not resumed:
-            params = transplant(checkpoint.load_params(before)[0], params).params
+            params = transfer(checkpoint.load_params(before)[0], params).params
         return start_state(params, optimizer)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train = summarise(epoch.metrics)
+        train = compute_metrics(epoch.metrics)
         result = evaluate(epoch.state.params, read_ahead(test))
         line = f"{name}: loss {train['loss']:.3f}, mean IU {result['mean_iu']:.1%}"
         row = {"train": train, "test": result, "seconds": epoch.elapsed}
@@ -80,7 +80,7 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     task = Task(
         step=reuse_temp_memory(step),
         start=begin,
-        metrics=lambda: zero_totals(len(data.classes)),
+        metrics=lambda: empty_metrics(len(data.classes)),
         batches=lambda first: read_ahead(images, first),
         steps=len(images),
         ends=lambda done: done % images.per_epoch == 0,

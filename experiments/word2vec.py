@@ -23,8 +23,9 @@ from jaxdl.training.step import TrainState
 from jaxdl.word2vec.batches import Batches
 from jaxdl.word2vec.config import PRESETS, Config
 from jaxdl.word2vec.dataset import open_corpus, vocabulary_of
+from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables, init_tables
-from jaxdl.word2vec.step import held_out_loss, train_blocks, zero_sums
+from jaxdl.word2vec.step import empty_metrics, train_blocks
 from jaxdl.word2vec.vectors import Vectors
 
 
@@ -72,7 +73,7 @@ def experiment(cfg: Config = PRESETS["demo"]) -> Vectors:
     task = Task(
         step=step,
         start=begin,
-        metrics=zero_sums,
+        metrics=empty_metrics,
         batches=read,
         steps=steps,
         ends=lambda done: done % per_epoch == 0,

@@ -46,8 +46,13 @@ def fcn(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
     test = {"loss": 1.0, "mean_iu": 0.5, "per_class_iu": iu}
     row = {"step": 1, "epoch": 1, "train": {"loss": 1.0}, "test": test}
     write_json(run / "summary.json", {"fcn32s": {"mean_iu": 0.5}})
-    carried = {"source": names[0], "carried": names[:3], "fresh": names[3:], "unused": [names[1]]}
-    write_json(run / "fcn32s" / "transplant.json", carried)
+    carried = {
+        "source": names[0],
+        "loaded": names[:3],
+        "initialized": names[3:],
+        "unused": [names[1]],
+    }
+    write_json(run / "fcn32s" / "transfer.json", carried)
     write(run / "fcn32s" / "metrics.jsonl", f"{_line(row)}\n")
     shown = [name for name in names if "\0" not in name and "//" not in name]
     write_json(run / "samples" / "samples.json", [{"id": name} for name in shown])

@@ -14,6 +14,7 @@ import pytest
 from experiments import digits, fcn, lstm_sine, word2vec, word2vec_puzzle
 from jaxdl.cli.progress import Bar
 from jaxdl.training.checkpoint import load_params
+from jaxdl.training.run_folder import FORMAT
 from tests.helpers import processes
 
 SCRIPTS = sorted((processes.ROOT / "experiments").glob("*.py"))
@@ -129,7 +130,8 @@ def test_a_script_refuses_another_seed_in_its_folder_and_options_of_the_command(
         k: v if not isinstance(v, Path) else os.fspath(v)
         for k, v in dataclasses.asdict(digits.DEFAULTS).items()
     }
-    (out / "run.json").write_text(json.dumps({"experiment": "digits", "config": config}))
+    record = {"experiment": "digits", "format": FORMAT, "config": config}
+    (out / "run.json").write_text(json.dumps(record))
     refused = processes.finish("experiments.digits", "--out", str(out), "--seed", "1")
     assert refused.returncode == 2
     assert "seed: 0 -> 1" in refused.stderr

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2
 
 from jaxdl.fcn.data.batches import Batch
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.bilinear import upsample
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.task import make_step
@@ -19,7 +19,7 @@ from jaxdl.lstm.model import forward, init_params
 from jaxdl.training import checkpoint
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.training.step import start_state
-from jaxdl.training.transfer import by_name, transplant
+from jaxdl.training.transfer import by_name, transfer
 from jaxdl.word2vec.blocks import subsample
 from jaxdl.word2vec.model import init_tables
 from jaxdl.word2vec.negative_sampling import sample, unigram_table
@@ -71,7 +71,7 @@ def fcn_step() -> tuple[Any, tuple[Any, ...]]:
     state = jax.eval_shape(partial(start_state, optimizer=optimizer), shapes_of(16))
     images, labels = np.zeros((1, 32, 48, 3), np.uint8), np.zeros((1, 32, 48), np.uint8)
     batch = Batch(images, labels, np.array([[32, 48]], np.int32))
-    return step, (state, zero_totals(CLASSES), batch, 0.1)
+    return step, (state, empty_metrics(CLASSES), batch, 0.1)
 
 
 def test_the_upsampling_is_a_transposed_convolution_with_a_constant_bilinear_kernel():
@@ -139,7 +139,7 @@ def test_fcn16s_starts_from_the_orbax_checkpoint_of_fcn32s(tmp_path):
         state = {"step": jnp.ones((), jnp.int32), "params": trained}
         checkpoint.save(manager, 1, state, {}, 0.5)
     params, _, _ = checkpoint.load_params(tmp_path)
-    moved = transplant(params, fresh)
+    moved = transfer(params, fresh)
     after, before = by_name(moved.params), by_name(trained)
     for name, array in before.items():
         np.testing.assert_array_equal(after[name], array)

@@ -134,8 +134,8 @@ def test_the_places_that_contributing_names_are_there():
     [
         (
             "jaxdl.training.loop",
-            "from jaxdl.fcn.metrics import Totals",
-            {"jaxdl.fcn.metrics.Totals"},
+            "from jaxdl.fcn.metrics import Metrics",
+            {"jaxdl.fcn.metrics.Metrics"},
         ),
         ("jaxdl.cli.plan", "def f():\n    from jaxdl import fcn", {"jaxdl.fcn"}),
         ("jaxdl.fcn.task", "if x:\n    import jaxdl.word2vec.step as s", {"jaxdl.word2vec.step"}),

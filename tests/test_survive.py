@@ -275,7 +275,7 @@ def test_overwriting_keeps_the_lock_and_nothing_else(tmp_path: Path):
     write_json(tmp_path / "run.json", {"config": {}})
     (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     with locks.alone(tmp_path):
-        assert open_run(tmp_path, {}, free=(), resume=True, overwrite=True) is None
+        assert open_run(tmp_path, {}, may_change=(), resume=True, overwrite=True) is None
         assert [p.name for p in tmp_path.iterdir()] == [locks.LOCK]
 
 
@@ -290,21 +290,23 @@ def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
     link.symlink_to(out)
     for given in (out, out / "fcn8s", link / "vocabulary.txt"):
         with pytest.raises(InputError, match="the run would write over this input; move it"):
-            open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[given])
+            open_run(out, {}, may_change=(), resume=True, overwrite=True, inputs=[given])
     with pytest.raises(InputError, match="fcn8s: the run would write over this input"):
-        open_run(out, {}, free=(), resume=True, overwrite=False, inputs=[out / "fcn8s"])
+        open_run(out, {}, may_change=(), resume=True, overwrite=False, inputs=[out / "fcn8s"])
     assert sorted(out.rglob("*")) == before
-    open_run(out, {}, free=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"])
+    open_run(
+        out, {}, may_change=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"]
+    )
     assert sorted(p.name for p in out.iterdir()) == ["mine", "notes.txt"]
-    assert open_run(out, {}, free=(), resume=True, overwrite=True) is None  # a second time
+    assert open_run(out, {}, may_change=(), resume=True, overwrite=True) is None  # a second time
     (out / "samples").mkdir()
     with pytest.raises(InputError, match=r"holds no run\.json, so --overwrite will not delete sam"):
-        open_run(out, {}, free=(), resume=True, overwrite=True)
+        open_run(out, {}, may_change=(), resume=True, overwrite=True)
 
 
 def test_every_file_of_a_run_is_one_that_overwriting_deletes(straight: Path, tmp_path: Path):
     out = Path(shutil.copytree(straight, tmp_path / "run"))
-    open_run(out, {}, free=(), resume=True, overwrite=True)
+    open_run(out, {}, may_change=(), resume=True, overwrite=True)
     assert not list(out.iterdir())
 
 
@@ -319,7 +321,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path):
         path.write_text("half")
     (tmp_path / ".mine.tmp").touch()  # not a name of ours
     with locks.alone(tmp_path):
-        assert open_run(tmp_path, {}, free=(), resume=True, overwrite=False) is not None
+        assert open_run(tmp_path, {}, may_change=(), resume=True, overwrite=False) is not None
     assert sorted(p.name for p in tmp_path.iterdir()) == [".mine.tmp", "run.json", "samples"]
     assert not any((tmp_path / "samples").iterdir())
 

@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks.process import forget_peak, own_peak_mb
 from jaxdl.devices import cpu_memory
 from jaxdl.fcn.data.batches import Batch
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.task import add_figures, pixel_loss, predict_batch
+from jaxdl.fcn.task import add_outcome, pixel_loss, predict_batch
 from jaxdl.planner.jaxpr_cost import count_flops
 from jaxdl.training import optimizers
 from jaxdl.training.step import dense_step, start_state
@@ -37,8 +37,8 @@ def training(model: FCN, params: Any) -> tuple[Callable[[Any], Any], Any]:
     """A call that trains on a batch, and its jitted step (with an example of its arguments)."""
     optimizer = optimizers.momentum_sgd(momentum=0.9)
     mean = jnp.asarray(MEAN, jnp.float32)
-    step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_figures)
-    state, totals = start_state(params, optimizer), zero_totals(model.num_classes)
+    step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_outcome)
+    state, totals = start_state(params, optimizer), empty_metrics(model.num_classes)
     example = jax.eval_shape(lambda: (state, totals))
 
     roomy = cpu_memory.reuse_temp_memory(step)

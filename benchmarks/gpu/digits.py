@@ -51,14 +51,14 @@ def train(out: Path, epochs: int, save_at: int | None, quick: bool) -> None:
     device = start(quick)
     data, model = open_digits(None), LeNet(10)
     optimizer = optimizers.momentum_sgd(weight_decay=5e-4)
-    step = dense_step(task.picture_loss(model), optimizer, lambda t, f: task.add_batch(t, *f))
+    step = dense_step(task.picture_loss(model), optimizer, lambda t, f: task.update_metrics(t, *f))
     evaluate = task.make_evaluate(model)
     per_epoch = len(data.train.images) // BATCH
     steps = epochs * per_epoch
     light = {"xla_backend_optimization_level": 0}  # it runs once
     init = jax.jit(model.init, compiler_options=light)
     params = init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))["params"]
-    state, totals = start_state(params, optimizer), task.zero_totals(10)
+    state, totals = start_state(params, optimizer), task.empty_metrics(10)
     first = 0
     manager: Any = None
     checkpoint: Any = None

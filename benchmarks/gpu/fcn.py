@@ -15,7 +15,7 @@ from benchmarks.gpu.correct import random_params
 from benchmarks.gpu.record import Recorder, measure, rates
 from jaxdl.fcn import task
 from jaxdl.fcn.data.batches import Batch, Canvas
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.plan import VOC_CLASSES, fcn, fcn_loss
 from jaxdl.planner import plan
 from jaxdl.planner.cards import Card, Dtype
@@ -130,9 +130,9 @@ def programs(case: Case, width: int, shapes: Iterable[Canvas]) -> list[Program]:
     if case.updates > 1:
         options: Any = {"flip": False, "scale": (1.0, 1.0), "crop": None}
         prepare = task.make_prepare(jax.random.key(0), case.updates, **options)
-    carried = [start_state(params, optimizer), zero_totals(VOC_CLASSES)]
+    carried = [start_state(params, optimizer), empty_metrics(VOC_CLASSES)]
     jitted: Any = dense_step(
-        *(loss, optimizer, task.add_figures), prepare=prepare, updates=case.updates
+        *(loss, optimizer, task.add_outcome), prepare=prepare, updates=case.updates
     )
     predict = jax.jit(task.predict_batch(model, jnp.zeros(3)))
 

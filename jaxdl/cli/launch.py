@@ -80,8 +80,8 @@ def train_everywhere(
     bar: Bar,
     train: Callable[[dict[str, Any], dict[str, Any] | None, Mesh | None], dict[str, Any]],
     *,
-    free: Sequence[str],
-    parts: Sequence[str],
+    may_change: Sequence[str],
+    summary_keys: Sequence[str],
     inputs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Train, or go on with, a run on all its devices, unless it is finished.
@@ -91,8 +91,8 @@ def train_everywhere(
         bar: prints in process 0 alone.
         train: ``train(config, record, mesh)`` returns the summary; the record is that of the run to
             go on with, or None.
-        free: see `open_run`.
-        parts: keys of a finished run's summary.
+        may_change: see `open_run`.
+        summary_keys: keys of a finished run's summary.
         inputs: files that decide the result; a run begun with other contents is refused, finished
             or not. `train` puts their `jaxdl.files.fingerprint.of_files` into the record's
             "inputs".
@@ -107,7 +107,7 @@ def train_everywhere(
         record = open_run(
             cfg.out,
             config,
-            free=free,
+            may_change=may_change,
             resume=cfg.resume,
             overwrite=cfg.overwrite,
             inputs=input_paths(cfg),
@@ -117,7 +117,7 @@ def train_everywhere(
         file, page = cfg.out / "summary.json", cfg.out / "report.html"
         there = record is not None and file.is_file() and page.is_file()
         summary = atomic.read_json(file) if there else {}
-        return record, summary if all(part in summary for part in parts) else {}
+        return record, summary if all(key in summary for key in summary_keys) else {}
 
     @one_run
     def locked(cfg: Any, bar: Bar) -> dict[str, Any]:

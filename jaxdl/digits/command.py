@@ -16,13 +16,13 @@ from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import started
 from jaxdl.cli.options import Command
 from jaxdl.cli.progress import Bar
-from jaxdl.digits.config import FREE, Config
+from jaxdl.digits.config import RESUMABLE, Config
 
 TRAIN = Command(
     prog="jaxdl digits",
     about="Train a LeNet on digits: the check of a new host.",
     options=Config,
-    where=FREE,
+    where=RESUMABLE,
     groups={
         "Data": ("data",),
         "Training": (

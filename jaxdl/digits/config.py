@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.options import Range
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "at_least", "compiling")
+RESUMABLE = ("out", "overwrite", "resume", "at_least", "compiling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

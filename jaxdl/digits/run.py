@@ -7,7 +7,7 @@ import jax
 from jaxdl.cli.launch import as_dict, input_paths, one_run
 from jaxdl.cli.options import check_ranges
 from jaxdl.cli.progress import Bar
-from jaxdl.digits.config import FREE, Config
+from jaxdl.digits.config import RESUMABLE, Config
 from jaxdl.digits.data import open_digits
 from jaxdl.digits.train import digits_task, write_samples
 from jaxdl.errors import InputError, TrainingError
@@ -34,7 +34,7 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
     record = open_run(
         cfg.out,
         config,
-        free=FREE,
+        may_change=RESUMABLE,
         resume=cfg.resume,
         overwrite=cfg.overwrite,
         inputs=input_paths(cfg),

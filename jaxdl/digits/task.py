@@ -13,25 +13,25 @@ from jaxdl.digits.data import Pictures
 from jaxdl.digits.model import LeNet
 
 
-class Totals(NamedTuple):
+class Metrics(NamedTuple):
     """What an epoch has counted so far; fewer than 2^31 pictures."""
 
     confusion: Int[Array, "c c"]  # of true class (row) and class found (column)
     loss: Float[Array, ""]  # summed
 
 
-def zero_totals(num_classes: int) -> Totals:
-    """Totals of nothing."""
-    return Totals(jnp.zeros((num_classes, num_classes), jnp.int32), jnp.zeros((), jnp.float32))
+def empty_metrics(num_classes: int) -> Metrics:
+    """Metrics of nothing."""
+    return Metrics(jnp.zeros((num_classes, num_classes), jnp.int32), jnp.zeros((), jnp.float32))
 
 
-def add_batch(
-    totals: Totals, found: Int[Array, " b"], labels: Int[Array, " b"], loss_sum: Float[Array, ""]
-) -> Totals:
-    """Totals with one more batch; a negative label counts for nothing."""
-    row = jnp.where(labels >= 0, labels, len(totals.confusion))
-    counts = totals.confusion.at[row, found].add(1, mode="drop")
-    return Totals(counts, totals.loss + loss_sum.astype(jnp.float32))
+def update_metrics(
+    metrics: Metrics, found: Int[Array, " b"], labels: Int[Array, " b"], loss_sum: Float[Array, ""]
+) -> Metrics:
+    """Metrics with one more batch; a negative label counts for nothing."""
+    row = jnp.where(labels >= 0, labels, len(metrics.confusion))
+    counts = metrics.confusion.at[row, found].add(1, mode="drop")
+    return Metrics(counts, metrics.loss + loss_sum.astype(jnp.float32))
 
 
 def cross_entropy(
@@ -83,32 +83,32 @@ def make_evaluate(model: LeNet) -> Callable[[PyTree, Pictures, int], dict[str, A
     loss_fn = picture_loss(model)
 
     @jax.jit
-    def one(params, totals, batch):
-        return add_batch(totals, *loss_fn(params, batch)[1][1])
+    def one(params, metrics, batch):
+        return update_metrics(metrics, *loss_fn(params, batch)[1][1])
 
     def evaluate(params, pictures, batch_size):
-        totals = zero_totals(model.num_classes)
+        metrics = empty_metrics(model.num_classes)
         for first in range(0, len(pictures.images), batch_size):
             rows = np.arange(first, first + batch_size)
             valid = rows < len(pictures.images)
             rows = np.where(valid, rows, 0)
             labels = np.where(valid, pictures.labels[rows].astype(np.int32), -1)
-            totals = one(params, totals, PictureBatch(pictures.images[rows], labels))
-        return figures(totals)
+            metrics = one(params, metrics, PictureBatch(pictures.images[rows], labels))
+        return compute_metrics(metrics)
 
     return evaluate
 
 
-def figures(totals: Totals) -> dict[str, Any]:
+def compute_metrics(metrics: Metrics) -> dict[str, Any]:
     """Accuracy (share of right pictures), mean loss, confusion matrix [true][found].
 
     NaN where nothing was counted.
     """
-    counts = np.asarray(totals.confusion, np.int64)
+    counts = np.asarray(metrics.confusion, np.int64)
     pictures = counts.sum()
     return {
         "accuracy": float(np.trace(counts) / pictures) if pictures else float("nan"),
-        "loss": float(totals.loss) / int(pictures) if pictures else float("nan"),
+        "loss": float(metrics.loss) / int(pictures) if pictures else float("nan"),
         "confusion": counts.tolist(),
     }
 

@@ -29,8 +29,8 @@ def digits_task(cfg: Config, data: DigitData, epochs: int) -> Task:
     optimizer = optimizers.momentum_sgd(momentum=cfg.momentum, weight_decay=cfg.weight_decay)
     evaluate = task.make_evaluate(model)
 
-    def add(totals, figures):
-        return task.add_batch(totals, *figures)
+    def add(metrics, figures):
+        return task.update_metrics(metrics, *figures)
 
     def start(resumed: bool) -> TrainState:
         image = jnp.zeros((1, *data.train.images.shape[1:], 1))
@@ -43,7 +43,7 @@ def digits_task(cfg: Config, data: DigitData, epochs: int) -> Task:
         return optimizers.learning_rate(n, peak=peak, steps=steps, warmup=warmup, schedule="cosine")
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        began, trained = time.monotonic(), task.figures(epoch.metrics)
+        began, trained = time.monotonic(), task.compute_metrics(epoch.metrics)
         test = evaluate(epoch.state.params, data.test, cfg.batch_size)
         row = {
             "epoch": -(-epoch.done // per_epoch),
@@ -60,7 +60,7 @@ def digits_task(cfg: Config, data: DigitData, epochs: int) -> Task:
     return Task(
         step=dense_step(task.picture_loss(model), optimizer, add),
         start=start,
-        metrics=lambda: task.zero_totals(len(data.classes)),
+        metrics=lambda: task.empty_metrics(len(data.classes)),
         batches=lambda first: task.batches(data.train, cfg.batch_size, seed=cfg.seed, first=first),
         steps=steps,
         ends=lambda done: done % per_epoch == 0,

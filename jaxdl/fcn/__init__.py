@@ -17,6 +17,6 @@ __getattr__, __all__ = lazily(
         "make_evaluate": "task:make_evaluate",
         "make_predict": "task:make_predict",
         "make_step": "task:make_step",
-        "zero_totals": "metrics:zero_totals",
+        "empty_metrics": "metrics:empty_metrics",
     },
 )

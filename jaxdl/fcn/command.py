@@ -35,11 +35,11 @@ from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
 from jaxdl.fcn.config import (
-    FREE,
     GONE,
     PRESETS,
     RENAMED,
     RENAMED_VALUES,
+    RESUMABLE,
     Config,
     check,
     for_each_stage,
@@ -56,7 +56,7 @@ TRAIN = Command(
     about="Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before.",
     options=Config,
     presets=PRESETS,
-    where=FREE,
+    where=RESUMABLE,
     groups={
         "Data": (
             *("preset", "data", "sbd", "split", "train_list", "test_list", "scenes", "voc_md5"),
@@ -174,7 +174,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return run_stages(cfg, config, record, mesh, bar)
 
-    summary = train_everywhere(cfg, bar, train, free=FREE, parts=names)
+    summary = train_everywhere(cfg, bar, train, may_change=RESUMABLE, summary_keys=names)
     if not summary:
         return {}
     for name in names:

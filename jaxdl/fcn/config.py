@@ -14,7 +14,7 @@ from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction
 from jaxdl.training.schedules import Schedule
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "compiling", "fsdp")
+RESUMABLE = ("out", "overwrite", "resume", "cache", "data_dir", "devices", "compiling", "fsdp")
 # Names of 0.1 -> today's.
 RENAMED = {
     "voc": "data",

@@ -1,6 +1,7 @@
 """Segmentation metrics from summed confusion matrices.
 
-Sums stay on the device while an epoch runs (`Totals`) and become named figures once (`summarise`).
+Sums stay on the device while an epoch runs (`Metrics`), and become named numbers once
+(`compute_metrics`).
 Source: Long, Shelhamer, Darrell 2015, section 5 (pixel accuracy, mean accuracy, mean IU,
 frequency-weighted IU); the accuracy of the 2016 posts is the mean over images of each image's pixel
 accuracy, void left out ("what share of one picture's pixels is right").
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float, Int, UInt32
 FOUND = 0.01  # IU below which a class counts as not found
 
 
-class Totals(NamedTuple):
+class Metrics(NamedTuple):
     """What an epoch has summed so far (arrays only).
 
     The confusion matrix counts pixels in two 32-bit words: 32 bits alone overflow after about
@@ -30,12 +31,12 @@ class Totals(NamedTuple):
     images: Int[Array, ""]
 
 
-def zero_totals(num_classes: int) -> Totals:
-    """Totals of nothing."""
+def empty_metrics(num_classes: int) -> Metrics:
+    """Metrics of nothing."""
     # Each word has an array of its own: the training step donates them all.
     low, high = (jnp.zeros((num_classes, num_classes), jnp.uint32) for _ in range(2))
     loss, accuracy = (jnp.zeros((), jnp.float32) for _ in range(2))
-    return Totals(low, high, loss, accuracy, jnp.zeros((), jnp.int32))
+    return Metrics(low, high, loss, accuracy, jnp.zeros((), jnp.int32))
 
 
 def confusion_matrix(
@@ -56,22 +57,22 @@ def image_accuracy(
     return right / jnp.maximum(valid, 1), valid
 
 
-def add_batch(
-    totals: Totals,
+def update_metrics(
+    metrics: Metrics,
     predicted: Int[Array, "b h w"],
     labels: Int[Array, "b h w"],
     loss_sum: Float[Array, ""],
-) -> Totals:
-    """Totals with one more batch; fewer than 2^31 pixels in it."""
-    counts = confusion_matrix(predicted, labels, totals.low.shape[0]).astype(jnp.uint32)
-    low = totals.low + counts
+) -> Metrics:
+    """Metrics with one more batch; fewer than 2^31 pixels in it."""
+    counts = confusion_matrix(predicted, labels, metrics.low.shape[0]).astype(jnp.uint32)
+    low = metrics.low + counts
     accuracy, valid = image_accuracy(predicted, labels)
-    return Totals(
+    return Metrics(
         low,
-        totals.high + (low < counts),
-        totals.loss + loss_sum.astype(jnp.float32),
-        totals.image_accuracy + accuracy.sum().astype(jnp.float32),
-        totals.images + (valid > 0).sum(dtype=jnp.int32),
+        metrics.high + (low < counts),
+        metrics.loss + loss_sum.astype(jnp.float32),
+        metrics.image_accuracy + accuracy.sum().astype(jnp.float32),
+        metrics.images + (valid > 0).sum(dtype=jnp.int32),
     )
 
 
@@ -88,7 +89,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def doubts(figures: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
-    """Why these figures (of `summarise`, or as JSON) are no good result; none if they may be one.
+    """Why these numbers (of `compute_metrics`, or as JSON) are no good result; none if they may be.
 
     A network that sees background everywhere has a high pixel accuracy, and half of the mean IU.
     """
@@ -103,22 +104,22 @@ def doubts(figures: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
     ]
 
 
-def summarise(totals: Totals) -> dict[str, float | list[float]]:
+def compute_metrics(metrics: Metrics) -> dict[str, float | list[float]]:
     """Named figures, as fractions; NaN where nothing was counted.
 
     ``loss`` is the mean over valid pixels. ``mean_accuracy`` is over the classes that occur in the
     labels, ``mean_iu`` over those that occur in labels or predictions. ``background_share`` is the
     share of valid pixels predicted as class 0.
     """
-    low, high = np.asarray(totals.low, np.int64), np.asarray(totals.high, np.int64)
+    low, high = np.asarray(metrics.low, np.int64), np.asarray(metrics.high, np.int64)
     matrix = low + (high << 32)
     right, truth, guessed = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     iu = _ratio(right, truth + guessed - right)
     share = _ratio(truth, matrix.sum())
     return {
-        "loss": float(_ratio(totals.loss, matrix.sum())),
+        "loss": float(_ratio(metrics.loss, matrix.sum())),
         "pixel_accuracy": float(_ratio(right.sum(), matrix.sum())),
-        "mean_image_accuracy": float(_ratio(totals.image_accuracy, totals.images)),
+        "mean_image_accuracy": float(_ratio(metrics.image_accuracy, metrics.images)),
         "mean_accuracy": _mean(_ratio(right, truth)),
         "mean_iu": _mean(iu),
         "fw_iu": float(np.nansum(share * iu)) if matrix.any() else float("nan"),

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as Spec
 
 from jaxdl.fcn import task
 from jaxdl.fcn.data.batches import Batch, Canvas
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.planner.cards import Dtype
 from jaxdl.planner.choices import Kind, Stride
@@ -71,9 +71,9 @@ def fcn(
         call = jax.jit(task.predict_batch(model, jnp.zeros(3)))
         return Step(name, call, (whole(params), *split((images, sizes))), batch, "images")
     optimizer = optimizers.momentum_sgd() if optimizer is None else optimizer
-    call = dense_step(loss, optimizer, task.add_figures)
+    call = dense_step(loss, optimizer, task.add_outcome)
     state = jax.eval_shape(partial(start_state, optimizer=optimizer), params)
-    totals = jax.eval_shape(partial(zero_totals, classes))
+    metrics = jax.eval_shape(partial(empty_metrics, classes))
     rate = jax.ShapeDtypeStruct((), np.float32)
-    args = (*whole((state, totals)), split(Batch(images, labels, sizes)), whole(rate))
+    args = (*whole((state, metrics)), split(Batch(images, labels, sizes)), whole(rate))
     return Step(name, call, args, batch, "images")

@@ -207,7 +207,7 @@ def fcn_section(run: Path) -> tuple[str, str]:
     names = [clip(str(name), 60) for name in record.get("classes") or []]
     classes = _class_table(stages, names)
     legend = names or [line["name"] for line in classes]
-    carried = {s: notes.read(read_json, f"{s}/transplant.json", {}) for s in stages}
+    loaded = {s: notes.read(read_json, f"{s}/transfer.json", {}) for s in stages}
     html = render(
         "fcn",
         stages=[STAGES[stage] for stage in stages],
@@ -217,7 +217,7 @@ def fcn_section(run: Path) -> tuple[str, str]:
         pictures=pictures,
         legend=[(name, f"#{bytes(colours[n]).hex()}") for n, name in enumerate(legend[:255])],
         classes=classes,
-        transplants={STAGES[stage]: record for stage, record in carried.items() if record},
+        transfers={STAGES[stage]: record for stage, record in loaded.items() if record},
         splits=record.get("splits") or {},
         weights=flatten(record.get("weights") or {}),
         notes=notes,

@@ -11,7 +11,7 @@ from jaxdl.fcn.config import Config
 from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import read_meta
 from jaxdl.training import checkpoint
-from jaxdl.training.transfer import by_name, transplant
+from jaxdl.training.transfer import by_name, transfer
 
 
 class Start(NamedTuple):
@@ -32,7 +32,7 @@ def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
 
     Raises:
         InputError: it is not an FCN's, or one whose trunk is of another width: next to nothing of
-            it could be carried.
+            it could be loaded.
     """
     _, meta, _ = checkpoint.load_params(source)
     model, *_ = read_meta(meta, source)
@@ -62,11 +62,12 @@ def start_params(
         params, origin = {"trunk": trunk}, str(cfg.weights)
     else:
         names = list(by_name(fresh))
-        return fresh, {"source": None, "carried": [], "fresh": names, "unused": []}
-    moved = transplant(params, fresh)
+        return fresh, {"source": None, "loaded": [], "initialized": names, "unused": []}
+    moved = transfer(params, fresh)
+    new, unused = (", ".join(names) or "none" for names in (moved.initialized, moved.unused))
     bar.line(
-        f"{name} starts from {origin}: {len(moved.carried)} arrays carried; "
-        f"fresh: {', '.join(moved.fresh) or 'none'}; unused: {', '.join(moved.unused) or 'none'}"
+        f"{name} starts from {origin}: {len(moved.loaded)} arrays loaded; "
+        f"initialized: {new}; unused: {unused}"
     )
-    lists = {"carried": moved.carried, "fresh": moved.fresh, "unused": moved.unused}
+    lists = {"loaded": moved.loaded, "initialized": moved.initialized, "unused": moved.unused}
     return moved.params, {"source": origin, **lists}

@@ -17,7 +17,13 @@ from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
 from jaxdl.fcn.losses import pixel_xent, reduce_pixels
-from jaxdl.fcn.metrics import Totals, add_batch, image_accuracy, summarise, zero_totals
+from jaxdl.fcn.metrics import (
+    Metrics,
+    compute_metrics,
+    empty_metrics,
+    image_accuracy,
+    update_metrics,
+)
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training.step import TrainState, dense_step
 
@@ -56,7 +62,7 @@ def loss(
     """Softmax cross-entropy over the valid pixels, (weight, figures) beside it.
 
     The weight is the number of valid pixels; the figures are (predicted classes, labels, summed
-    loss), for `add_figures`. Labels are class numbers, uint8; 255 is void.
+    loss), for `add_outcome`. Labels are class numbers, uint8; 255 is void.
 
     Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
     """
@@ -84,8 +90,8 @@ def make_step(
     layout: Shardings | None = None,
     prepare: Callable[[Any, Array], Any] | None = None,
     updates: int = 1,
-) -> Callable[[TrainState, Totals, Batch | Stored, float], tuple[TrainState, Totals, Array]]:
-    """The jitted ``step(state, totals, batch, learning_rate) -> (state, totals, loss)``.
+) -> Callable[[TrainState, Metrics, Batch | Stored, float], tuple[TrainState, Metrics, Array]]:
+    """The jitted ``step(state, metrics, batch, learning_rate) -> (state, metrics, loss)``.
 
     Args:
         model: the network.
@@ -96,10 +102,11 @@ def make_step(
         prepare: of `make_prepare`.
         updates: in one dispatch.
 
-    The state (of `jaxdl.training.step.start_state`) and the totals (of `zero_totals`) are donated.
+    The state (of `jaxdl.training.step.start_state`) and the metrics (of `empty_metrics`) are
+    donated.
     """
     loss_fn = pixel_loss(model, mean, reduction)
-    return dense_step(loss_fn, optimizer, add_figures, layout, prepare=prepare, updates=updates)
+    return dense_step(loss_fn, optimizer, add_outcome, layout, prepare=prepare, updates=updates)
 
 
 def make_prepare(
@@ -130,9 +137,9 @@ def make_prepare(
     return prepare
 
 
-def add_figures(totals: Totals, figures: tuple[Array, Array, Array]) -> Totals:
-    """Totals with what `pixel_loss` found in one batch."""
-    return add_batch(totals, *figures)
+def add_outcome(metrics: Metrics, figures: tuple[Array, Array, Array]) -> Metrics:
+    """Metrics with what `pixel_loss` found in one batch."""
+    return update_metrics(metrics, *figures)
 
 
 def make_evaluate(
@@ -140,7 +147,7 @@ def make_evaluate(
     mean: Float[Array, " 3"],
     whole: NamedSharding | None = None,
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
-    """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.summarise`).
+    """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.compute_metrics`).
 
     On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the figures are those
     of all rows.
@@ -148,19 +155,19 @@ def make_evaluate(
     loss_fn = pixel_loss(model, mean, "sum")
 
     @partial(jax.jit, out_shardings=whole)
-    def one(params, totals, batch):
+    def one(params, metrics, batch):
         if whole is not None:
             params = jax.lax.with_sharding_constraint(params, whole)
         _, (_, figures) = loss_fn(params, batch)
-        return add_figures(totals, figures)
+        return add_outcome(metrics, figures)
 
     run = reuse_temp_memory(one) if whole is None else one
 
     def evaluate(params, batches):
-        totals = shard(zero_totals(model.num_classes), whole)
+        metrics = shard(empty_metrics(model.num_classes), whole)
         for batch in batches:
-            totals = run(params, totals, batch)
-        return summarise(totals)
+            metrics = run(params, metrics, batch)
+        return compute_metrics(metrics)
 
     return evaluate
 

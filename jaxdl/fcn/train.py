@@ -16,7 +16,7 @@ from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.dataset import Data, open_data
 from jaxdl.fcn.images import draw_overview, draw_samples
-from jaxdl.fcn.metrics import doubts, summarise, zero_totals
+from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.setup import optimizer_of
 from jaxdl.fcn.stages import find
@@ -109,7 +109,7 @@ def stage_task(
         if not resumed:
             params, moved = start_params(cfg, name, fresh, begin, bar)
             if processes.is_main_process():
-                write_json(cfg.out / name / "transplant.json", moved)
+                write_json(cfg.out / name / "transfer.json", moved)
         return shard(start_state(params, optimizer), layout and layout.state)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
@@ -118,7 +118,7 @@ def stage_task(
         speed = epoch.steps / per_epoch * len(data.split.train) / epoch.seconds
         row = {
             "epoch": at,
-            "train": summarise(epoch.metrics),
+            "train": compute_metrics(epoch.metrics),
             "test": figures,
             "learning_rate": rate(epoch.done - 1),
             "images_per_s": speed,
@@ -134,7 +134,7 @@ def stage_task(
     return Task(
         step=stage_step(cfg, model, colour, layout),
         start=start,
-        metrics=lambda: shard(zero_totals(len(data.classes)), whole),
+        metrics=lambda: shard(empty_metrics(len(data.classes)), whole),
         batches=lambda first: read(training, first),
         steps=steps,
         ends=lambda done: done % per_epoch == 0,

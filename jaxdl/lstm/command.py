@@ -26,7 +26,7 @@ from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
 from jaxdl.lstm.choices import Mode
-from jaxdl.lstm.config import FREE, GONE, PRESETS, RENAMED, Config, check
+from jaxdl.lstm.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -36,7 +36,7 @@ TRAIN = Command(
     about="Train LSTMs of several hidden sizes and seeds on one series, as one program.",
     options=Config,
     presets=PRESETS,
-    where=FREE,
+    where=RESUMABLE,
     groups={
         "Data": (
             *("preset", "data", "column", "test_steps", "period", "steps_per_cycle", "cycles"),
@@ -160,7 +160,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         return train_run(cfg, series, config, record, mesh or cores, bar)
 
     summary = train_everywhere(
-        cfg, bar, train, free=FREE, parts=["lstm_sine"], inputs=input_files(cfg)
+        cfg, bar, train, may_change=RESUMABLE, summary_keys=["lstm_sine"], inputs=input_files(cfg)
     )
     if summary:
         outcomes.tell(summary, bar)

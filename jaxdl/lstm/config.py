@@ -12,7 +12,7 @@ from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = ("out", "overwrite", "resume", "devices", "compiling")
+RESUMABLE = ("out", "overwrite", "resume", "devices", "compiling")
 # Names of 0.1 -> today's.
 RENAMED = {
     "csv": "data",

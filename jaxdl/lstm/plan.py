@@ -46,7 +46,7 @@ def lstm(
     shape = {"inputs": columns, "outputs": columns, "layers": layers}
     start = partial(sweep.initial_sweep, optimizer=optimizer, hidden=max(sizes), **shape)
     state = jax.eval_shape(start, key, *members)
-    totals = jax.eval_shape(lambda: sweep.zero_losses(1, epochs, members))
+    metrics = jax.eval_shape(lambda: sweep.zero_losses(1, epochs, members))
     series = jax.ShapeDtypeStruct((max(5000, 2 * window), columns), np.float32)
-    args = (state, totals, series, jax.ShapeDtypeStruct((), np.float32))
+    args = (state, metrics, series, jax.ShapeDtypeStruct((), np.float32))
     return Step(f"lstm sweep of {len(members.units)}", call, args, epochs, "epochs")

@@ -151,10 +151,10 @@ def sweep_step(
         for_cpu: see `jaxdl.lstm.model.forward`.
 
     Returns:
-        ``step(state, totals, series, learning_rate) -> (state, totals, loss)``. The series is
-        (n, f) on the device, longer than the window (`jaxdl.lstm.series.check_window`); the totals
+        ``step(state, metrics, series, learning_rate) -> (state, metrics, loss)``. The series is
+        (n, f) on the device, longer than the window (`jaxdl.lstm.series.check_window`); the metrics
         are losses by epoch and member, see `zero_losses`; the loss is their mean over the
-        interval, finite only if every member's is. The state and the totals given are donated.
+        interval, finite only if every member's is. The state and the metrics given are donated.
     """
     seeds = jnp.asarray(members.seeds)
 
@@ -181,19 +181,19 @@ def sweep_step(
 
         return lax.scan(one, (params, opt_state), first + jnp.arange(epochs))
 
-    def step(state, totals, series, rate):
+    def step(state, metrics, series, rate):
         first = state.step * epochs
         call = interval if mesh is None else _over_members(interval, mesh)
         rate = jnp.asarray(rate, series.dtype)
         (params, opt_state), losses = call(
             seeds, state.params, state.opt_state, first, series, rate
         )
-        place = first % totals.shape[0]
-        totals = lax.dynamic_update_slice_in_dim(totals, losses, place, axis=0)
+        place = first % metrics.shape[0]
+        metrics = lax.dynamic_update_slice_in_dim(metrics, losses, place, axis=0)
         mean = losses.mean()
         if mesh is not None:  # every process reads it
             mean = lax.with_sharding_constraint(mean, NamedSharding(mesh, Spec()))
-        return TrainState(state.step + 1, params, opt_state), totals, mean
+        return TrainState(state.step + 1, params, opt_state), metrics, mean
 
     return jax.jit(step, donate_argnums=(0, 1))
 
@@ -237,7 +237,7 @@ def spread_losses(losses: Array, mesh: Mesh | None) -> Array:
 
 
 def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "n m"]:
-    """Room for the losses of each epoch and member of so many intervals: `fit`'s totals.
+    """Room for the losses of each epoch and member of so many intervals: `fit`'s metrics.
 
     The interval of number k is written from row ``k * epochs % n``.
     """

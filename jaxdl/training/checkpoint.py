@@ -1,7 +1,7 @@
 """Checkpoints by Orbax, sealed by checksums.
 
 A checkpoint folder holds numbered steps, the latest and the best. Each step has the items
-``state`` (step, params, opt_state and the running totals: what training continues from) and
+``state`` (step, params, opt_state and the running metrics: what training continues from) and
 ``meta`` (JSON: what prediction needs). A step is written under a temporary name, gets the checksums
 of its files (`jaxdl.files.checksums`) and is renamed, so that a killed save leaves no step behind,
 and no step is read that is not, byte for byte, what was saved.

@@ -208,7 +208,7 @@ def open_run(
     out: Path,
     config: dict[str, Any],
     *,
-    free: Sequence[str],
+    may_change: Sequence[str],
     resume: bool,
     overwrite: bool,
     inputs: Sequence[Path] = (),
@@ -252,7 +252,9 @@ def open_run(
             "resume; give the run to predict, query or --start-from, and name another folder with "
             "--out"
         )
-    old, new = ({k: v for k, v in c.items() if k not in free} for c in (record["config"], config))
+    old, new = (
+        {k: v for k, v in c.items() if k not in may_change} for c in (record["config"], config)
+    )
     if difference := config_diff(old, new):
         raise InputError(
             f"{out}: holds a run of another configuration ({'; '.join(difference)}); "

@@ -43,7 +43,7 @@ def dense_step(
             items (valid pixels) in the batch, for `accumulate`. With batch statistics in the state
             it is ``loss_fn(params, batch, batch_stats) -> (loss, (weight, figures, batch_stats))``.
         optimizer: from `momentum_sgd`, perhaps in `accumulate`; must hold one ``learning_rate``.
-        add: ``add(totals, figures) -> totals``.
+        add: ``add(metrics, figures) -> metrics``.
         layout: of the state, on the devices that share the work: each computes on whole parameters,
             gathered for the step where the state is split, and on its rows of the batch. Sums over
             the batch (loss, weight, figures) are those of all rows, as on one device.
@@ -51,10 +51,10 @@ def dense_step(
         updates: in one dispatch, by a scan. The loss is then the mean of theirs, and a batch
             without items changes nothing. ``state.step`` counts dispatches.
 
-    The state and the totals given to it are donated: use those it returns.
+    The state and the metrics given to it are donated: use those it returns.
     """
 
-    def update(state, totals, batch, rate):
+    def update(state, metrics, batch, rate):
         params = state.params
         if layout is not None:
             params = jax.lax.with_sharding_constraint(params, layout.replicated)
@@ -75,27 +75,27 @@ def dense_step(
             state = change(None)
         else:
             state = jax.lax.cond(weight > 0, change, lambda _: state, None)
-        return state, add(totals, figures), loss, weight
+        return state, add(metrics, figures), loss, weight
 
-    def step(state, totals, batch, rate):
+    def step(state, metrics, batch, rate):
         rate = jnp.asarray(rate, jnp.float32)
 
         def one(carry, i):
-            now, totals = carry
+            now, metrics = carry
             number = state.step * updates + i
             part = batch if prepare is None else prepare(batch, number)
-            now, totals, loss, weight = update(now, totals, part, rate)
-            return (now, totals), (loss, weight)
+            now, metrics, loss, weight = update(now, metrics, part, rate)
+            return (now, metrics), (loss, weight)
 
         if updates == 1:
-            (new, totals), (loss, _) = one((state, totals), 0)
+            (new, metrics), (loss, _) = one((state, metrics), 0)
         else:
-            (new, totals), (losses, weights) = jax.lax.scan(
-                one, (state, totals), jnp.arange(updates)
+            (new, metrics), (losses, weights) = jax.lax.scan(
+                one, (state, metrics), jnp.arange(updates)
             )
             used = weights != 0  # NaN is
             loss = jnp.where(used, losses, 0).sum() / jnp.maximum(used.sum(), 1)
-        return new._replace(step=state.step + 1), totals, loss
+        return new._replace(step=state.step + 1), metrics, loss
 
     if layout is None:
         return jax.jit(step, donate_argnums=(0, 1))

@@ -12,7 +12,7 @@ __getattr__, __all__ = lazily(
         "Objective": "objectives:Objective",
         "Tables": "model:Tables",
         "apply": "model:scores",
-        "evaluate": "step:held_out_loss",
+        "evaluate": "held_out:held_out_loss",
         "init": "model:init_tables",
         "keep_probability": "blocks:keep_probability",
         "loss": "objectives:loss",

@@ -107,9 +107,9 @@ def _softened(ids, weights, cap):
     # for so much that a block full of one word could overflow.
     most = np.iinfo(np.int32).max // flat.shape[1]
     whole = jnp.minimum(jnp.round(weights.reshape(flat.shape) * 256), most).astype(jnp.int32)
-    totals = jnp.zeros(flat.shape[0] * 2 * exact, jnp.int32)
-    totals = totals.at[place].add(whole, mode="promise_in_bounds")
-    total = totals.at[place].get(mode="promise_in_bounds").astype(jnp.float32) / 256
+    metrics = jnp.zeros(flat.shape[0] * 2 * exact, jnp.int32)
+    metrics = metrics.at[place].add(whole, mode="promise_in_bounds")
+    total = metrics.at[place].get(mode="promise_in_bounds").astype(jnp.float32) / 256
     return jnp.minimum(1.0, cap / jnp.maximum(total, 1.0)).reshape(ids.shape)
 
 

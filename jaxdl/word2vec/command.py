@@ -28,7 +28,7 @@ from jaxdl.cli.compiling import started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.word2vec.config import FREE, GONE, PRESETS, RENAMED, Config, check
+from jaxdl.word2vec.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -38,7 +38,7 @@ TRAIN = Command(
     about="Train word vectors on plain UTF-8 text, one sentence or document a line.",
     options=Config,
     presets=PRESETS,
-    where=FREE,
+    where=RESUMABLE,
     groups={
         "Data": (
             *("preset", "data", "tokens", "min_count", "max_vocab", "subsample", "held_out"),
@@ -138,7 +138,12 @@ def run(cfg: Config, bar: Bar) -> dict:
         return train_run(cfg, config, record, mesh, bar)
 
     summary = train_everywhere(
-        cfg, bar, train, free=FREE, parts=["word2vec"], inputs=dataset.input_files(cfg)
+        cfg,
+        bar,
+        train,
+        may_change=RESUMABLE,
+        summary_keys=["word2vec"],
+        inputs=dataset.input_files(cfg),
     )
     if not summary:
         return {}

@@ -13,7 +13,7 @@ from jaxdl.errors import InputError
 from jaxdl.word2vec.choices import Architecture, Loss, Orientation, Shrink, Tokens
 
 # What a run's results do not depend on: may differ when a run is resumed.
-FREE = (
+RESUMABLE = (
     *("out", "overwrite", "resume", "data_dir", "save_seconds", "prefetch_process", "devices"),
     "compiling",
 )

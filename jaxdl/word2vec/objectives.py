@@ -83,7 +83,7 @@ def make_block(
     return block._replace(weights=_sampling_weights(block, objective))
 
 
-class Sums(NamedTuple):
+class Metrics(NamedTuple):
     """What blocks add up to; `count` is of pairs (skip-gram) or of predicted centres (CBOW)."""
 
     positive: Float[Array, ""]  # of the losses without negatives: all of it
@@ -157,20 +157,20 @@ def loss(
     return hierarchical_loss(flat, outputs, tree.signs[block.tokens], block.pairs)
 
 
-def sums(
+def block_metrics(
     inputs: Float[Array, "..."],
     outputs: Float[Array, "..."],
     block: Block,
     objective: Objective,
     tree: HuffmanTree | None,
-) -> Sums:
+) -> Metrics:
     """The loss in its parts, and how many pairs or centres it is over."""
     hidden, there = _hidden(inputs, block, objective)
     seen = block.pairs if objective.architecture == "skip-gram" else there
     count = seen.sum(dtype=hidden.dtype)
     if objective.loss == "negative-sampling":
-        return Sums(*pair_sums(hidden, outputs, block.weights, target_rows(block)), count)
-    return Sums(loss(inputs, outputs, block, objective, tree), jnp.zeros(()), count)
+        return Metrics(*pair_sums(hidden, outputs, block.weights, target_rows(block)), count)
+    return Metrics(loss(inputs, outputs, block, objective, tree), jnp.zeros(()), count)
 
 
 def target_rows(block: Block) -> int:

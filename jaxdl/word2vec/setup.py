@@ -17,7 +17,7 @@ from jaxdl.word2vec.batches import Batches
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
 from jaxdl.word2vec.model import Tables, init_tables
-from jaxdl.word2vec.objectives import Sums
+from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.sharded_step import train_blocks_sharded
 from jaxdl.word2vec.step import train_blocks, train_dense
 
@@ -74,7 +74,7 @@ def make_step(
     # A GPU adds the rows of a repeated word one after another: sum them first.
     sum_first = jax.default_backend() != "cpu"
 
-    def step(state, totals, prepared, rate):
+    def step(state, metrics, prepared, rate):
         tables = Tables(**state.params)
         prepared, rate = shard((prepared, jnp.asarray(rate, jnp.float32)), whole)
         if mesh is not None:
@@ -93,13 +93,13 @@ def make_step(
                 optimizer=optimizer,
                 **options,
             )
-        totals, loss = _add(totals, sums)
-        return TrainState(state.step + 1, tables._asdict(), opt_state), totals, loss
+        metrics, loss = _add(metrics, sums)
+        return TrainState(state.step + 1, tables._asdict(), opt_state), metrics, loss
 
     return step
 
 
 @jax.jit
-def _add(totals: Sums, sums: Sums) -> tuple[Sums, jax.Array]:
+def _add(metrics: Metrics, sums: Metrics) -> tuple[Metrics, jax.Array]:
     loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
-    return jax.tree.map(jnp.add, totals, sums), loss
+    return jax.tree.map(jnp.add, metrics, sums), loss

@@ -29,8 +29,8 @@ from jaxdl.errors import InputError
 from jaxdl.word2vec.blocks import Prepared
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import Tables, spread
-from jaxdl.word2vec.objectives import Block, Objective, Sums, sums
-from jaxdl.word2vec.step import add_rows, over_blocks, row_changes, some_sums
+from jaxdl.word2vec.objectives import Block, Metrics, Objective, block_metrics
+from jaxdl.word2vec.step import add_rows, over_blocks, row_changes, sampled_metrics
 
 
 def shard_tables(tables: Tables, mesh: Mesh) -> Tables:
@@ -103,7 +103,7 @@ def train_blocks_sharded(
     mesh: Mesh | AbstractMesh,
     sum_first: bool = False,
     count_every: int = 32,
-) -> tuple[Tables, Sums]:
+) -> tuple[Tables, Metrics]:
     """`step.train_blocks` on tables that are split over a mesh; the same up to rounding.
 
     Args:
@@ -141,7 +141,7 @@ def train_blocks_sharded(
         def count(entry):
             block, read, _ = jax.tree.map(lambda a: a[0], entry)  # this device's share
             found = collect(tables, places(tables, read), read)
-            return sums(*found, block, objective, tree)
+            return block_metrics(*found, block, objective, tree)
 
         def step(tables, entry, rate):
             block, read, soft = jax.tree.map(lambda a: a[0], entry)
@@ -158,7 +158,7 @@ def train_blocks_sharded(
             ]
             return Tables(*changed)
 
-        figures = some_sums(count, entries, count_every)
+        figures = sampled_metrics(count, entries, count_every)
         tables = over_blocks(step, tables, entries, rate, slope)
         return tables, jax.tree.map(lambda a: lax.psum(a, AXES), figures)
 

@@ -18,7 +18,15 @@ from jaxtyping import Array, Float, Integer, PyTree
 from jaxdl.word2vec.blocks import Prepared
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import Tables, pair_changes
-from jaxdl.word2vec.objectives import Block, Objective, Sums, loss, rows, sums, target_rows
+from jaxdl.word2vec.objectives import (
+    Block,
+    Metrics,
+    Objective,
+    block_metrics,
+    loss,
+    rows,
+    target_rows,
+)
 
 
 def add_rows(
@@ -120,12 +128,12 @@ def row_changes(
     return first, second
 
 
-def zero_sums() -> Sums:
-    """Sums of nothing."""
-    return Sums(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+def empty_metrics() -> Metrics:
+    """Metrics of nothing."""
+    return Metrics(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
 
-def some_sums(count: Callable[[Any], Sums], entries: PyTree, count_every: int) -> Sums:
+def sampled_metrics(count: Callable[[Any], Metrics], entries: PyTree, count_every: int) -> Metrics:
     """``count(entry)`` added up over each `count_every`-th entry, from the first.
 
     Apart from the training, since a sum costs as much as half the gradient, and a condition inside
@@ -140,7 +148,7 @@ def some_sums(count: Callable[[Any], Sums], entries: PyTree, count_every: int) -
     def one(total, entry):
         return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, count(entry)), None
 
-    return lax.scan(one, zero_sums(), jax.tree.map(lambda a: a[::count_every], entries))[0]
+    return lax.scan(one, empty_metrics(), jax.tree.map(lambda a: a[::count_every], entries))[0]
 
 
 def over_blocks(
@@ -180,7 +188,7 @@ def train_blocks(
     objective: Objective,
     sum_first: bool = False,
     count_every: int = 32,
-) -> tuple[Tables, Sums]:
+) -> tuple[Tables, Metrics]:
     """A `sparse_step` for each prepared block, in one dispatch.
 
     Args:
@@ -199,7 +207,7 @@ def train_blocks(
 
     def count(entry):
         block, read, _ = entry
-        return sums(*gather(tables, read), block, objective, tree)
+        return block_metrics(*gather(tables, read), block, objective, tree)
 
     def step(tables, entry, rate):
         block, read, soft = entry
@@ -207,7 +215,7 @@ def train_blocks(
             *(tables, block, read, soft, rate, tree), objective=objective, sum_first=sum_first
         )
 
-    figures = some_sums(count, prepared[1:], count_every)
+    figures = sampled_metrics(count, prepared[1:], count_every)
     # The loop changes the tables in place, so the sums have to come first: XLA would copy both
     # tables for them if nothing said so. A sum that is not finite stops the run anyway.
     rate = rate + 0 * figures.positive
@@ -218,10 +226,10 @@ def whole_loss(
     tables: Tables, block: Block, objective: Objective, tree: HuffmanTree | None
 ) -> Float[Array, ""]:
     """`objectives.loss` from the whole tables, differentiable in them."""
-    return loss(*_gather(tables, block, objective, tree), block, objective, tree)
+    return loss(*gather_block(tables, block, objective, tree), block, objective, tree)
 
 
-def _gather(tables, block, objective, tree):
+def gather_block(tables, block, objective, tree):
     if objective.loss == "full-softmax":
         inner = block.outer if objective.architecture == "cbow" else block.inner
         return tables.inputs[inner], tables.outputs
@@ -245,7 +253,7 @@ def train_dense(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     count_every: int = 32,
-) -> tuple[Tables, PyTree, Sums]:
+) -> tuple[Tables, PyTree, Metrics]:
     """An update of both whole tables for each prepared block, in one dispatch.
 
     Args:
@@ -261,7 +269,7 @@ def train_dense(
     """
 
     def count(block):
-        return sums(*_gather(tables, block, objective, tree), block, objective, tree)
+        return block_metrics(*gather_block(tables, block, objective, tree), block, objective, tree)
 
     def step(carry, block, rate):
         tables, opt_state = carry
@@ -270,28 +278,5 @@ def train_dense(
         updates, opt_state = optimizer.update(grads, opt_state, tables)
         return optax.apply_updates(tables, updates), opt_state
 
-    figures = some_sums(count, prepared.blocks, count_every)
+    figures = sampled_metrics(count, prepared.blocks, count_every)
     return *over_blocks(step, (tables, opt_state), prepared.blocks, rate, slope), figures
-
-
-@partial(jax.jit, static_argnames="objective")
-def _double_sums(tables, blocks, tree, objective):
-    def one(total, block):
-        found = [a.astype(float) for a in _gather(tables, block, objective, tree)]
-        more = sums(found[0], found[1], block, objective, tree)
-        return jax.tree.map(jnp.add, total, more), None
-
-    return lax.scan(one, jax.tree.map(lambda a: a.astype(float), zero_sums()), blocks)[0]
-
-
-def held_out_loss(
-    tables: Tables, prepared: Prepared, tree: HuffmanTree | None, objective: Objective
-) -> tuple[float, int]:
-    """Mean loss of a pair (or centre) over prepared blocks, in float64; and their number.
-
-    float32 sums over millions of pairs drift; this figure can be compared between epochs and runs.
-    """
-    with jax.enable_x64(True):
-        figures = _double_sums(tables, prepared.blocks, tree, objective)
-        count = int(figures.count)
-        return float(figures.positive + figures.negative) / max(count, 1), count

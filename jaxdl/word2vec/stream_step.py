@@ -12,7 +12,7 @@ from jaxdl.word2vec.blocks import Stream, prepare
 from jaxdl.word2vec.huffman import HuffmanTree
 from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.negative_sampling import UnigramTable
-from jaxdl.word2vec.objectives import Objective, Sums
+from jaxdl.word2vec.objectives import Metrics, Objective
 from jaxdl.word2vec.step import train_blocks
 
 
@@ -25,7 +25,7 @@ def make_step(
     size: int = 1024,
     cap: float | None = 100.0,
     sum_first: bool | None = None,
-) -> Callable[..., tuple[Tables, Sums]]:
+) -> Callable[..., tuple[Tables, Metrics]]:
     """The jitted ``step(tables, stream, key, n, learning_rate) -> (tables, sums)``.
 
     Call n trains on blocks n * blocks and those after it: negatives are drawn from `table` by the

@@ -32,12 +32,13 @@ from jaxdl.word2vec.dataset import (
     read_vocabulary,
     vocabulary_of,
 )
+from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables
-from jaxdl.word2vec.objectives import Sums
+from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.results import doubts, evaluate, write_results
 from jaxdl.word2vec.setup import make_step, optimizer_of, rate_of, start_tables
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
-from jaxdl.word2vec.step import held_out_loss, zero_sums
+from jaxdl.word2vec.step import empty_metrics
 
 
 def train_run(
@@ -144,7 +145,7 @@ def _vectors(
     return np.asarray(task.gather(trained.state).params["inputs"]), trained.first_step_seconds
 
 
-def mean_losses(sums: Sums) -> dict[str, float]:
+def mean_losses(sums: Metrics) -> dict[str, float]:
     """An epoch's losses of a pair, and the number of pairs."""
     count = max(1.0, float(sums.count))
     parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
@@ -221,7 +222,7 @@ def vectors_task(
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),
         start=start,
-        metrics=lambda: shard(zero_sums(), None if layout is None else layout.replicated),
+        metrics=lambda: shard(empty_metrics(), None if layout is None else layout.replicated),
         batches=read,
         steps=steps,
         ends=lambda done: done in ends,

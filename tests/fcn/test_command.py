@@ -35,6 +35,7 @@ TINY = (
 
 
 finish = partial(processes.finish, "jaxdl fcn train")
+predict_images = partial(processes.finish, "jaxdl fcn predict")
 stop_at = partial(processes.stop_at, "jaxdl fcn train")
 
 
@@ -85,9 +86,9 @@ def test_a_run_leaves_what_it_promises(straight: Path):
     assert (len(ids["train"]), len(ids["test"])) == (12, 6)
     record = json.loads((straight / "run.json").read_text())
     assert record["classes"] == list(SCENE_CLASSES)
-    moved = json.loads((straight / "fcn16s" / "transplant.json").read_text())
-    assert sorted(moved["fresh"]) == ["score_pool4/bias", "score_pool4/kernel"]
-    assert len(moved["carried"]) == 28
+    moved = json.loads((straight / "fcn16s" / "transfer.json").read_text())
+    assert sorted(moved["initialized"]) == ["score_pool4/bias", "score_pool4/kernel"]
+    assert len(moved["loaded"]) == 28
     page = (straight / "report.html").read_text()
     assert "FCN-8s" in page
     assert page.count("<li>fcn") == len(warnings)
@@ -153,7 +154,7 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
         names.append(str(tmp_path / f"{name}.png"))
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(names[-1])
     out = tmp_path / "out"
-    done = finish("predict", str(straight), *names, "--out", str(out))
+    done = predict_images(str(straight), *names, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert "FCN-8s, 7 classes" in done.stdout
     with Image.open(out / "wide_classes.png") as classes:
@@ -161,7 +162,7 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
         assert np.asarray(classes).max() < 7
     with Image.open(out / "tall_overlay.png") as overlay:
         assert (overlay.mode, overlay.size) == ("RGB", (17, 130))
-    bad = finish("predict", str(straight), str(straight / "run.json"))
+    bad = predict_images(str(straight), str(straight / "run.json"))
     assert bad.returncode == 2
     assert "run.json: not a readable image" in bad.stderr
 

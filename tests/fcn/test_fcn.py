@@ -287,14 +287,14 @@ def test_bfloat16_keeps_float32_parameters_and_loss():
 @pytest.mark.slow
 def test_one_compilation_for_each_canvas():
     """Sizes inside a canvas, learning rates and epochs compile nothing; a new canvas, once."""
-    from jaxdl.fcn.metrics import zero_totals
-    from jaxdl.fcn.task import add_figures
+    from jaxdl.fcn.metrics import empty_metrics
+    from jaxdl.fcn.task import add_outcome
     from jaxdl.training.optimizers import momentum_sgd
     from jaxdl.training.step import dense_step, start_state
 
     model, optimizer = FCN(16, CLASSES, 32), momentum_sgd(weight_decay=1e-4, clip_norm=1.0)
-    step: Any = dense_step(pixel_loss(model, MEAN, "mean"), optimizer, add_figures)
-    state, totals = start_state(random_params(model), optimizer), zero_totals(CLASSES)
+    step: Any = dense_step(pixel_loss(model, MEAN, "mean"), optimizer, add_outcome)
+    state, totals = start_state(random_params(model), optimizer), empty_metrics(CLASSES)
     rng = np.random.default_rng(0)
     canvases = [(32, 64), (64, 32), (64, 64)]
     for n in range(12):
@@ -308,8 +308,8 @@ def test_one_compilation_for_each_canvas():
 @pytest.mark.slow
 def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_two():
     """Flips and crops depend on the seed and the update's number alone."""
-    from jaxdl.fcn.metrics import zero_totals
-    from jaxdl.fcn.task import add_figures
+    from jaxdl.fcn.metrics import empty_metrics
+    from jaxdl.fcn.task import add_outcome
     from jaxdl.training.optimizers import momentum_sgd
     from jaxdl.training.step import dense_step, start_state
 
@@ -325,11 +325,14 @@ def test_augmented_training_is_the_same_from_host_and_device_in_one_dispatch_or_
         step: Any = dense_step(
             pixel_loss(model, MEAN, "mean"),
             optimizer,
-            add_figures,
+            add_outcome,
             prepare=prepare,
             updates=updates,
         )
-        state, totals = start_state(jax.tree.map(jnp.copy, params), optimizer), zero_totals(CLASSES)
+        state, totals = (
+            start_state(jax.tree.map(jnp.copy, params), optimizer),
+            empty_metrics(CLASSES),
+        )
         for chosen in rows.reshape(-1, 2 * updates):
             batch: Any = Stored(store, chosen)
             batch = batch if device else jax.tree.map(np.asarray, gather(batch))

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxdl.fcn.metrics import Totals, add_batch, confusion_matrix, summarise, zero_totals
+from jaxdl.fcn.metrics import (
+    Metrics,
+    compute_metrics,
+    confusion_matrix,
+    empty_metrics,
+    update_metrics,
+)
 
 # Two images, three classes. Class 2 is guessed once, on a void pixel: it does not occur.
 LABELS = np.array(
@@ -21,15 +27,15 @@ GUESSES = np.array(
 )
 
 
-def add(totals: Totals, guesses, labels, loss: float = 0.0) -> Totals:
-    return add_batch(totals, jnp.asarray(guesses), jnp.asarray(labels), jnp.float32(loss))
+def add(totals: Metrics, guesses, labels, loss: float = 0.0) -> Metrics:
+    return update_metrics(totals, jnp.asarray(guesses), jnp.asarray(labels), jnp.float32(loss))
 
 
-def count(guesses, labels, classes: int, loss: float = 0.0) -> Totals:
-    return add(zero_totals(classes), guesses, labels, loss)
+def count(guesses, labels, classes: int, loss: float = 0.0) -> Metrics:
+    return add(empty_metrics(classes), guesses, labels, loss)
 
 
-def same(a: Totals, b: Totals) -> None:
+def same(a: Metrics, b: Metrics) -> None:
     for name in ("low", "high", "images"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), name)
     np.testing.assert_allclose(a.loss, b.loss, rtol=1e-6)
@@ -46,7 +52,7 @@ def pictures(classes: int = 4):
 @pytest.mark.slow
 def test_hand_computed_figures():
     """Confusion [[4, 1, 0], [1, 3, 0], [0, 0, 0]]; the images have 5/7 and 2/2 right."""
-    figures = summarise(count(GUESSES, LABELS, 3, loss=4.5))
+    figures = compute_metrics(count(GUESSES, LABELS, 3, loss=4.5))
     per_class = figures.pop("per_class_iu")
     assert figures == pytest.approx(
         {
@@ -65,7 +71,7 @@ def test_hand_computed_figures():
 
 def test_class_only_guessed_lowers_mean_iu_and_not_mean_accuracy():
     """Class 2 has no pixel in the labels: its IU is 0, its accuracy is not defined."""
-    figures = summarise(count(np.array([[[0, 1, 2, 1]]]), np.array([[[0, 1, 1, 1]]]), 4))
+    figures = compute_metrics(count(np.array([[[0, 1, 2, 1]]]), np.array([[[0, 1, 1, 1]]]), 4))
     assert figures["per_class_iu"] == pytest.approx([1, 2 / 3, 0, np.nan], nan_ok=True)
     assert figures["mean_iu"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert figures["mean_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
@@ -73,7 +79,7 @@ def test_class_only_guessed_lowers_mean_iu_and_not_mean_accuracy():
 
 
 def test_class_never_guessed_counts_as_zero():
-    figures = summarise(count(np.zeros((1, 1, 4), int), np.array([[[0, 0, 0, 1]]]), 2))
+    figures = compute_metrics(count(np.zeros((1, 1, 4), int), np.array([[[0, 0, 0, 1]]]), 2))
     assert figures["per_class_iu"] == [3 / 4, 0]
     assert figures["mean_accuracy"] == pytest.approx(1 / 2)
     assert figures["background_share"] == 1
@@ -82,10 +88,10 @@ def test_class_never_guessed_counts_as_zero():
 @pytest.mark.parametrize("batches", [0, 1])
 def test_nothing_counted_is_nan(batches: int):
     """No batch at all, or one that is all void: NaN everywhere, and no warning."""
-    totals = zero_totals(3)
+    totals = empty_metrics(3)
     for _ in range(batches):
         totals = add(totals, np.zeros((2, 3, 3), int), np.full((2, 3, 3), -1))
-    figures = summarise(totals)
+    figures = compute_metrics(totals)
     assert np.isnan(figures.pop("per_class_iu")).tolist() == [True] * 3
     assert len(figures) == 7
     assert all(np.isnan(value) for value in figures.values()), figures
@@ -129,7 +135,7 @@ def test_mean_image_accuracy_weighs_images_and_not_pixels():
     labels[0, 0, 0], labels[1, 0, :] = 0, 0
     guesses = np.ones((3, 1, 9), int)
     guesses[0] = 0
-    figures = summarise(count(guesses, labels, 2))
+    figures = compute_metrics(count(guesses, labels, 2))
     assert figures["pixel_accuracy"] == pytest.approx(1 / 10)
     assert figures["mean_image_accuracy"] == pytest.approx(1 / 2)
 
@@ -138,7 +144,7 @@ def test_mean_image_accuracy_weighs_images_and_not_pixels():
 @pytest.mark.parametrize("start", [2**32 - 6, 2**32 - 5, 2**32 - 4, 2**32 - 1])
 def test_counts_carry_past_32_bits(start: int):
     """Five pixels are added to a cell that is nearly full; the others stay as they are."""
-    totals = zero_totals(2)._replace(
+    totals = empty_metrics(2)._replace(
         low=jnp.array([[start, 7], [0, 2**31]], jnp.uint32),
         high=jnp.array([[3, 0], [1, 0]], jnp.uint32),
     )
@@ -146,7 +152,7 @@ def test_counts_carry_past_32_bits(start: int):
     words = np.asarray(after.high, object) * 2**32 + np.asarray(after.low, object)
     expected = [[3 * 2**32 + start + 5, 7], [2**32, 2**31]]
     assert words.tolist() == expected
-    figures = summarise(after)
+    figures = compute_metrics(after)
     right, number = expected[0][0] + expected[1][1], sum(map(sum, expected))
     assert figures["pixel_accuracy"] == pytest.approx(right / number, rel=1e-12)
     expected_iu = [expected[0][0], 2**31] / np.array([number - 2**31, 2**31 + 2**32 + 7])
@@ -154,15 +160,15 @@ def test_counts_carry_past_32_bits(start: int):
 
 
 def test_low_word_counts_one_pixel_where_float32_cannot():
-    totals = zero_totals(1)._replace(low=jnp.array([[2**24]], jnp.uint32))
+    totals = empty_metrics(1)._replace(low=jnp.array([[2**24]], jnp.uint32))
     after = add(totals, np.zeros((1, 1, 1), int), np.zeros((1, 1, 1), int))
     assert int(after.low[0, 0]) == 2**24 + 1
 
 
 def test_totals_can_be_donated():
     """The training step donates them: no two fields share a buffer."""
-    step = jax.jit(add_batch, donate_argnums=0)
-    totals = zero_totals(3)
+    step = jax.jit(update_metrics, donate_argnums=0)
+    totals = empty_metrics(3)
     for _ in range(2):
         totals = step(totals, jnp.asarray(GUESSES), jnp.asarray(LABELS), jnp.float32(1))
     once = count(GUESSES, LABELS, 3)
@@ -172,6 +178,6 @@ def test_totals_can_be_donated():
 
 def test_totals_keep_their_types():
     """A checkpoint in mid-epoch stores and restores them; a step must not compile twice."""
-    before, after = zero_totals(3), count(GUESSES, LABELS, 3, 1.0)
+    before, after = empty_metrics(3), count(GUESSES, LABELS, 3, 1.0)
     assert [(v.dtype, v.shape) for v in before] == [(v.dtype, v.shape) for v in after]
     assert not any(v.weak_type for v in after)

@@ -16,7 +16,7 @@ import pytest
 
 from jaxdl.fcn.data.batches import preprocess
 from jaxdl.fcn.losses import pixel_xent, reduce_pixels
-from jaxdl.fcn.metrics import add_batch, summarise, zero_totals
+from jaxdl.fcn.metrics import compute_metrics, empty_metrics, update_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.training.step import dense_step, start_state
@@ -116,7 +116,9 @@ def check_file(file: Any, dtype: np.dtype, for_cpu: bool | None) -> None:
     predicted = logits.argmax(-1)
     differing = int((np.asarray(predicted) != file["pred"]).sum())
     assert differing <= (0 if exact else 2)
-    figures = summarise(add_batch(zero_totals(meta["n_class"]), predicted, labels, total))
+    figures = compute_metrics(
+        update_metrics(empty_metrics(meta["n_class"]), predicted, labels, total)
+    )
     if (file["t"] >= 0).any():
         rel = 1e-6 if exact else 1e-3
         assert figures["pixel_accuracy"] == pytest.approx(float(file["accuracy"]), rel=rel)

@@ -32,9 +32,9 @@ with install_import_hook("jaxdl", "beartype.beartype"):
     )
     from jaxdl.errors import InputError
     from jaxdl.fcn.data.batches import BatchSource
-    from jaxdl.fcn.metrics import Totals, summarise, zero_totals
+    from jaxdl.fcn.metrics import Metrics, compute_metrics, empty_metrics
     from jaxdl.fcn.models.fcn import FCN
-    from jaxdl.fcn.task import add_figures, make_evaluate, pixel_loss
+    from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
     from jaxdl.training import checkpoint, optimizers
     from jaxdl.training.step import TrainState, dense_step, start_state
 
@@ -80,7 +80,7 @@ def step_on(shape: tuple[int, int] | None, fsdp: bool) -> Any:
     state = start_state(start(), optimizer)
     layout = shardings(state, mesh, fsdp)
     loss = pixel_loss(MODEL, jnp.full(3, 120.0), "mean")
-    return mesh, state, layout, dense_step(loss, optimizer, add_figures, layout)
+    return mesh, state, layout, dense_step(loss, optimizer, add_outcome, layout)
 
 
 class Run(NamedTuple):
@@ -104,7 +104,7 @@ def train_on(
     )
     # A copy: the step donates what it is given.
     state = shard(jax.tree.map(jnp.array, state), None if layout is None else layout.state)
-    totals: Totals = shard(zero_totals(CLASSES), whole)
+    totals: Metrics = shard(empty_metrics(CLASSES), whole)
     if saved is not None and first:
         with checkpoint.open_manager(saved, checkpoint.Score("none")) as manager:
             state = TrainState(**checkpoint.restore(manager, state._asdict()))
@@ -129,7 +129,7 @@ def train_on(
             checkpoint.save(manager, steps, state._asdict(), {}, None)
     test = BatchSource(*(Scenes(), range(24), [(32, 32)], 5), seed=None, rows=rows, part=part)
     found = {
-        "figures": summarise(totals),
+        "figures": compute_metrics(totals),
         "test": make_evaluate(MODEL, jnp.full(3, 120.0), whole)(
             state.params, (join_rows(test[n], layout) for n in range(len(test)))
         )

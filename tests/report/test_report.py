@@ -388,8 +388,8 @@ def _fake_run(run: Path, stages: tuple[str, ...] = tuple(STAGES)) -> dict[str, A
                 recorder.row(row["step"], row)
         names = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
         summary[stage] = {name: rows[-1]["test"][name] for name in names} | {"seconds": 7.5}
-        carried = {"source": None, "carried": ["trunk/<a>"], "fresh": ["score"], "unused": []}
-        write_json(run / stage / "transplant.json", carried)
+        carried = {"source": None, "loaded": ["trunk/<a>"], "initialized": ["score"], "unused": []}
+        write_json(run / stage / "transfer.json", carried)
         scores = {"one": 0.7 + 0.01 * number, "<two>": 0.8 + 0.01 * number}
         write_json(run / stage / "samples" / "accuracy.json", scores)
         for sample in samples:
@@ -461,7 +461,7 @@ def test_page_escapes_names_from_outside(tmp_path: Path) -> None:
     [
         *("summary.json", "run.json", "samples/samples.json", "samples/one.jpg"),
         *("samples/one_truth.png", "fcn16s/samples/one.png", "fcn16s/samples/accuracy.json"),
-        *("fcn16s/transplant.json", "fcn16s/metrics.jsonl"),
+        *("fcn16s/transfer.json", "fcn16s/metrics.jsonl"),
     ],
 )
 @pytest.mark.parametrize("how", ["missing", "broken"])

@@ -222,7 +222,7 @@ def compare(out: Path, straight: Path) -> None:
         elif path.name == "summary.json":
             ours, theirs = (json.loads(p.read_bytes()) for p in (other, path))
             same = without_clock(ours) == without_clock(theirs)
-        elif path.name in ("run.json", "transplant.json"):  # versions, argv, paths
+        elif path.name in ("run.json", "transfer.json"):  # versions, argv, paths
             same = True
         else:
             same = other.read_bytes() == path.read_bytes()

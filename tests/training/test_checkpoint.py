@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, exact restore, damage, a failed save, what transplant reports."""
+"""Checkpoints: what is kept, exact restore, damage, a failed save, what transfer reports."""
 
 import re
 import shutil
@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.metrics import zero_totals
+from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.stages import find
 from jaxdl.files import checksums, limits
 from jaxdl.training import checkpoint
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.training.step import TrainState, start_state
-from jaxdl.training.transfer import transplant
+from jaxdl.training.transfer import transfer
 
 
 def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
@@ -51,13 +51,13 @@ def test_latest_and_best_are_kept(tmp_path: Path):
 def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
     optimizer = momentum_sgd()
     state = start_state(params_of(16), optimizer)._replace(step=jnp.asarray(7, jnp.int32))
-    kept = {**state._asdict(), "totals": zero_totals(3)._replace(loss=jnp.asarray(1.5))}
+    kept = {**state._asdict(), "totals": empty_metrics(3)._replace(loss=jnp.asarray(1.5))}
     with checkpoint.open_manager(tmp_path, best) as manager:
         assert checkpoint.restore(manager, kept) is None
         checkpoint.save(manager, 7, kept, {"classes": ["a", "b"]}, None)
     blank = start_state(jax.tree.map(jnp.zeros_like, state.params), optimizer)
     with checkpoint.open_manager(tmp_path, best) as manager:
-        found = checkpoint.restore(manager, {**blank._asdict(), "totals": zero_totals(3)})
+        found = checkpoint.restore(manager, {**blank._asdict(), "totals": empty_metrics(3)})
     same(found, kept)
     assert jax.tree.structure(found) == jax.tree.structure(kept)
     assert TrainState(**{k: found[k] for k in TrainState._fields}).step.dtype == jnp.int32
@@ -253,32 +253,32 @@ def test_what_killed_saves_and_deletions_left_is_removed(folder: Path):
 
 
 @pytest.mark.slow
-def test_transplant_carries_32s_into_16s_and_names_the_rest():
+def test_transfer_carries_32s_into_16s_and_names_the_rest():
     source, target = params_of(32), params_of(16)
-    moved = transplant(source, target)
+    moved = transfer(source, target)
     same(moved.params["trunk"], source["trunk"])
     same(moved.params["score_pool5"], source["score_pool5"])
     same(moved.params["score_pool4"], target["score_pool4"])
-    assert len(moved.carried) == 2 * 14
-    assert sorted(moved.fresh) == ["score_pool4/bias", "score_pool4/kernel"]
+    assert len(moved.loaded) == 2 * 14
+    assert sorted(moved.initialized) == ["score_pool4/bias", "score_pool4/kernel"]
     assert moved.unused == []
     # The other way round the skip is unused.
-    back = transplant(target, source)
+    back = transfer(target, source)
     assert sorted(back.unused) == ["score_pool4/bias", "score_pool4/kernel"]
 
 
 @pytest.mark.slow
-def test_transplant_to_other_classes_keeps_the_trunk_alone():
-    moved = transplant(params_of(32, num_classes=21), params_of(32, num_classes=3))
+def test_transfer_to_other_classes_keeps_the_trunk_alone():
+    moved = transfer(params_of(32, num_classes=21), params_of(32, num_classes=3))
     scores = ["score_pool5/bias", "score_pool5/kernel"]
-    assert sorted(moved.fresh) == sorted(moved.unused) == scores
-    assert len(moved.carried) == 26
+    assert sorted(moved.initialized) == sorted(moved.unused) == scores
+    assert len(moved.loaded) == 26
 
 
 @pytest.mark.slow
-def test_transplant_of_nothing_is_refused():
-    with pytest.raises(InputError, match="no parameter could be carried"):
-        transplant({"other": {"kernel": jnp.zeros(3)}}, params_of(32))
+def test_transfer_of_nothing_is_refused():
+    with pytest.raises(InputError, match="no parameter could be loaded"):
+        transfer({"other": {"kernel": jnp.zeros(3)}}, params_of(32))
 
 
 def test_the_last_stage_is_told_by_stride_and_record(tmp_path: Path):

@@ -41,7 +41,7 @@ def test_an_fcn_run_starts_the_next_stage():
     fresh = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes["params"])
     begin = Start(source, None, start_mean(cfg, source))
     params, moved = start_params(cfg, "fcn16s", fresh, begin, Bar())
-    assert moved["fresh"] == ["score_pool4/bias", "score_pool4/kernel"]
+    assert moved["initialized"] == ["score_pool4/bias", "score_pool4/kernel"]
     assert not moved["unused"]
     assert float(jnp.abs(params["trunk"]["conv5_3"]["kernel"]).max()) > 0
 
@@ -72,6 +72,6 @@ def test_an_lstm_run_predicts(tmp_path: Path):
 def test_resuming_is_refused_in_one_line(tmp_path: Path, subject: str):
     shutil.copytree(RUNS / subject, tmp_path / "run")
     with pytest.raises(InputError, match=r"by jaxdl 0\.1.*--start-from.*--out") as refused:
-        open_run(tmp_path / "run", {}, free=(), resume=True, overwrite=False)
+        open_run(tmp_path / "run", {}, may_change=(), resume=True, overwrite=False)
     assert "\n" not in str(refused.value)
     assert (tmp_path / "run" / "summary.json").is_file()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from jaxdl.word2vec.blocks import Prepared, Stream, keep_probability, prepare, subsample
+from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.huffman import huffman_tree
 from jaxdl.word2vec.negative_sampling import unigram_table
 from jaxdl.word2vec.objectives import Objective, rows
-from jaxdl.word2vec.step import held_out_loss
 from tests.helpers.word_blocks import (
     SPARSE,
     V,

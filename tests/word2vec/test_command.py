@@ -46,6 +46,7 @@ SMALL = (
 
 
 finish = partial(processes.finish, "jaxdl word2vec train")
+query = partial(processes.finish, "jaxdl word2vec query")
 stop_at = partial(processes.stop_at, "jaxdl word2vec train")
 
 
@@ -76,7 +77,7 @@ def straight(text: Path, options: tuple[str, ...]) -> Path:
 
 
 def test_neighbours_are_of_the_own_topic(straight: Path):
-    done = finish("query", str(straight), "aa", "--topn", "5")
+    done = query(str(straight), "aa", "--topn", "5")
     words = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")]
     assert len(words) == 5
     assert all(word.startswith("a") for word in words)
@@ -237,7 +238,7 @@ def test_a_text_of_several_parts_is_laid_out_once_and_from_any_step(
 
 
 def test_an_unknown_word_is_one_line(straight: Path):
-    done = finish("query", str(straight), "qqq")
+    done = query(str(straight), "qqq")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "qqq" in done.stderr
 

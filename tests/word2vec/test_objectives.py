@@ -14,12 +14,12 @@ from jaxdl.word2vec.huffman import huffman_tree
 from jaxdl.word2vec.model import Tables, pair_loss, pair_sums
 from jaxdl.word2vec.objectives import (
     Block,
+    Metrics,
     Objective,
-    Sums,
+    block_metrics,
     loss,
     rows,
     softmax_block_loss,
-    sums,
     terms,
 )
 from jaxdl.word2vec.step import whole_loss
@@ -55,12 +55,12 @@ def found_rows(tables: Tables, laid: Block, objective: Objective) -> list[jax.Ar
 
 
 @partial(jax.jit, static_argnames="objective")
-def evaluate(tables: Tables, laid: Block, objective: Objective) -> tuple[Any, Tables, Sums, Any]:
+def evaluate(tables: Tables, laid: Block, objective: Objective) -> tuple[Any, Tables, Metrics, Any]:
     """Loss, gradients by both tables, the loss's parts, and each row's terms."""
     value, grads = jax.value_and_grad(whole_loss)(tables, laid, objective, TREE)
     counted = () if objective.loss == "full-softmax" else terms(laid, objective, TREE)
     inputs, outputs = found_rows(tables, laid, objective)
-    parts = sums(inputs, outputs, laid, objective, TREE)
+    parts = block_metrics(inputs, outputs, laid, objective, TREE)
     return value, grads, parts, counted
 
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.word2vec.blocks import Prepared, Stream, prepare
+from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.huffman import huffman_tree
 from jaxdl.word2vec.model import Tables, init_tables
 from jaxdl.word2vec.negative_sampling import unigram_table
-from jaxdl.word2vec.objectives import Objective, rows, sums
+from jaxdl.word2vec.objectives import Objective, block_metrics, rows
 from jaxdl.word2vec.step import (
     add_rows,
     gather,
-    held_out_loss,
     sparse_step,
     train_blocks,
     train_dense,
@@ -96,7 +96,7 @@ def test_a_step_is_dense_sgd_on_the_pair_by_pair_loss(objective: Objective):
     whole = jnp.ones(read[0].shape), jnp.ones(read[1].shape)
     step = jax.jit(sparse_step, static_argnames="objective")
     got = step(tables, laid_out, read, whole, jnp.asarray(rate), TREE, objective=objective)
-    added = sums(*gather(tables, read), laid_out, objective, TREE)
+    added = block_metrics(*gather(tables, read), laid_out, objective, TREE)
     assert float(added.positive) == pytest.approx(want.positive, rel=1e-9)
     assert float(added.negative) == pytest.approx(want.negative, rel=1e-9)
     assert int(added.count) == want.count
