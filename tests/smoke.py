@@ -22,6 +22,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 600.0  # seconds of a part: it hangs
+FAST = "--xla_backend_optimization_level=0"  # of LLVM: most of a tiny run is compilation
 PIP = ("-m", "pip", "--disable-pip-version-check")
 # What the wheel is made of.
 SOURCES = ("jaxdl", "pyproject.toml", "README.md", "LICENSE")
@@ -85,6 +86,12 @@ def write_inputs(folder: Path) -> None:
     (folder / "series.csv").write_text("level\n" + "".join(f"{n % 12}\n" for n in range(300)))
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """On the CPU; programs are kept in the folder alone."""
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    return {**os.environ, **kept, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": FAST}
+
+
 def use_wheel(folder: Path) -> None:
     """Build it, install it, and all that a user does first."""
     source, env = folder / "source", folder / "env"
@@ -96,10 +103,8 @@ def use_wheel(folder: Path) -> None:
         else:
             shutil.copy(path, source / name)
     # Neither the checkout nor the user's programs and settings are used.
-    outside = ("PYTHONPATH", "VIRTUAL_ENV", "XLA_FLAGS")
-    environ = {name: text for name, text in os.environ.items() if name not in outside}
-    environ |= {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
-    lane = Lane(folder, environ)
+    lost = ("PYTHONPATH", "VIRTUAL_ENV")
+    lane = Lane(folder, {k: v for k, v in environment(folder).items() if k not in lost})
     build = [sys.executable, *PIP, "wheel", "-q", "--no-deps", "-w", folder, source]
     lane.run("build the wheel", build)
     shutil.rmtree(source)
@@ -136,14 +141,14 @@ def benchmarks(folder: Path) -> None:
     """The benchmarks' small forms, from the checkout."""
     (folder / "text").mkdir()
     write_inputs(folder / "text")
-    lane = Lane(ROOT, {**os.environ, "JAX_PLATFORMS": "cpu"})
+    lane = Lane(ROOT, environment(folder))
     python = [sys.executable, "-m"]
-    lane.run("pytest -m smoke", [*python, "pytest", "-m", "smoke", "-q", "-n", "0"])
+    print(lane.run("pytest -m smoke", [*python, "pytest", "-m", "smoke", "-q", "-n", "0", "--durations", "0"]))
     words = "--tools ours --epochs 1 --seeds 1 --corpus".split()
     words += [str(folder / "text/text.txt"), "--out", str(folder / "words")]
     lane.run("benchmarks.word2vec --tools ours", [*python, "benchmarks.word2vec", *words])
-    loader = ["--images", "4", "--width", "32", "--out", str(folder / "loader")]
-    lane.run("benchmarks.fcn.loader --images 4 --width 32", [*python, "benchmarks.fcn.loader", *loader])
+    loader = ["--images", "2", "--width", "32", "--out", str(folder / "loader")]
+    lane.run("benchmarks.fcn.loader --images 2 --width 32", [*python, "benchmarks.fcn.loader", *loader])
 
 
 def main() -> int:
