@@ -65,13 +65,13 @@ def test_devices_and_processes_train_what_one_device_does(
     name: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A run of eight devices is stopped and resumed on one; two processes of four end alike."""
-    module, given = f"experiments.{name}", command(name, text)
+    module, given = f"jaxdl {name.split('_')[0]} train", command(name, text)
     one, eight, two = (tmp_path / n for n in ("one", "eight", "two"))
     done = processes.finish(module, *given, "--out", str(one))
     assert done.returncode == 0, done.stderr
 
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
-    mesh, line = ["--mesh", "data=4,model=2"], "epoch 3/9" if name == "word2vec" else "epoch 100 of"
+    mesh, line = ["--mesh", "data=4,model=2"], "epoch 3/9" if name == "word2vec" else "step 100 of"
     stopped = [*given, "--out", str(eight)]
     status, errors = processes.stop_at(module, line, signal.SIGTERM, *stopped, *mesh)
     assert status == 143, errors
@@ -83,7 +83,7 @@ def test_devices_and_processes_train_what_one_device_does(
     among = ["--mesh", "data=8", "--coordinator", address, "--processes", "2", "--out", str(two)]
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", module, *given, *among, "--process-id", str(number)],
+            [sys.executable, "-m", *module.split(), *given, *among, "--process-id", str(number)],
             cwd=processes.ROOT,
             env=processes.environment(),
             stdout=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ from benchmarks.gpu.record import Recorder
 from benchmarks.process import ROOT
 from jaxdl.errors import InputError
 
-MARK = 0.97  # of the test pictures, as `experiments.digits --at-least 97` asks
+MARK = 0.97  # of the test pictures, as `jaxdl digits --at-least 97` asks
 NO_GPU = "no GPU: `python -m jaxdl doctor` says why, --quick runs a small form on a CPU"
 EPOCHS, BATCH, PEAK = 15, 64, 0.05
 

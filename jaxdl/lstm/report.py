@@ -278,7 +278,7 @@ def lstm_section(run: Path) -> tuple[str, str]:
         "lstm",
         config=shown,
         series=source | counts if series else {},
-        metrics=_totals(summary, rows),
+        totals=_totals(summary, rows),
         results=_results(summary, rows, notes),
         curves=Markup(curves) if curves else None,
         predictions=predictions,

@@ -108,7 +108,7 @@ def train_run(
 
 
 def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None) -> Task:
-    """What a sweep brings to `jaxdl.training.session.train`; a step is `every` epochs."""
+    """What a sweep brings to `jaxdl.training.session.train`; its step is `--log-every` of ours."""
     layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
     width = len(series.columns)
@@ -128,7 +128,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
         last = rows[epoch.done]["loss"]
         rows[epoch.done] |= {"seconds": epoch.elapsed}
         shown = ", ".join(f"{n}: {np.log10(median(own)):.2f}" for n, own in last.items())
-        line = f"epoch {epoch.done * every} of {cfg.steps}: log10 loss by size {shown}"
+        line = f"step {epoch.done * every} of {cfg.steps}: log10 loss by size {shown}"
         return EpochReport(rows, float(losses[epoch.done - 1 - start].mean()), line)
 
     return Task(
@@ -146,7 +146,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
         ends=lambda done: done % INTERVALS == 0,
         end_epoch=end_epoch,
         learning_rate=lambda _: cfg.learning_rate,
-        describe=lambda n: f"epochs {n * every} to {(n + 1) * every}",
+        describe=lambda n: f"steps {n * every} to {(n + 1) * every}",
         score=checkpoint.Score("loss", larger_is_better=False),
         meta={
             "hidden": list(cfg.hidden),
@@ -159,5 +159,5 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
         },
         counts=every,
         items=every,
-        unit="epochs",
+        unit="steps",
     )

@@ -98,7 +98,7 @@ def test_the_page_shows_curves_predictions_and_errors(straight: Path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Path):
     out = straight.parent / f"stopped-{number}"
-    status, errors = stop_at("epoch 200 of 600", number, *SMALL, "--out", str(out))
+    status, errors = stop_at("step 200 of 600", number, *SMALL, "--out", str(out))
     assert not (out / "summary.json").exists()
     if number == signal.SIGTERM:
         assert status == 143, errors

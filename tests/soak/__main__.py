@@ -270,7 +270,7 @@ def soak(name: str, folder: Path, kills: int, seed: int, deadline: float) -> Tol
         told.runs += 1
     out = folder / f"{name}-term"
     with Process(name, out, shared) as run:
-        while not any(re.search(r"epoch \d", line) for line in run.lines):
+        while not any(re.search(r"(epoch|step) \d", line) for line in run.lines):
             if run.process.poll() is not None or not left():
                 break
             time.sleep(0.01)
