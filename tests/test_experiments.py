@@ -13,6 +13,7 @@ import pytest
 
 from experiments import digits, fcn, lstm_sine, word2vec, word2vec_puzzle
 from jaxdl.cli.progress import Bar
+from jaxdl.digits.data import open_digits
 from jaxdl.training.checkpoint import load_params
 from jaxdl.training.run_folder import FORMAT
 from tests.helpers import processes
@@ -82,10 +83,21 @@ def test_the_lstm_script_ends_in_the_commands_bits(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_digits_script_ends_in_the_commands_bits(tmp_path: Path):
+def test_the_digits_script_ends_in_the_commands_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On a tenth of the pictures."""
+    from jaxdl.digits import run as module
     from jaxdl.digits.run import run
 
-    cfg = dataclasses.replace(digits.DEFAULTS, epochs=1, batch_size=256)
+    data = open_digits(None)
+    few = data._replace(
+        train=data.train._replace(images=data.train.images[:96], labels=data.train.labels[:96]),
+        test=data.test._replace(images=data.test.images[:32], labels=data.test.labels[:32]),
+    )
+    for where in (digits, module):
+        monkeypatch.setattr(where, "open_digits", lambda path: few)
+    cfg = dataclasses.replace(digits.DEFAULTS, epochs=1, batch_size=32)
     found = digits.experiment(dataclasses.replace(cfg, out=tmp_path / "script"))
     summary = run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
     same(tmp_path / "script" / "checkpoints", tmp_path / "command" / "checkpoints")

@@ -217,7 +217,7 @@ def test_slurm_hands_on_the_status(slurm: dict[str, str], code: int):
 
 
 def test_slurm_asks_for_what_is_missing(slurm: dict[str, str]):
-    assert "name the experiment" in run(slurm)[2]
+    assert "name the subject" in run(slurm)[2]
     del slurm["RUNS"]
     status, log, errors = run(slurm, "fcn")
     assert (status, log) == (1, "")
