@@ -41,8 +41,7 @@ test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_f
 	$(PYTEST) $(ARGS)
 
 smoke: env-dev ## the wheel alone in a clean environment; benchmarks and the GPU script in small forms: 3 minutes on 2 cores
-	tests/smoke.sh $(PY)
-	$(PYTEST) -m smoke
+	$(PY) -m tests.smoke
 
 check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
 	$(PY) -m benchmarks.check_numbers $(ARGS)

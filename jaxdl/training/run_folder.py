@@ -24,7 +24,16 @@ from jaxdl.files.atomic import plain, read_json, write_bytes
 from jaxdl.training.tensorboard import Board
 
 FORMAT = 2  # of run.json and checkpoints: runs of another one are read, not resumed
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets")
+_PACKAGES = (
+    "jaxdl-functional",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "tensorflow-datasets",
+)
 
 
 def _git_state() -> dict[str, Any]:
