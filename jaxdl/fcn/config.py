@@ -155,12 +155,17 @@ PRESETS = {
 def for_each_stage(cfg: Config) -> Config:
     """The config with a number of epochs and a learning rate for each of its stages.
 
+    What the preset gives for its own stages goes to the same strides if there are fewer of them.
+
     Raises:
         InputError: neither one value for all stages nor one for each.
     """
     count, values = len(cfg.stages), {}
     for name in ("epochs", "learning_rate"):
-        given = getattr(cfg, name)
+        given, own = getattr(cfg, name), getattr(PRESETS[cfg.preset], name)
+        if given == own and len(given) not in (1, count):
+            by_stride = dict(zip(PRESETS[cfg.preset].stages, own, strict=True))
+            given = tuple(by_stride[stride] for stride in cfg.stages)
         if len(given) not in (1, count):
             flag, shown = "--" + name.replace("_", "-"), " ".join(map(str, given))
             raise InputError(

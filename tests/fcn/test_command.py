@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.config import PRESETS, Config, check
+from jaxdl.fcn.config import PRESETS, Config, check, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.predict import predict
 from jaxdl.fcn.stages import find
@@ -270,3 +270,12 @@ def test_a_non_finite_loss_names_the_step_and_the_images(tmp_path: Path, data: P
     assert done.returncode == 3, done.stderr
     assert "at step" in done.stderr
     assert "scene_" in done.stderr
+
+
+def test_fewer_stages_take_what_the_preset_gives_for_their_strides():
+    demo = PRESETS["demo"]
+    cfg = for_each_stage(dataclasses.replace(demo, stages=(16, 8)))
+    assert cfg.epochs == demo.epochs[1:]
+    assert cfg.learning_rate == demo.learning_rate[1:]
+    with pytest.raises(InputError, match="--epochs 3 4 5: give one value, or 2"):
+        for_each_stage(dataclasses.replace(demo, stages=(16, 8), epochs=(3, 4, 5)))
