@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -138,13 +139,18 @@ def use_wheel(folder: Path) -> None:
     jaxdl("doctor")
 
 
+def marked_tests(file: str, folder: Path) -> None:
+    """The tests of a file that are marked `smoke`."""
+    words = ["pytest", file, "-m", "smoke", "-q", "-n", "0"]
+    Lane(ROOT, environment(folder)).run(f"{file} -m smoke", [sys.executable, "-m", *words])
+
+
 def benchmarks(folder: Path) -> None:
     """The benchmarks' small forms, from the checkout."""
     (folder / "text").mkdir()
     write_inputs(folder / "text")
     lane = Lane(ROOT, environment(folder))
     python = [sys.executable, "-m"]
-    lane.run("pytest -m smoke", [*python, "pytest", "-m", "smoke", "-q", "-n", "0"])
     words = ["--tools", "ours", "--epochs", "1", "--seeds", "1", "--corpus"]
     words += [str(folder / "text/text.txt"), "--out", str(folder / "words")]
     lane.run("benchmarks.word2vec --tools ours", [*python, "benchmarks.word2vec", *words])
@@ -155,17 +161,23 @@ def benchmarks(folder: Path) -> None:
 
 
 def main() -> int:
-    """Both at once, each on about one core."""
+    """Two at a time, each on about one core; the longest first."""
     begin = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="jaxdl-smoke-") as name,
         ThreadPoolExecutor(2) as pool,
     ):
-        folders = [Path(name) / part for part in ("wheel", "benchmarks")]
+        calls = (
+            partial(marked_tests, "tests/test_gpu_benchmark.py"),
+            use_wheel,
+            partial(marked_tests, "tests/test_benchmarks.py"),
+            benchmarks,
+        )
+        folders = [Path(name) / str(number) for number in range(len(calls))]
         for folder in folders:
             folder.mkdir()
-        calls = zip((use_wheel, benchmarks), folders, strict=True)
-        for done in [pool.submit(call, folder) for call, folder in calls]:
+        started = [pool.submit(*pair) for pair in zip(calls, folders, strict=True)]
+        for done in started:
             error = done.exception()
             if isinstance(error, Failed) and str(error):
                 print(f"FAILED  {error}", file=sys.stderr)
