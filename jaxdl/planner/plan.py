@@ -97,14 +97,17 @@ def dense(step: Step, gradient: Callable[..., Any]) -> Work:
 
     Args:
         step: without a mesh.
-        gradient: of the parameters and the batch: loss and gradients.
+        gradient: of the parameters, the batch and, in a model that has them, the batch
+            statistics: loss and gradients.
     """
     state, _, batch, *_ = step.args
     traced = step.call.trace(*step.args).jaxpr
-    found, backward = footprint(traced), footprint(jax.make_jaxpr(gradient)(state.params, batch))
+    stats = (state.batch_stats,) if jax.tree.leaves(state.batch_stats) else ()
+    backward = footprint(jax.make_jaxpr(gradient)(state.params, batch, *stats))
+    found = footprint(traced)
     parameters = size_of(state.params)
     memory = Memory(
-        parameters=parameters,
+        parameters=parameters + size_of(stats),
         optimizer=size_of(state.opt_state),
         gradients=parameters,
         activations=backward.live,
@@ -126,7 +129,7 @@ def data_parallel(one: Work, devices: int, items: int, *, dtype: Dtype, fsdp: bo
             are gathered once a step. Otherwise each device has them whole.
     """
     whole = one.memory
-    exchanged = whole.parameters * (2 if dtype == "bfloat16" else 4) // 4
+    exchanged = whole.gradients * (2 if dtype == "bfloat16" else 4) // 4
     if devices == 1:
         return one._replace(items=items)
     if not fsdp:

@@ -230,7 +230,18 @@ def best_step(folder: Path, say: Say = print) -> int:
 
 
 def load_params(folder: Path, step: int | None = None, say: Say = print) -> tuple[Any, dict, int]:
-    """Parameters (float32 NumPy arrays), meta and step number of a checkpoint folder.
+    """As `load_variables`, the parameters alone."""
+    variables, meta, step = load_variables(folder, step, say)
+    return variables["params"], meta, step
+
+
+def load_variables(
+    folder: Path, step: int | None = None, say: Say = print
+) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What `Module.apply` takes, meta and step number of a checkpoint folder.
+
+    The variables are ``params`` and, in a model that has them, ``batch_stats``: NumPy arrays in
+    the dtypes that were saved (float32).
 
     Args:
         folder: holds numbered steps.
@@ -254,14 +265,15 @@ def load_params(folder: Path, step: int | None = None, say: Say = print) -> tupl
     handler = ocp.PyTreeCheckpointHandler()
     saved: Any = handler.metadata(epath.Path(path / "state"))
     files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
-    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved["params"])]
+    saved = {name: saved[name] for name in ("params", "batch_stats") if name in saved}
+    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved)]
     limits.check_claimed(path / "state", sum(files), sum(arrays))
     with ocp.Checkpointer(handler) as reader:
         # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
-        item = {"params": jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved["params"])}
+        item = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
         args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
-        params = reader.restore(path / "state", args=args)["params"]
+        variables = reader.restore(path / "state", args=args)
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         meta = reader.restore(path / "meta")
-    return params, meta, step
+    return variables, meta, step

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
@@ -33,6 +34,9 @@ from jaxdl.planner.plan import (
     exchange_seconds,
     rows,
 )
+from jaxdl.planner.steps import Step
+from jaxdl.training.optimizers import momentum_sgd
+from jaxdl.training.step import dense_step, start_state
 from jaxdl.word2vec import command as word2vec
 from jaxdl.word2vec.plan import word2vec as word_step
 from tests.helpers import processes
@@ -55,6 +59,22 @@ def recorded(step: str) -> tuple[list[float], list[int], list[float]]:
     lines = re.findall(rf"^\| {step} \| (.*) \|$", README, re.MULTILINE)
     peak, batch, roof = ([float(n) for n in line.split(" | ")] for line in lines)
     return peak, [int(n) for n in batch], roof
+
+
+def test_batch_statistics_are_traced_and_counted():
+    """A model with batch normalisation needs no edit in the planner."""
+
+    def loss(params, batch, stats):
+        mean = 0.9 * stats["mean"] + 0.1 * batch.mean(0, keepdims=True)
+        return jnp.square(params["w"] * batch - mean).mean(), (1.0, batch.sum(), {"mean": mean})
+
+    optimizer = momentum_sgd()
+    size, batch = jnp.zeros((1, 1000)), jnp.zeros((8, 1000))
+    state = jax.eval_shape(lambda: start_state({"w": size}, optimizer, {"mean": size}))
+    args = (state, jnp.float32(0), batch, jnp.float32(0))
+    step = Step("normalised", dense_step(loss, optimizer, jnp.add), args, 8, "rows")
+    memory = dense(step, jax.value_and_grad(loss, has_aux=True)).memory
+    assert (memory.parameters, memory.gradients) == (8000, 4000)
 
 
 @cache

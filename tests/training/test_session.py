@@ -80,6 +80,9 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
     """Parameters, momentum, batch statistics, rows; in mid-epoch, and at an epoch's end."""
     straight = session.train(task(), tmp_path / "straight").state
     assert float(straight.batch_stats["mean"]) > 0
+    saved, _, step = checkpoint.load_variables(tmp_path / "straight" / "checkpoints")
+    same(saved, {"params": straight.params, "batch_stats": straight.batch_stats})
+    assert step == 10
     for at in (1, 2, 6):
         folder = tmp_path / str(at)
         with pytest.raises(Stopped, match=f"step {at + 1} of 10; run the same command to resume"):
