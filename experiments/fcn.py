@@ -17,7 +17,7 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.data.batches import BatchSource, read_ahead
-from jaxdl.fcn.dataset import Data, open_data
+from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.start import fresh_params
@@ -35,7 +35,7 @@ MEAN = (123.68, 116.779, 103.939)  # of VGG-16's training images, RGB
 
 def experiment(cfg: Config = PRESETS["demo"]) -> dict[str, float]:
     """Train the three stages in ``cfg.out``, or resume them; returns the mean IU of each."""
-    data, before, found = open_data(cfg, Bar()), None, {}
+    data, before, found = open_data(cfg, *open_source(cfg, Bar()), Bar()), None, {}
     for number, stride in enumerate((32, 16, 8)):
         found[f"fcn{stride}s"] = train_stage(cfg, data, number, stride, before)
         before = cfg.out / f"fcn{stride}s" / "checkpoints"  # passed on to the next stage

@@ -87,8 +87,8 @@ def test_the_digits_script_ends_in_the_commands_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """On a tenth of the pictures."""
-    from jaxdl.digits import run as module
-    from jaxdl.digits.run import run
+    from jaxdl.digits import data as module
+    from jaxdl.digits.command import run
 
     data = open_digits(None)
     few = data._replace(

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from jaxdl.cli.progress import Bar
-from jaxdl.digits import run as digits
+from jaxdl.digits import command as digits
 from jaxdl.digits.config import Config
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.fcn import command as fcn

@@ -83,6 +83,7 @@ def train_everywhere(
     may_change: Sequence[str],
     summary_keys: Sequence[str],
     inputs: Sequence[Path] = (),
+    check: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Train, or go on with, a run on all its devices, unless it is finished.
 
@@ -96,6 +97,7 @@ def train_everywhere(
         inputs: files that decide the result; a run begun with other contents is refused, finished
             or not. `train` puts their `jaxdl.files.fingerprint.of_files` into the record's
             "inputs".
+        check: ``check(record)`` refuses a run, finished or not, whose other inputs have changed.
 
     Returns:
         The summary; empty but in process 0.
@@ -114,6 +116,7 @@ def train_everywhere(
         )
         if record is not None:
             check_unchanged(cfg.out, record.get("inputs"), inputs)
+            check(record)
         file, page = cfg.out / "summary.json", cfg.out / "report.html"
         there = record is not None and file.is_file() and page.is_file()
         summary = atomic.read_json(file) if there else {}

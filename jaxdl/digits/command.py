@@ -11,12 +11,18 @@ Only options are read here; what the command does is imported when it does it.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import started
-from jaxdl.cli.options import Command
+from jaxdl.cli.devices import NAMES as DEVICES
+from jaxdl.cli.options import Command, check_ranges
 from jaxdl.cli.progress import Bar
 from jaxdl.digits.config import RESUMABLE, Config
+from jaxdl.errors import TrainingError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 TRAIN = Command(
     prog="jaxdl digits",
@@ -29,7 +35,7 @@ TRAIN = Command(
             *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "seed"),
         ),
         "Output": ("out", "resume", "overwrite", "at_least"),
-        "Devices": ("compile_cache",),
+        "Devices": (*DEVICES, "compile_cache"),
     },
     examples=(
         ("jaxdl digits", "8x8 digits, without a download; 15 seconds on 2 cores."),
@@ -41,13 +47,38 @@ TRAIN = Command(
 )
 
 
+def run(cfg: Config, bar: Bar) -> dict[str, Any]:
+    """Train (or go on); returns and writes the summary (process 0 alone).
+
+    Raises:
+        TrainingError: less than --at-least.
+    """
+    check_ranges(cfg)
+    from jaxdl.cli.launch import train_everywhere
+    from jaxdl.digits.data import open_digits
+    from jaxdl.digits.train import train_run
+
+    data = open_digits(cfg.data)
+
+    def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
+        return train_run(cfg, data, config, record, mesh, bar)
+
+    summary = train_everywhere(
+        cfg, bar, train, may_change=RESUMABLE, summary_keys=["digits"], inputs=data.files
+    )
+    if not summary:
+        return {}
+    import jax
+
+    accuracy, device = 100 * summary["digits"]["accuracy"], jax.devices()[0]
+    bar.line(f"test accuracy {accuracy:.2f} % on {device.device_kind} ({device.platform})")
+    bar.line(f"report: {cfg.out / 'report.html'}")
+    bar.warn(summary.get("warnings", ()))
+    if accuracy < cfg.at_least:
+        raise TrainingError(f"test accuracy {accuracy:.2f} %: below --at-least {cfg.at_least:g} %")
+    return summary
+
+
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl digits WORDS``."""
-
-    def call() -> None:
-        cfg = started(parse(TRAIN, words))
-        from jaxdl.digits.run import run
-
-        run(cfg, Bar())
-
-    main(call)
+    main(lambda: run(started(parse(TRAIN, words)), Bar()))

@@ -7,10 +7,11 @@ from typing import Annotated
 import tyro
 
 from jaxdl.cli.compiling import Compiling
+from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range
 
 # What a run's results do not depend on: may differ when a run is resumed.
-RESUMABLE = ("out", "overwrite", "resume", "at_least", "compiling")
+RESUMABLE = ("out", "overwrite", "resume", "at_least", "devices", "compiling")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Config:
     """The command fails below this test accuracy, in percent."""
     seed: Annotated[int, Range(0)] = 0
     """Random seed of the start and the order of the pictures."""
+    devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
+    """Many devices, many hosts."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )

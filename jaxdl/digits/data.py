@@ -40,6 +40,7 @@ class DigitData(NamedTuple):
     test: Pictures
     classes: tuple[str, ...]
     source: str
+    files: tuple[Path, ...] = ()  # that were read, but for the embedded ones
 
 
 def read_idx(path: Path) -> Shaped[np.ndarray, "..."]:
@@ -83,19 +84,23 @@ def open_digits(folder: Path | None) -> DigitData:
         raise InputError(f"{folder}: no such folder; give one with MNIST's IDX files")
     classes = FASHION if "fashion" in str(folder.resolve()).lower() else DIGITS
     if (folder / "dataset_info.json").is_file():
+        files = tuple(sorted(path for path in folder.iterdir() if path.is_file()))
         sides = {side: _prepared(folder, side) for side in _SIDES}
     else:
-        sides = {side: _idx_pair(folder, name) for side, name in _SIDES.items()}
+        pairs = {side: _idx_paths(folder, name) for side, name in _SIDES.items()}
+        files = tuple(path for pair in pairs.values() for path in pair)
+        sides = {side: _idx_pair(*pair) for side, pair in pairs.items()}
     train, test = sides["train"], sides["test"]
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = [f"{h} x {w}" for h, w in (s.images.shape[1:] for s in (train, test))]
         raise InputError(
             f"{folder}: pictures of {shapes[0]} to train on and {shapes[1]} to test on"
         )
-    return DigitData(train, test, classes, str(folder))
+    return DigitData(train, test, classes, str(folder), files)
 
 
-def _idx_pair(folder: Path, name: str) -> Pictures:
+def _idx_paths(folder: Path, name: str) -> list[Path]:
+    """The files of the pictures and of the labels."""
     paths = []
     for kind in ("images-idx3", "labels-idx1"):
         # Some copies have a dot in place of the second hyphen.
@@ -104,10 +109,14 @@ def _idx_pair(folder: Path, name: str) -> Pictures:
         if not found:
             raise InputError(f"{folder}: has no {names[0]} (nor .gz); give a folder of IDX files")
         paths.append(found[0])
-    images, labels = map(read_idx, paths)
+    return paths
+
+
+def _idx_pair(pictures: Path, classes: Path) -> Pictures:
+    images, labels = map(read_idx, (pictures, classes))
     if images.ndim != 3 or labels.ndim != 1 or not len(images):
-        raise InputError(f"{paths[0]}: pictures of shape {images.shape}; expected (n, h, w)")
-    return _checked(Pictures(images, labels), str(paths[1]))
+        raise InputError(f"{pictures}: pictures of shape {images.shape}; expected (n, h, w)")
+    return _checked(Pictures(images, labels), str(classes))
 
 
 def _prepared(folder: Path, side: str) -> Pictures:

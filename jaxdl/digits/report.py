@@ -70,6 +70,7 @@ def digits_section(run: Path) -> tuple[str, str]:
     rows = notes.read(read_rows, "metrics.jsonl", [])
     if not rows:
         notes.append("no epoch is finished yet")
+    notes.warn(notes.read(read_object, "summary.json", {}))
     samples = notes.read(reader(_shown, "a list of pictures"), "samples.json", [])
     last = rows[-1] if rows else {}
     html = render(

@@ -166,7 +166,9 @@ def run(cfg: Config, bar: Bar) -> dict:
     cfg = for_each_stage(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.devices import cpu_memory
-    from jaxdl.fcn.train import run_stages
+    from jaxdl.fcn.data.unchanged import check_pictures
+    from jaxdl.fcn.dataset import open_source
+    from jaxdl.fcn.train import input_files, run_stages
 
     cpu_memory.start()
     names = [f"fcn{stride}s" for stride in cfg.stages]
@@ -174,7 +176,17 @@ def run(cfg: Config, bar: Bar) -> dict:
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return run_stages(cfg, config, record, mesh, bar)
 
-    summary = train_everywhere(cfg, bar, train, may_change=RESUMABLE, summary_keys=names)
+    def check_same(record: dict[str, Any]) -> None:
+        if cfg.data is not None:  # drawn scenes are the configuration's
+            check_pictures(cfg.out, record, *open_source(cfg, bar))
+
+    summary = train_everywhere(
+        *(cfg, bar, train),
+        may_change=RESUMABLE,
+        summary_keys=names,
+        inputs=input_files(cfg),
+        check=check_same,
+    )
     if not summary:
         return {}
     for name in names:

@@ -39,8 +39,8 @@ def open_split(cfg: Config, devkit: voc.Source, sbd: voc.Source | None) -> split
     return splits.split_4_to_1(devkit.ids("trainval"), cfg.seed)
 
 
-def open_data(cfg: Config, bar: Bar) -> Data:
-    """Everything found, checked, prepared and split."""
+def open_source(cfg: Config, bar: Bar) -> tuple[voc.Source, splits.Split]:
+    """The pictures and labels, and the ids to train and test on."""
     if cfg.data is None:
         count, test = cfg.scenes
         folder = cfg.data_dir / f"scenes-{count}-{test}-{cfg.seed}"
@@ -53,7 +53,11 @@ def open_data(cfg: Config, bar: Bar) -> Data:
         devkit = voc.open_voc(cfg.data, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
     sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
     source = devkit if sbd is None else voc.merge(devkit, sbd)
-    split = splits.check_split(open_split(cfg, devkit, sbd))
+    return source, splits.check_split(open_split(cfg, devkit, sbd))
+
+
+def open_data(cfg: Config, source: voc.Source, split: splits.Split, bar: Bar) -> Data:
+    """Everything checked and prepared."""
     classes = tuple(source.classes)
     with bar.task("preparing images") as progress:
         examples = records.prepare(

@@ -34,7 +34,7 @@ def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
         InputError: it is not an FCN's, or one whose trunk is of another width: next to nothing of
             it could be loaded.
     """
-    _, meta, _ = checkpoint.load_params(source)
+    meta, _ = checkpoint.load_meta(source)
     model, *_ = read_meta(meta, source)
     if model.width != cfg.width_divisor:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +15,8 @@ from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows, shard, shardings
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
-from jaxdl.fcn.dataset import Data, open_data
+from jaxdl.fcn.data.unchanged import record_pictures
+from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
@@ -23,7 +25,8 @@ from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.weights import vgg16
-from jaxdl.files.atomic import plain, read_json, write_bytes, write_json
+from jaxdl.files.atomic import plain, read_json, write_json
+from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
@@ -207,16 +210,27 @@ def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
     return start, imported
 
 
+def input_files(cfg: Config) -> list[Path]:
+    """What decides the result besides the configuration and the pictures."""
+    start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
+    return [*(() if cfg.weights is None else (cfg.weights,)), *start]
+
+
 def write_record(
-    cfg: Config, config: dict[str, Any], data: Data, imported: dict[str, Any] | None
+    cfg: Config,
+    config: dict[str, Any],
+    source: voc.Source,
+    data: Data,
+    imported: dict[str, Any] | None,
+    bar: Bar,
 ) -> dict[str, Any]:
     """run.json and the lists of images."""
     record = run_folder.run_record("fcn", config, data.classes)
-    for side in ("train", "test"):
-        ids = "".join(f"{i}\n" for i in getattr(data.split, side))
-        write_bytes(cfg.out / "splits" / f"{side}.txt", ids.encode())
+    with bar.task("hashing images") as progress:
+        pictures = record_pictures(cfg.out, source, data.split, progress)
     counts = {"train": len(data.split.train), "test": len(data.split.test)}
-    record |= {"splits": counts, "weights": imported}
+    record |= {"splits": counts, "weights": imported, "pictures": pictures}
+    record["inputs"] = of_files(input_files(cfg))
     write_json(cfg.out / "run.json", record)
     return record
 
@@ -230,7 +244,8 @@ def run_stages(
 ) -> dict[str, Any]:
     """All stages, each from the one before; the summary and the page are written after each."""
     begin, imported = first_start(cfg, bar)
-    data = processes.main_process_first(lambda: open_data(cfg, bar))
+    source, split = processes.main_process_first(lambda: open_source(cfg, bar))
+    data = processes.main_process_first(lambda: open_data(cfg, source, split, bar))
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
@@ -243,7 +258,7 @@ def run_stages(
             bar.line(f"--batch-size {cfg.batch_size}: {void} void images fill up each batch")
     lead = processes.is_main_process()
     if record is None and lead:
-        record = write_record(cfg, config, data, imported)
+        record = write_record(cfg, config, source, data, imported, bar)
     path = cfg.out / "summary.json"
     summary = read_json(path) if path.is_file() and lead else {}
     warnings = list(data.warnings)

@@ -8,15 +8,16 @@ from typing import Any
 
 from jaxdl.errors import InputError
 
-Fingerprint = dict[str, Any]  # name, size (bytes), mtime_ns, sha256: as run.json holds it
+Fingerprint = dict[str, Any]  # as run.json holds it: name, size (bytes), mtime_ns, sha256, holds
 
 
-def fingerprint(path: Path, sha256: str | None = None) -> Fingerprint:
+def fingerprint(path: Path, sha256: str | None = None, holds: str = "") -> Fingerprint:
     """Name, size, time and hash of a file's content.
 
     Args:
         path: the file.
         sha256: of its content, if somebody has read it already.
+        holds: what was read from it, in words, such as "144 rows"; for messages.
 
     Raises:
         InputError: it cannot be read.
@@ -33,7 +34,16 @@ def fingerprint(path: Path, sha256: str | None = None) -> Fingerprint:
         "size": found.st_size,
         "mtime_ns": found.st_mtime_ns,
         "sha256": sha256,
+        "holds": holds,
     }
+
+
+def of_files(
+    paths: Iterable[Path], known: Sequence[str] = (), holds: Sequence[str] = ()
+) -> list[Fingerprint]:
+    """The `fingerprint` of each, for a run's record; `known` hashes and `holds` of the first."""
+    each = itertools.zip_longest(paths, known, holds)
+    return [fingerprint(path, sha, held or "") for path, sha, held in each]
 
 
 def check_unchanged(out: Path, recorded: Any, paths: Sequence[Path]) -> None:
@@ -54,24 +64,21 @@ def check_unchanged(out: Path, recorded: Any, paths: Sequence[Path]) -> None:
         return
     old = [each if isinstance(each, dict) else {} for each in recorded]
     if len(old) != len(paths):
-        _refuse(out, f"{len(paths)} input files", f"{len(old)}")
+        raise changed(out, f"{len(paths)} input files", f"{len(old)}")
     for was, path in zip(old, paths, strict=True):
         now = fingerprint(path, sha256="")
         if (now["size"], now["mtime_ns"]) == (was.get("size"), was.get("mtime_ns")):
             continue
+        held = f" ({was['holds']})" if was.get("holds") else ""
         if now["size"] != was.get("size"):
-            _refuse(out, f"{path} holds {now['size']} bytes", f"{was.get('size')}")
+            raise changed(out, f"{path} holds {now['size']} bytes", f"{was.get('size')}{held}")
         if fingerprint(path)["sha256"] != was.get("sha256"):
-            _refuse(out, f"{path} holds another content", "the same number of bytes")
+            raise changed(out, f"{path} holds another content", f"the same number of bytes{held}")
 
 
-def _refuse(out: Path, now: str, was: str) -> None:
-    raise InputError(
+def changed(out: Path, now: str, was: str) -> InputError:
+    """The refusal of a run whose input holds `now`, and held `was`."""
+    return InputError(
         f"{out}: {now}, and held {was} when this run began; restore what it was, name another "
         "folder with --out, or use --overwrite"
     )
-
-
-def of_files(paths: Iterable[Path], known: Sequence[str] = ()) -> list[Fingerprint]:
-    """The `fingerprint` of each, for a run's record; `known` are the hashes of the first ones."""
-    return [fingerprint(path, sha) for path, sha in itertools.zip_longest(paths, known)]

@@ -61,7 +61,7 @@ def train_run(
             "training": len(series.training),
             "tail": len(series.tail),
         }
-        record["inputs"] = of_files(input_files(cfg))
+        record["inputs"] = of_files(input_files(cfg), holds=[f"{steps:,} rows"] if cfg.data else ())
         atomic.write_json(cfg.out / "run.json", record)
     bar.line(
         f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "

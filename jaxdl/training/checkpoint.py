@@ -180,6 +180,12 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names)
 
 
+def newest_sums(folder: Path) -> list[Path]:
+    """The file of the newest step that tells its whole content (`jaxdl.files.checksums`); none
+    without a step."""
+    return [folder / str(step) / checksums.NAME for step in steps(folder)[-1:]]
+
+
 def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
     """The steps whose files are what was saved, and what to say of each of the others.
 
@@ -252,6 +258,27 @@ def load_variables(
         InputError: no checkpoint there, or not that step, or it is damaged; or its arrays claim
             far more memory than its files can fill.
     """
+    meta, step = load_meta(folder, step, say)
+    path = folder.resolve() / str(step)
+    handler = ocp.PyTreeCheckpointHandler()
+    saved: Any = handler.metadata(epath.Path(path / "state"))
+    saved = {name: saved[name] for name in ("params", "batch_stats") if name in saved}
+    files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
+    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved)]
+    limits.check_claimed(path / "state", sum(files), sum(arrays))
+    with ocp.Checkpointer(handler) as reader:
+        # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
+        item = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
+        args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
+        variables = reader.restore(path / "state", args=args)
+    return variables, meta, step
+
+
+def load_meta(
+    folder: Path, step: int | None = None, say: Say = print
+) -> tuple[dict[str, Any], int]:
+    """Meta and step number of a checkpoint folder; see `load_variables`."""
     there = steps(folder)
     if not there or (step is not None and step not in there):
         found = f"its steps are {there}" if there else "it holds no checkpoint"
@@ -261,19 +288,5 @@ def load_variables(
         step = sound_steps(folder, say)[-1]
     elif why := checksums.damage(folder / str(step)):
         raise InputError(f"{why}; choose another of the steps {there}")
-    path = folder.resolve() / str(step)
-    handler = ocp.PyTreeCheckpointHandler()
-    saved: Any = handler.metadata(epath.Path(path / "state"))
-    files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
-    saved = {name: saved[name] for name in ("params", "batch_stats") if name in saved}
-    arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved)]
-    limits.check_claimed(path / "state", sum(files), sum(arrays))
-    with ocp.Checkpointer(handler) as reader:
-        # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
-        item = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
-        args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
-        variables = reader.restore(path / "state", args=args)
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        meta = reader.restore(path / "meta")
-    return variables, meta, step
+        return reader.restore(folder.resolve() / str(step) / "meta"), step

@@ -131,8 +131,10 @@ def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
-    from jaxdl.word2vec import dataset
-    from jaxdl.word2vec.train import train_run
+    from jaxdl.word2vec import dataset, results
+    from jaxdl.word2vec.train import in_words, train_run
+
+    results.check_evaluations(cfg)
 
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return train_run(cfg, config, record, mesh, bar)
@@ -157,7 +159,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         )
     )
     for name, found in summary["word2vec"]["evaluation"].items():
-        bar.line(f"{name}: {found['score']:.3f} ({found['used']} of {found['all']})")
+        bar.line(f"{name}: {in_words(found['score'])} ({found['used']} of {found['all']})")
     bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {cfg.out / 'report.html'}")
     bar.warn(summary.get("warnings", ()))
     return summary

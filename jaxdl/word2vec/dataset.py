@@ -9,6 +9,7 @@ import numpy as np
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.report import reading
+from jaxdl.training.checkpoint import newest_sums
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus, encode
 from jaxdl.word2vec.data.docstrings import write_docstrings
@@ -33,7 +34,9 @@ def is_long(cfg: Config) -> bool:
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration; the embedded text not being a file."""
-    start = () if cfg.start_from is None else (cfg.start_from / "vocabulary.txt",)
+    start: list[Path] = []
+    if cfg.start_from is not None:
+        start = [cfg.start_from / "vocabulary.txt", *newest_sums(cfg.start_from / "checkpoints")]
     return [*(cfg.extend or cfg.data), *start, *cfg.word_pairs, *cfg.analogies]
 
 

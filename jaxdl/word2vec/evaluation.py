@@ -76,23 +76,40 @@ class Analogies(NamedTuple):
     oov: float
 
 
-def evaluate_word_pairs(
-    vectors: Vectors, path: Path, delimiter: str = "\t", rules: Rules = GENSIM
-) -> WordPairs:
-    """Cosines beside human judgement: lines of word, word, number; # starts a comment.
+def read_word_pairs(path: Path, delimiter: str = "\t") -> list[tuple[str, str, float]]:
+    """Word, word and judgement of each line; # starts a comment, other lines are passed over.
 
-    As gensim does, other lines are passed over. InputError: unreadable, fewer than two pairs.
+    Raises:
+        InputError: unreadable, fewer than two pairs, or a judgement that is not finite.
     """
-    fold, known = rules.known(vectors.words)
-    gold, model, oov = [], [], 0
+    found = []
     for line in re.split("\r\n|\r|\n", read_text_file(path)):
         if line.startswith("#"):
             continue
         try:
-            a, b, number = fold(line).split(delimiter)
-            judged = float(number)
+            a, b, number = line.split(delimiter)
+            found.append((a, b, float(number)))
         except ValueError:
             continue
+    if len(found) < 2 or not all(abs(judged) < LARGEST for _, _, judged in found):
+        raise InputError(
+            f"{path}: {len(found)} usable pairs; give two or more, finite: word, word, number by "
+            f"{delimiter!r}"
+        )
+    return found
+
+
+def evaluate_word_pairs(
+    vectors: Vectors, path: Path, delimiter: str = "\t", rules: Rules = GENSIM
+) -> WordPairs:
+    """Cosines beside human judgement, of the pairs of `read_word_pairs`, which raises.
+
+    Fewer than two pairs of known words have no correlation: NaN.
+    """
+    fold, known = rules.known(vectors.words)
+    gold, model, oov = [], [], 0
+    for first, second, judged in read_word_pairs(path, delimiter):
+        a, b = fold(first), fold(second)
         unknown = a not in known or b not in known
         oov += unknown
         if not unknown:
@@ -103,37 +120,47 @@ def evaluate_word_pairs(
             model.append(0.0)
         gold.extend([judged] * (len(model) - len(gold)))
     x, y = np.array(gold), np.array(model)
-    if len(x) < 2 or not (np.abs(x) < LARGEST).all():
-        text = f"{len(x)} usable pairs, {oov} with unknown words"
-        raise InputError(
-            f"{path}: {text}; give two or more, finite: word, word, number by {delimiter!r}"
-        )
     share = 100 * oov / (len(x) if rules.dummy4unknown else len(x) + oov)
+    if len(x) < 2:
+        return WordPairs(math.nan, math.nan, share, len(x))
     # Here, as it takes half a second: runs without judged pairs do without.
     from scipy.stats import rankdata
 
     return WordPairs(_pearson(x, y), _pearson(rankdata(x), rankdata(y)), share, len(x))
 
 
-def evaluate_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Analogies:
-    """Questions "a b c d" (a is to b as c is to d), in sections that a line ": name" starts.
+def read_analogies(path: Path) -> tuple[list[str], list[tuple[int, tuple[str, ...]]]]:
+    """The names of the sections (a line ": name" starts one), and each question's section and four
+    words; other lines are passed over.
 
-    As gensim does, lines not of four words are passed over; see `_answers` for what counts as
-    the answer. InputError: unreadable, a line before the first section, no questions.
+    Raises:
+        InputError: unreadable, a line before the first section, no questions.
     """
-    fold, known = rules.known(vectors.words)
     names: list[str] = []
-    asked: list[tuple[int, ...]] = []  # section, then the rows of a, b, c, d: -1 if unknown
+    questions: list[tuple[int, tuple[str, ...]]] = []
     for number, line in enumerate(read_text_file(path).removesuffix("\n").split("\n"), 1):
         if line.startswith(": "):
             names.append(line.lstrip(": ").strip())
         elif not names:
             raise InputError(f"{path}, line {number}: no section yet; put ': its name' first")
-        elif len(words := fold(line).split()) == 4:
-            asked.append((len(names) - 1, *(known.get(word, -1) for word in words)))
-    if not asked:
+        elif len(words := line.split()) == 4:
+            questions.append((len(names) - 1, tuple(words)))
+    if not questions:
         raise InputError(f"{path}: no questions; give lines of four words")
-    questions = np.array(asked)
+    return names, questions
+
+
+def evaluate_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Analogies:
+    """Questions "a b c d" (a is to b as c is to d) of `read_analogies`, which raises.
+
+    See `_answers` for what counts as the answer.
+    """
+    fold, known = rules.known(vectors.words)
+    names, asked = read_analogies(path)
+    # Section, then the rows of a, b, c, d: -1 if unknown.
+    questions = np.array(
+        [(section, *(known.get(fold(word), -1) for word in words)) for section, words in asked]
+    )
     whole = questions.min(1) >= 0
     right = np.zeros(len(questions), bool)
     same = np.array([known[fold(word)] for word in vectors.words[: rules.restrict_vocab]], int)

@@ -1,5 +1,7 @@
 """What the word2vec experiment measures and leaves behind of its vectors."""
 
+import math
+from collections import Counter
 from typing import Any
 
 import jax
@@ -8,43 +10,71 @@ import numpy as np
 from jaxdl.files import atomic
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.dataset import Vocabulary
-from jaxdl.word2vec.evaluation import evaluate_analogies, evaluate_word_pairs
+from jaxdl.word2vec.evaluation import (
+    evaluate_analogies,
+    evaluate_word_pairs,
+    read_analogies,
+    read_word_pairs,
+)
 from jaxdl.word2vec.vectors import Vectors, save_binary
 
 MAP_WORDS = 400
 NEIGHBOURS = 8
 
 
+def check_evaluations(cfg: Config) -> None:
+    """Refuse an evaluation file that cannot be used, before anything is trained.
+
+    Raises:
+        InputError: names the file and what it should hold.
+    """
+    for path in cfg.word_pairs:
+        read_word_pairs(path)
+    for path in cfg.analogies:
+        read_analogies(path)
+
+
 def evaluate(cfg: Config, vocabulary: Vocabulary, inputs: jax.Array) -> dict[str, Any]:
-    """The scores of every --word-pairs and --analogies file."""
-    if not cfg.word_pairs and not cfg.analogies:
+    """The scores of every --word-pairs and --analogies file, by its name.
+
+    Files of one name are told apart by their whole paths. A score is NaN if the vocabulary has too
+    few of the file's words.
+    """
+    files = (*cfg.word_pairs, *cfg.analogies)
+    if not files:
         return {}
+    often = Counter(path.name for path in files)
+    names = [str(path) if often[path.name] > 1 else path.name for path in files]
     vectors = Vectors(vocabulary.words, np.asarray(inputs))
     found: dict[str, Any] = {}
-    for path in cfg.word_pairs:
+    for name, path in zip(names, cfg.word_pairs, strict=False):
         pairs = evaluate_word_pairs(vectors, path)
-        every = round(pairs.pairs / max(1e-9, 1 - pairs.oov / 100))
         scores = {"score": pairs.spearman, "pearson": pairs.pearson}
-        found[path.name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
-    for path in cfg.analogies:
-        answers = evaluate_analogies(vectors, path)
-        found[path.name] = {
-            "kind": "analogies",
-            "score": answers.total.accuracy,
-            "used": answers.total.asked,
-            "all": round(answers.total.asked / max(1e-9, 1 - answers.oov / 100)),
-        }
+        every = len(read_word_pairs(path))
+        found[name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
+    for name, path in zip(names[len(cfg.word_pairs) :], cfg.analogies, strict=True):
+        answers = evaluate_analogies(vectors, path).total
+        score = answers.accuracy if answers.asked else math.nan
+        every = len(read_analogies(path)[1])
+        found[name] = {"kind": "analogies", "score": score, "used": answers.asked, "all": every}
     return found
 
 
 def doubts(rows: list[dict[str, Any]]) -> list[str]:
     """Why the vectors of a run with these rows of metrics are no good result."""
+    found = [
+        f"{name}: no score, with only {one['used']} of {one['all']} lines of known words; "
+        "give an evaluation in the text's language, or lower --min-count"
+        for name, one in rows[-1]["evaluation"].items()
+        if one["score"] is None
+    ]
     if any(row["train"]["pairs"] for row in rows):
-        return []
+        return found
     return [
         "not one pair of words was trained on: the vectors are the random start; give more text, "
         "with several words of the vocabulary a line (split, if it has no blanks between words), "
-        "or lower --min-count or --subsample"
+        "or lower --min-count or --subsample",
+        *found,
     ]
 
 

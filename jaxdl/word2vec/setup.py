@@ -1,6 +1,7 @@
 """The word2vec experiment's start and step: which tables, which optimiser, on which devices."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -31,18 +32,27 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformationExtraArgs | None:
     return optimizers.momentum_sgd(momentum=0.0) if cfg.loss == "full-softmax" else None
 
 
+def check_start(cfg: Config, run: Path) -> None:
+    """Refuse the vectors of --start-from if they do not fit, before the run has a record.
+
+    Raises:
+        InputError: names the options that fit; or there are no vectors.
+    """
+    meta, _ = checkpoint.load_meta(run / "checkpoints")
+    if meta["width"] != cfg.dim or meta["loss"] != cfg.loss:
+        raise InputError(
+            f"{run}: has vectors of width {meta['width']} for {meta['loss']}; "
+            f"use --dim {meta['width']} --loss {meta['loss']}"
+        )
+
+
 def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
     """A random start, with the rows of --start-from where it knows the word."""
     tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
     if cfg.start_from is None:
         return tables
-    params, meta, _ = checkpoint.load_params(cfg.start_from / "checkpoints")
+    params, *_ = checkpoint.load_params(cfg.start_from / "checkpoints")
     words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
-    if meta["width"] != cfg.dim or meta["loss"] != cfg.loss:
-        raise InputError(
-            f"{cfg.start_from}: has vectors of width {meta['width']} for {meta['loss']}; "
-            f"use --dim {meta['width']} --loss {meta['loss']}"
-        )
     place = {word: row for row, word in enumerate(words)}
     known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
     here, there = (np.array(side) for side in zip(*known, strict=True))

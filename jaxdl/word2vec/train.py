@@ -1,5 +1,6 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -36,7 +37,7 @@ from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.results import doubts, evaluate, write_results
-from jaxdl.word2vec.setup import make_step, optimizer_of, rate_of, start_tables
+from jaxdl.word2vec.setup import check_start, make_step, optimizer_of, rate_of, start_tables
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
 from jaxdl.word2vec.step import empty_metrics
 
@@ -72,6 +73,7 @@ def _train(
         check_same_text(cfg.out, record, corpus)
     vocabulary = vocabulary_of(corpus)
     if cfg.start_from is not None:
+        check_start(cfg, cfg.start_from)
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
     encoding = time.monotonic() - began
     batches = Batches(cfg, corpus, vocabulary)
@@ -83,7 +85,10 @@ def _train(
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
         known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
-        record["inputs"] = of_files(input_files(cfg), known)
+        files = input_files(cfg)
+        record["inputs"] = of_files(
+            files, known, [f"{corpus.raw_tokens:,} words in all"] * len(known)
+        )
         lines = zip(vocabulary.words, vocabulary.counts.tolist(), strict=True)
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         write_bytes(cfg.out / "vocabulary.txt", text.encode())
@@ -153,10 +158,15 @@ def mean_losses(sums: Metrics) -> dict[str, float]:
     return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
 
 
+def in_words(score: float | None) -> str:
+    """A score as it is printed; a dash if there is none."""
+    return "-" if score is None or math.isnan(score) else f"{score:.3f}"
+
+
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
     """What is printed of an epoch's row of metrics."""
     held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
-    scores = [f"{name} {found['score']:.3f}" for name, found in row["evaluation"].items()]
+    scores = [f"{name} {in_words(found['score'])}" for name, found in row["evaluation"].items()]
     losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
     return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
 

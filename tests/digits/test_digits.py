@@ -17,10 +17,10 @@ from PIL import Image
 
 from jaxdl.cli import progress
 from jaxdl.digits import config, task
+from jaxdl.digits.command import run
 from jaxdl.digits.data import FASHION, Pictures, open_digits, read_idx
 from jaxdl.digits.model import LeNet
-from jaxdl.digits.run import run
-from jaxdl.digits.train import SAMPLES
+from jaxdl.digits.train import SAMPLES, doubts
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
 from tests.helpers.processes import finish, stop_at
@@ -215,8 +215,10 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
-    """With programs that are compiled again; tests of other experiments resume with kept ones.
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder, monkeypatch):
+    """And on two devices to the same within rounding.
+
+    With programs that are compiled again; tests of other experiments resume with kept ones.
 
     (`tests.helpers.processes.environment` names one cache for all processes.)
     """
@@ -237,6 +239,32 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
 
     assert rows(stopped) == rows(straight)
     jax.tree.map(np.testing.assert_array_equal, params(stopped), params(straight))
+
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    two = tmp_path / "two"
+    done = finish(MODULE, *words, "--out", str(two), "--mesh", "data=2")
+    assert done.returncode == 0, done.stderr
+    for row, want in zip(rows(two), rows(straight), strict=True):
+        assert row["train"]["loss"] == pytest.approx(want["train"]["loss"], rel=1e-3)
+
+
+def test_other_pictures_under_the_old_names_are_refused(tmp_path, folder):
+    """Finished or not."""
+    cfg = config.Config(data=folder, out=tmp_path / "run", epochs=1, batch_size=16)
+    run(cfg, progress.Bar())
+    path = folder / "t10k-labels-idx1.ubyte"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"{path.name} holds another content, and held the"):
+            run(cfg, progress.Bar())
+        (cfg.out / "summary.json").unlink(missing_ok=True)
+
+
+def test_a_network_that_names_one_class_is_no_good_result():
+    assert doubts([[0, 3], [0, 4]])
+    assert not doubts([[3, 0], [0, 4]])
 
 
 def test_the_embedded_digits_are_scikit_learns():

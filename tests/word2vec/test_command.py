@@ -111,6 +111,48 @@ def test_another_text_under_the_old_name_is_refused(
         dataset.check_same_text(out, record, corpus)
 
 
+def test_an_evaluation_that_cannot_be_used_is_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Refused for its layout; for its words alone it is no score, and a warning."""
+    text, pairs = tmp_path / "few.txt", tmp_path / "pairs.tsv"
+    text.write_text("one two three\n" * 30)
+    again = tmp_path / "again" / "pairs.tsv"
+    again.parent.mkdir()
+    again.write_text("one\ttwo\t3\ntwo\tthree\t2\none\tthree\t1\n")
+    pairs.write_text("one,two,3\ntwo,three,2\n")
+    questions = tmp_path / "questions.txt"
+    questions.write_text(": far\nAthens Greece Oslo Norway\n")
+    out = tmp_path / "run"
+    cfg = Config(
+        data=(text,), data_dir=tmp_path, min_count=1, dim=4, out=out, epochs=1, subsample=0.0
+    )
+    cfg = dataclasses.replace(cfg, word_pairs=(pairs, again), analogies=(questions,))
+    with pytest.raises(InputError, match=r"pairs\.tsv: 0 usable pairs; give two or more"):
+        run(cfg, Bar())
+    assert not out.exists()
+    pairs.write_text("cat\tdog\t3\nred\tblue\t2\n")
+    found = run(cfg, Bar())
+    scores = found["word2vec"]["evaluation"]
+    assert scores[str(pairs)]["score"] is None
+    assert (scores[str(again)]["used"], scores[str(again)]["all"]) == (3, 3)
+    assert scores["questions.txt"] == {"kind": "analogies", "score": None, "used": 0, "all": 1}
+    assert [text.split(":")[0] for text in found["warnings"]] == [str(pairs), "questions.txt"]
+    assert f"{pairs}: - (0 of 2)" in capsys.readouterr().out
+    assert "with only 0 of 2 lines of known words" in (out / "report.html").read_text()
+
+
+def test_vectors_that_do_not_fit_are_refused_before_the_run_has_a_record(
+    straight: Path, text: Path, tmp_path: Path
+):
+    """So that the corrected command is not another configuration."""
+    cfg = Config(start_from=straight, extend=(text,), dim=9, out=tmp_path / "run")
+    cfg = dataclasses.replace(cfg, data_dir=text.parent / "data")
+    with pytest.raises(InputError, match="use --dim 8 --loss negative-sampling"):
+        run(cfg, Bar())
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_a_run_that_trained_on_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, out = tmp_path / "short.txt", tmp_path / "run"
     path.write_text("the cat sat on the mat\n")
