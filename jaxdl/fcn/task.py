@@ -59,9 +59,9 @@ def loss(
     mean: Float[Array, " 3"],
     reduction: Reduction = "mean",
 ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Any]]:
-    """Softmax cross-entropy over the valid pixels, (weight, figures) beside it.
+    """Softmax cross-entropy over the valid pixels, (weight, outcome) beside it.
 
-    The weight is the number of valid pixels; the figures are (predicted classes, labels, summed
+    The weight is the number of valid pixels; the outcome is (predicted classes, labels, summed
     loss), for `add_outcome`. Labels are class numbers, uint8; 255 is void.
 
     Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
@@ -137,9 +137,9 @@ def make_prepare(
     return prepare
 
 
-def add_outcome(metrics: Metrics, figures: tuple[Array, Array, Array]) -> Metrics:
+def add_outcome(metrics: Metrics, outcome: tuple[Array, Array, Array]) -> Metrics:
     """Metrics with what `pixel_loss` found in one batch."""
-    return update_metrics(metrics, *figures)
+    return update_metrics(metrics, *outcome)
 
 
 def make_evaluate(
@@ -147,9 +147,9 @@ def make_evaluate(
     mean: Float[Array, " 3"],
     whole: NamedSharding | None = None,
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
-    """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.compute_metrics`).
+    """``evaluate(params, batches) -> metrics`` (see `jaxdl.fcn.metrics.compute_metrics`).
 
-    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the figures are those
+    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the metrics are those
     of all rows.
     """
     loss_fn = pixel_loss(model, mean, "sum")
@@ -158,8 +158,8 @@ def make_evaluate(
     def one(params, metrics, batch):
         if whole is not None:
             params = jax.lax.with_sharding_constraint(params, whole)
-        _, (_, figures) = loss_fn(params, batch)
-        return add_outcome(metrics, figures)
+        _, (_, outcome) = loss_fn(params, batch)
+        return add_outcome(metrics, outcome)
 
     run = reuse_temp_memory(one) if whole is None else one
 

@@ -117,22 +117,22 @@ def stage_task(
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
-        figures, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
+        found, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
         speed = epoch.steps / per_epoch * len(data.split.train) / epoch.seconds
         row = {
             "epoch": at,
             "train": compute_metrics(epoch.metrics),
-            "test": figures,
+            "test": found,
             "learning_rate": rate(epoch.done - 1),
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
         line = (
             f"{name} epoch {at}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
-            f"{figures['loss']:.3f}, mean IU {figures['mean_iu']:.1%}, background "
-            f"{figures['background_share']:.0%} of predictions, {speed:.0f} images/s"
+            f"{found['loss']:.3f}, mean IU {found['mean_iu']:.1%}, background "
+            f"{found['background_share']:.0%} of predictions, {speed:.0f} images/s"
         )
-        return EpochReport({epoch.done: row}, plain(figures["mean_iu"]), line)
+        return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
         step=stage_step(cfg, model, colour, layout),
