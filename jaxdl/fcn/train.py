@@ -20,6 +20,7 @@ from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.own import fit
 from jaxdl.fcn.setup import optimizer_of
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
@@ -246,6 +247,7 @@ def run_stages(
     begin, imported = first_start(cfg, bar)
     source, split = processes.main_process_first(lambda: open_source(cfg, bar))
     data = processes.main_process_first(lambda: open_data(cfg, source, split, bar))
+    cfg = fit(cfg, data, bar)
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
