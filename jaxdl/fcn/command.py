@@ -201,7 +201,8 @@ def run(cfg: Config, bar: Bar) -> dict:
     from jaxdl.devices import cpu_memory
     from jaxdl.fcn.data.unchanged import check_pictures
     from jaxdl.fcn.dataset import open_source
-    from jaxdl.fcn.train import input_files, run_stages
+    from jaxdl.fcn.start import input_files
+    from jaxdl.fcn.train import run_stages
 
     cpu_memory.start()
     names = [f"fcn{stride}s" for stride in cfg.stages]

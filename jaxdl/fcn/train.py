@@ -1,8 +1,8 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
+import itertools
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows, shard, shardings
+from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.data.unchanged import record_pictures
@@ -22,19 +23,18 @@ from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
 from jaxdl.fcn.setup import optimizer_of
-from jaxdl.fcn.stages import find
-from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
+from jaxdl.fcn.start import Start, first_start, fresh_params, input_files, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
-from jaxdl.fcn.weights import vgg16
+from jaxdl.fcn.worse import started_at, too_high, worse_than_start
 from jaxdl.files.atomic import plain, read_json, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
+from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
 
-VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
 
 
@@ -109,12 +109,25 @@ def stage_task(
         return (join_rows(batch, layout) for batch in batches.read_ahead(source, first))
 
     def start(resumed: bool) -> TrainState:
-        params = fresh
-        if not resumed:
-            params, moved = start_params(cfg, name, fresh, begin, bar)
-            if processes.is_main_process():
-                write_json(cfg.out / name / "transfer.json", moved)
-        return shard(start_state(params, optimizer), layout and layout.state)
+        if resumed:
+            return shard(start_state(fresh, optimizer), layout and layout.state)
+        params, moved = start_params(cfg, name, fresh, begin, bar)
+        laid, some = shard(params, whole), -(-rates.IMAGES // cfg.batch_size)
+
+        def look() -> Iterator[Any]:
+            return itertools.islice(read(training), min(some, per_epoch))
+
+        slower = rates.skip_multipliers(model, laid, look(), colour, whole)
+        loss = plain(evaluate(laid, look())["loss"])
+        if processes.is_main_process():
+            write_json(
+                cfg.out / name / "transfer.json", {**moved, "loss": loss, "multipliers": slower}
+            )
+        for part, number in slower.items():
+            bar.line(f"{name}: {part} learns at {number:.2g} of the rate: its input is larger")
+        state = start_state(params, optimizer)
+        state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
+        return shard(state, layout and layout.state)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
@@ -128,6 +141,9 @@ def stage_task(
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
+        worse = too_high(row["train"]["loss"], started_at(cfg.out / name))
+        if worse:
+            bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({rate(0):g})"])
         line = (
             f"{name} epoch {at}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
             f"{found['loss']:.3f}, mean IU {found['mean_iu']:.1%}, background "
@@ -188,33 +204,8 @@ def train_stage(
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
+    found += worse_than_start(cfg, number, rows)
     return {**{key: last[key] for key in SUMMARY}, "seconds": seconds}, found
-
-
-def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
-    """Where the first stage starts, and the record of the imported weights."""
-    imported = None
-    if cfg.weights is not None:
-        found = vgg16.load_vgg16(cfg.weights, format=cfg.weights_format)
-        bar.line(vgg16.describe(found.record))
-        start, imported = Start(None, found.trunk, tuple(found.mean)), found.record
-    else:
-        start = Start(None, None, VGG_MEAN)
-    if cfg.start_from is not None:
-        source = find(cfg.start_from)
-        start = start._replace(source=source, mean=start_mean(cfg, source))
-    elif start.trunk is None and cfg.preset != "demo":
-        bar.line(
-            "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
-            "On photographs expect little but background; see the README on where to get them."
-        )
-    return start, imported
-
-
-def input_files(cfg: Config) -> list[Path]:
-    """What decides the result besides the configuration and the pictures."""
-    start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
-    return [*(() if cfg.weights is None else (cfg.weights,)), *start]
 
 
 def write_record(
@@ -269,7 +260,8 @@ def run_stages(
         summary[name], found = train_stage(cfg, number, data, begin, mesh, bar)
         warnings += found
         summary["warnings"] = warnings
-        begin = Start(cfg.out / name / "checkpoints", None, begin.mean)
+        folder = cfg.out / name / "checkpoints"
+        begin = Start(folder, None, begin.mean, checkpoint.best_step(folder, bar.line))
         if record is not None and lead:
             write_json(path, summary)
             from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import
