@@ -58,9 +58,8 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
         seed=cfg.seed + stride,
         epochs=cfg.epochs[number],
     )
-    test = BatchSource(
-        *(data.examples, data.rows("test"), data.canvases, cfg.batch_size), seed=None
-    )
+    parts = (data.examples, data.rows("test"), data.canvases, cfg.batch_size)
+    test = BatchSource(*parts, seed=None)
 
     def begin(resumed: bool) -> TrainState:
         params = fresh_params(model, cfg.seed)
@@ -72,11 +71,9 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
         return state._replace(opt_state=set_multipliers(state.opt_state, slower))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train = compute_metrics(epoch.metrics)
         result = evaluate(epoch.state.params, read_ahead(test))
-        line = f"{name}: loss {train['loss']:.3f}, mean IU {result['mean_iu']:.1%}"
-        row = {"train": train, "test": result, "seconds": epoch.elapsed}
-        return EpochReport({epoch.done: row}, result["mean_iu"], line)
+        row = {"train": compute_metrics(epoch.metrics), "test": result, "seconds": epoch.elapsed}
+        return EpochReport({epoch.done: row}, result["mean_iu"], f"{name}: {result['mean_iu']:.1%}")
 
     def rate(n: int) -> float:
         rest = {"steps": len(images), "warmup": cfg.warmup, "schedule": cfg.schedule}

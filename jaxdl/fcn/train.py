@@ -112,13 +112,9 @@ def stage_task(
         if resumed:
             return shard(start_state(fresh, optimizer), layout and layout.state)
         params, moved = start_params(cfg, name, fresh, begin, bar)
-        laid, some = shard(params, whole), -(-rates.IMAGES // cfg.batch_size)
-
-        def look() -> Iterator[Any]:
-            return itertools.islice(read(training), min(some, per_epoch))
-
-        slower = rates.skip_multipliers(model, laid, look(), colour, whole)
-        loss = plain(evaluate(laid, look())["loss"])
+        laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
+        slower = rates.skip_multipliers(model, laid, read(training), colour, whole)
+        loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])
         if processes.is_main_process():
             write_json(
                 cfg.out / name / "transfer.json", {**moved, "loss": loss, "multipliers": slower}
