@@ -260,7 +260,8 @@ def test_the_start_is_hes_for_bytes_and_then_for_what_they_give():
     """Variance 2 / fan in for inputs of spread 1, as all layers have but the first, whose is 64."""
 
     def first(key):
-        trunk = FCN(32, CLASSES, 4).init(key, jnp.zeros((1, 32, 32, 3)))["params"]["trunk"]
+        params: Any = FCN(32, CLASSES, 4).init(key, jnp.zeros((1, 32, 32, 3)))["params"]
+        trunk = params["trunk"]
         return 64 * trunk["conv1_1"]["kernel"], trunk["conv1_2"]["kernel"]
 
     for kernel, inputs in zip(jax.jit(first)(jax.random.key(0)), (3, 16), strict=True):
