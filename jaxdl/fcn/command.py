@@ -77,7 +77,15 @@ TRAIN = Command(
     choose=preset_of,
     groups={
         "Data": ("preset", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
-        "Model": ("stages", "width_divisor", "weights", "weights_format", "start_from", "align"),
+        "Model": (
+            "stages",
+            "width_divisor",
+            "weights",
+            "weights_format",
+            "start_from",
+            "freeze",
+            "align",
+        ),
         "Training": (
             *("epochs", "learning_rate", "schedule", "warmup", "batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction", "bfloat16"),

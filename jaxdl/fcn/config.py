@@ -125,6 +125,8 @@ class Config:
     """Training images are scaled by a random factor between these two; 0.5 2 is usual."""
     crop: Annotated[int | None, Range(32)] = None
     """A random square of this side is cut from larger training images."""
+    freeze: Literal["none", "trunk"] = "none"
+    """trunk: the convolutions keep their weights, and the scores alone learn: minutes on a CPU."""
     align: Align = "exact"
     """Alignment of the upsampling: exact, or center as in the Chainer of 2016."""
     remat: bool = False
@@ -197,6 +199,8 @@ def settle(cfg: Config) -> Config:
         changed["width_divisor"] = 1
     if cfg.learning_rate == own.learning_rate:
         changed["learning_rate"] = PRESETS["voc"].learning_rate
+    if cfg.freeze == own.freeze and not (cfg.flip or cfg.crop or cfg.scale != own.scale):
+        changed["freeze"] = "trunk"
     return dataclasses.replace(cfg, **changed)
 
 
@@ -236,6 +240,8 @@ def check(cfg: Config) -> None:
         raise InputError(
             f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
         )
+    if cfg.freeze == "trunk":
+        _check_freeze(cfg)
     if cfg.scale[0] > cfg.scale[1]:
         raise InputError(f"--scale {cfg.scale[0]} {cfg.scale[1]}: give the smaller factor first")
     if cfg.devices.mesh is not None and cfg.steps_per_dispatch > 1:
@@ -249,4 +255,16 @@ def check(cfg: Config) -> None:
         raise InputError(
             "--data is missing: name a folder of images and masks, or VOCtrainval_11-May-2012.tar, "
             "or train on the embedded scenes with --preset demo"
+        )
+
+
+def _check_freeze(cfg: Config) -> None:
+    if cfg.weights is None and cfg.start_from is None:
+        raise InputError("--freeze trunk: keeps random weights; give --weights or --start-from")
+    if cfg.devices.mesh is not None or cfg.cache == "device":
+        raise InputError("--freeze trunk: is for one device, and keeps pools in the host's memory")
+    if cfg.flip or cfg.crop is not None or cfg.scale != (1.0, 1.0):
+        raise InputError(
+            "--freeze trunk: each image's pools are computed once, so that --flip, --scale and "
+            "--crop cannot change it; leave them out"
         )

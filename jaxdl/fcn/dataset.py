@@ -82,7 +82,7 @@ def open_data(cfg: Config, source: Source, split: splits.Split, bar: Bar) -> Dat
     with bar.task("preparing images") as progress:
         examples = records.prepare(
             source,
-            (*split.train, *split.test),
+            tuple(dict.fromkeys((*split.train, *split.test))),
             cfg.data_dir / "prepared",
             num_classes=len(classes),
             progress=progress,

@@ -29,7 +29,7 @@ def fit(cfg: Config, data: Data, bar: Bar) -> Config:
     rows = data.rows("train")
     sizes, count = data.examples.sizes[rows], len(rows)
     crop = cfg.crop
-    if crop is None and sizes.max() > _LARGE:
+    if crop is None and sizes.max() > _LARGE and cfg.freeze == "none":
         crop = _CROP
     side = sizes if crop is None else np.minimum(sizes, crop)
     area = float(np.median(side.prod(1)))

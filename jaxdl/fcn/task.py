@@ -24,14 +24,14 @@ from jaxdl.fcn.metrics import (
     image_accuracy,
     update_metrics,
 )
-from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.models.fcn import FCN, Pools
 from jaxdl.training.step import TrainState, dense_step
 
 
 def apply(
     model: FCN,
     params: PyTree,
-    images: UInt8[Array, "b h w 3"] | UInt8[np.ndarray, "b h w 3"],
+    images: UInt8[Array, "b h w 3"] | UInt8[np.ndarray, "b h w 3"] | Pools,
     sizes: Int[Array, "b 2"] | Int[np.ndarray, "b 2"] | None = None,
     *,
     mean: Float[Array, " 3"],
@@ -41,13 +41,14 @@ def apply(
     Args:
         model: the network.
         params: of `jaxdl.fcn.models.fcn.init`, or of a checkpoint.
-        images: bytes, padded to one canvas.
+        images: bytes, padded to one canvas; or a frozen trunk's `Pools` of them.
         sizes: true heights and widths, int32; None: each image fills the canvas.
         mean: colour that is subtracted, RGB.
 
     Source: Long, Shelhamer, Darrell 2015.
     """
-    logits: Any = model.apply({"params": params}, preprocess(jnp.asarray(images), mean), sizes)
+    x = images if isinstance(images, Pools) else preprocess(jnp.asarray(images), mean)
+    logits: Any = model.apply({"params": params}, x, sizes)
     return logits
 
 
@@ -66,7 +67,7 @@ def loss(
 
     Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
     """
-    pixels, classes, sizes = map(jnp.asarray, gather(batch))
+    pixels, classes, sizes = jax.tree.map(jnp.asarray, gather(batch))
     logits = apply(model, params, pixels, sizes, mean=mean)
     labels = class_labels(classes)
     total, count = pixel_xent(logits, labels)

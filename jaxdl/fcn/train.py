@@ -18,6 +18,7 @@ from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.data.unchanged import record_pictures
 from jaxdl.fcn.dataset import Data, open_data, open_source
+from jaxdl.fcn.frozen import Frozen
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
@@ -30,7 +31,7 @@ from jaxdl.files.atomic import plain, read_json, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
-from jaxdl.training.loop import Epoch, EpochReport, Task
+from jaxdl.training.loop import Epoch, EpochReport, Task, unchanged
 from jaxdl.training.network import describe
 from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
@@ -95,6 +96,7 @@ def stage_task(
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
     colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
     fresh = fresh_params(model, cfg.seed)
+    frozen = Frozen(model, fresh["trunk"], colour) if cfg.freeze == "trunk" else None
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
     whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)
@@ -106,21 +108,27 @@ def stage_task(
         return optimizers.learning_rate(n, peak=peak, steps=steps, **rest)
 
     def read(source: batches.BatchSource, first: int = 0) -> Iterator[Any]:
+        if frozen is not None:
+            return frozen.read(source, first)
         return (join_rows(batch, layout) for batch in batches.read_ahead(source, first))
 
     def start(resumed: bool) -> TrainState:
         if resumed:
-            return shard(start_state(fresh, optimizer), layout and layout.state)
+            shapes = fresh if frozen is None else frozen.scores(fresh)
+            return shard(start_state(shapes, optimizer), layout and layout.state)
         params, moved = start_params(cfg, name, fresh, begin, bar)
         laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
-        slower = rates.skip_multipliers(model, laid, read(training), colour, whole)
+        plain_batches = (join_rows(b, layout) for b in batches.read_ahead(training))
+        slower = rates.skip_multipliers(model, laid, plain_batches, colour, whole)
+        if frozen is not None:
+            laid = params = frozen.take(params)
         loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])
         if processes.is_main_process():
             write_json(
                 cfg.out / name / "transfer.json", {**moved, "loss": loss, "multipliers": slower}
             )
-        for part, number in slower.items():
-            bar.line(f"{name}: {part} learns at {number:.2g} of the rate: its input is larger")
+        for part, times in slower.items():
+            bar.line(f"{name}: {part} learns at {times:.2g} of the rate: its input is larger")
         state = start_state(params, optimizer)
         state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
         return shard(state, layout and layout.state)
@@ -157,6 +165,8 @@ def stage_task(
         end_epoch=end_epoch,
         learning_rate=rate,
         describe=lambda n: f"images {', '.join(training.ids(n))}",
+        gather=unchanged if frozen is None else frozen.gather,
+        scatter=unchanged if frozen is None else frozen.scatter,
         score=checkpoint.Score("mean_iu"),
         meta={
             "model": describe(model),
@@ -182,7 +192,7 @@ def train_stage(
     name = f"fcn{cfg.stages[number]}s"
     task, model = stage_task(cfg, number, data, begin, mesh, bar)
     folder = cfg.out / name
-    state = session.train(task, folder, mesh=mesh, reporter=bar, name=name).state
+    state = task.gather(session.train(task, folder, mesh=mesh, reporter=bar, name=name).state)
     params = gather_to_host(state.params, shardings(None, mesh))
     if not processes.is_main_process():
         return {}, []
