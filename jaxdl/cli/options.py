@@ -47,9 +47,9 @@ class Range:
 
     def __str__(self) -> str:
         if self.high != MOST:
-            bounds = f"{'above ' if self.above else ''}{self.low:g} to {self.high:g}"
+            bounds = f"{'above ' if self.above else ''}{self.low} to {self.high}"
         else:
-            bounds = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+            bounds = f"above {self.low}" if self.above else f"{self.low} or more"
         return bounds if self.multiple == 1 else f"a multiple of {self.multiple}, {bounds}"
 
     def told(self, value: float | int) -> str:

@@ -1,5 +1,6 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from jaxdl.fcn.dataset import Data, open_data
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.setup import optimizer_of
+from jaxdl.fcn.setup import check_size, optimizer_of
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
@@ -229,12 +230,14 @@ def run_stages(
     bar: Bar,
 ) -> dict[str, Any]:
     """All stages, each from the one before; the summary and the page are written after each."""
+    check_size(cfg)
     begin, imported = first_start(cfg, bar)
     data = processes.main_process_first(lambda: open_data(cfg, bar))
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
     )
+    check_size(cfg, max(data.canvases, key=math.prod))
     bar.warn(data.warnings)
     if mesh is not None:
         bar.line(f"{mesh.size} devices of {jax.process_count()} process(es)")

@@ -74,7 +74,7 @@ class Predict:
     """Steps to predict."""
     context: Annotated[int | None, Range(1)] = None
     """The network is given so many last steps; by default the run's window."""
-    hidden: Annotated[int | None, Range(1)] = None
+    hidden: Annotated[int | None, Range(1, 100_000)] = None
     """Hidden size; by default that of the lowest loss. The best of its seeds is taken."""
     mode: Mode = "carry"
     """carry keeps the state, a step for each value; window reads the whole window each time."""

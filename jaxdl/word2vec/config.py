@@ -77,7 +77,7 @@ class Config:
     """A negative that is the positive is left out, as in word2vec.c: 8 % slower, same quality."""
     subsample: Annotated[float, Range(0)] = 1e-3
     """Words above this share of the text are dropped by chance; 0 keeps all."""
-    epochs: Annotated[int, Range(1)] = 5
+    epochs: Annotated[int, Range(1, 100_000)] = 5
     """Passes over the text."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
