@@ -154,7 +154,7 @@ def _check_values(command: Command, typed: Sequence[str]) -> None:
                 raise InputError(f"{word}: {flag} takes no value")
             continue
         values = [value] if equals else after[: option.count]
-        if not equals and option.count is not None and len(values) < option.count:
+        if len(values) < (1 if equals or option.count is None else option.count):
             raise option.refusal(values)
         option.check_words(values)
 

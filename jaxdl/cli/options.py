@@ -97,8 +97,8 @@ class Option:
 
     def refusal(self, words: Sequence[str]) -> InputError:
         """What to say of words that it does not take."""
-        few = self.count is not None and len(words) < self.count
-        if few and self.count != 1:
+        few = len(words) < (1 if self.count is None else self.count)
+        if few and self.count not in (1, None):
             return InputError(
                 f"{' '.join([self.flag, *words])}: takes {self.count} values, each {self.takes()}"
             )

@@ -86,6 +86,7 @@ def make(kind: str, folder: Path) -> tuple[Path, str]:
 KINDS = ("in a folder that cannot be entered", "of 300 characters", "no UTF-8", "a loop of links")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_path_that_cannot_be_used_is_refused_by_its_option(kind: str, user_path: Path):
     """Before anything else is done, so that it holds for all commands alike."""
@@ -96,7 +97,7 @@ def test_a_path_that_cannot_be_used_is_refused_by_its_option(kind: str, user_pat
                 parse(COMMANDS[name], words_with(name, option, str(path)))
             shown = option.name.upper() if option.positional else option.flag
             assert str(refused.value).startswith(f"{shown} {path}: {said}"), (name, option.flag)
-        for name, command in COMMANDS.items():
+        for command in COMMANDS.values():
             if command.where is not None:
                 with pytest.raises(InputError, match=f"^--config .*{said}"):
                     parse(command, ["--config", str(path)])
