@@ -200,9 +200,13 @@ def main(call: Callable[[], T]) -> T:
             text = f"the memory is full ({reason(error)}); free some, or ask for less at once"
             raise TrainingError(text) from error
         except OSError as error:  # a full disk or a barred place, wherever it is noticed
-            if error.errno not in FULL | (BARRED if error.filename else set()):
+            name = _name(error.filename or "the disk")
+            if error.errno in BARRED and error.filename:
+                text = f"{name}: {error.strerror}; name a place that you may use"
+                raise InputError(text) from error
+            if error.errno not in FULL:
                 raise
-            with writing(_name(error.filename or "the disk")):
+            with writing(name):
                 raise
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)

@@ -1,12 +1,14 @@
 """Paths that a command takes: each is looked at before any work, whatever it is for."""
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
 
 from jaxdl.cli.options import numbers, options_of
 from jaxdl.errors import InputError
+from jaxdl.files.atomic import kind_of
 from jaxdl.files.text import reason
 
 
@@ -21,11 +23,12 @@ def check_path(name: str, path: Path) -> None:
 
     Raises:
         InputError: a folder on the way that cannot be entered, a name that is too long, a loop of
-            links, or bytes that are no UTF-8, which Orbax and TFDS do not take.
+            links, or bytes that are no UTF-8, which Orbax and TFDS do not take. Or a pipe or device
+            is there: inputs are read more than once, and outputs replaced.
     """
     try:
         str(path).encode()
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     except UnicodeEncodeError as error:
@@ -35,6 +38,9 @@ def check_path(name: str, path: Path) -> None:
         raise InputError(f"{name} {path}: is no name in UTF-8; {advice}") from error
     except (OSError, ValueError) as error:  # the latter of a NUL, as a saved config may have
         raise InputError(f"{name} {path}: {reason(error)}; name another path") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        advice = "name a file or folder; what a program writes, put into a file first"
+        raise InputError(f"{name} {path}: is {kind_of(mode)}; {advice}")
 
 
 def check_paths(config: Any) -> None:

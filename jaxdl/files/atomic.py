@@ -22,6 +22,11 @@ _KINDS = {
 }
 
 
+def kind_of(mode: int) -> str:
+    """What a thing that is no regular file is, in words, by its `st_mode`."""
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place for an output before the work for it begins; an old result there is no fault.
 
@@ -42,7 +47,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; choose another folder") from error
     if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a special file")
+        kind = kind_of(found.st_mode)
         raise InputError(f"{path}: is {kind}, which no output replaces; name a file")
     for other in inputs:
         with contextlib.suppress(OSError):

@@ -79,11 +79,17 @@ def make(kind: str, folder: Path) -> tuple[Path, str]:
         return folder / ("a" * 300), "File name too long"
     if kind == "no UTF-8":
         return folder / os.fsdecode(b"\xff"), "is no name in UTF-8; rename it"
+    if kind == "a pipe":  # to open it would wait for ever
+        os.mkfifo(folder / "pipe")
+        return folder / "pipe", "is a pipe; name a file or folder"
     (folder / "loop").symlink_to("loop")
     return folder / "loop" / "a", "Too many levels of symbolic links"
 
 
-KINDS = ("in a folder that cannot be entered", "of 300 characters", "no UTF-8", "a loop of links")
+KINDS = (
+    *("in a folder that cannot be entered", "of 300 characters", "no UTF-8", "a loop of links"),
+    "a pipe",
+)
 
 
 @pytest.mark.slow
@@ -134,6 +140,7 @@ OUTPUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "flag"), OUTPUTS)
 def test_a_folder_that_cannot_be_written_is_one_line(
     name: str,
