@@ -17,6 +17,7 @@ from rich.table import Table
 from jaxdl.cli.plan_options import Options
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
+from jaxdl.files.text import reason
 from jaxdl.planner import plan
 from jaxdl.planner.cards import CARDS, FRACTION, Dtype
 
@@ -45,10 +46,18 @@ def finish(
     dtype: Dtype,
     told: Sequence[str],
 ) -> None:
-    """Compute, print, write."""
+    """Compute, print, write.
+
+    Raises:
+        InputError: arrays that JAX cannot count.
+    """
     card = CARDS[options.card]
     network = card.network if options.network is None else options.network * 1e9 / 8
-    found = plan.rows(work, options.devices, card, dtype, network)
+    try:
+        found = plan.rows(work, options.devices, card, dtype, network)
+    except OverflowError as error:
+        text = f"an array is too long for 32-bit numbers ({reason(error)}); ask for smaller sizes"
+        raise InputError(text) from error
     said = plan.assumptions(card, network, told)
     console = Console()
     if not console.is_terminal:

@@ -56,7 +56,7 @@ class Config:
     """Hidden sizes."""
     seeds: Annotated[int, Range(1, 1_000_000)] = 8
     """Networks of each size."""
-    layers: Annotated[int, Range(1, 1000)] = 1
+    layers: Annotated[int, Range(1, 32)] = 1
     """LSTM layers."""
     window: Annotated[int, Range(1)] = 50
     """The networks read so many steps in training."""

@@ -87,11 +87,11 @@ class Config:
     """Learning rate at the end."""
     momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of --optimizer momentum."""
-    block: Annotated[int, Range(1)] = 32
+    block: Annotated[int, Range(1, 1_000_000)] = 32
     """So many words change the tables together; a multiple of --group."""
-    group: Annotated[int, Range(1)] = 8
+    group: Annotated[int, Range(1, 1_000_000)] = 8
     """So many words share their negatives."""
-    shared_negatives: Annotated[int, Range(1)] = 14
+    shared_negatives: Annotated[int, Range(1, 1_000_000)] = 14
     """A group shares so many negatives."""
     max_terms: Annotated[float, Range(0)] = 100.0
     """A word moves by the sum of its terms in a block's loss, or by so many times their mean if

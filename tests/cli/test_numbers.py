@@ -168,7 +168,7 @@ TOO_LARGE = {
     "lstm window": ("lstm", {"window": MOST}, None),
     "lstm log": ("lstm", {"log_every": MOST}, None),
     "lstm networks": ("lstm", {"seeds": 1_000_000, "hidden": (1000,)}, None),
-    "lstm layers": ("lstm", {"layers": 1000, "hidden": (100_000,)}, None),
+    "lstm layers": ("lstm", {"layers": 32, "hidden": (100_000,)}, None),
     "lstm series": ("lstm", {"cycles": MOST}, dataset.open_series),
     "lstm horizon": ("lstm", {"horizon": (MOST, MOST)}, dataset.open_series),
     "word2vec shared": ("word2vec", {"shared_negatives": MOST}, None),
@@ -192,7 +192,18 @@ def test_what_cannot_fit_is_refused_with_the_estimate(
     "words",
     [
         ["fcn", "train", "--preset", "demo", "--scenes", "2147483647", "1"],
-        ["word2vec", "train", "--preset", "demo", "--shared-negatives", "2147483647"],
+        [
+            "word2vec",
+            "train",
+            "--preset",
+            "demo",
+            "--block",
+            "1000000",
+            "--group",
+            "1",
+            "--shared-negatives",
+            "99999",
+        ],
         ["lstm", "train", "--batch-size", "2147483647"],
         ["lstm", "predict", "run", "a.csv", "--horizon", "2147483647"],
     ],
@@ -235,6 +246,13 @@ def test_an_estimate_is_below_what_is_planned(
     monkeypatch.setattr(memory, "host_memory", lambda: int(total / 100))
     with pytest.raises(InputError, match="at least"):
         check(planned.config)
+
+
+def test_a_plan_of_arrays_too_long_is_one_line(capsys: pytest.CaptureFixture[str]):
+    for words in ("lstm plan --window 2147483647", "word2vec plan --block 1000000 --group 1000000"):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main([*words.split(), "--devices", "1024"])
+        assert "is too long for 32-bit numbers" in capsys.readouterr().err
 
 
 def test_ranges_in_range():
