@@ -79,7 +79,8 @@ class Predict:
     mode: Mode = "carry"
     """carry keeps the state, a step for each value; window reads the whole window each time."""
     out: Path = Path("prediction.csv")
-    """Predicted steps are written to this file, a line each, and a picture beside it (.png)."""
+    """Predicted steps are written to this file, a line each, and a picture beside it (.png). Of
+    earlier files only this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )
