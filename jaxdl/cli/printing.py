@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Generator
 
-from jaxdl.errors import writing
+from jaxdl.errors import FULL, writing
 
 
 @contextlib.contextmanager
@@ -27,14 +27,15 @@ def printing() -> Generator[None]:
         _flush()
         raise
     except OSError as error:
-        if error.filename is None:  # a print, perhaps: then the flush says the same again
-            _flush()
+        if error.filename is None and error.errno in FULL:
+            _flush("\n")  # if it was a print, this fails too, where nothing is held back as well
         raise
     _flush()
 
 
-def _flush() -> None:
+def _flush(text: str = "") -> None:
     try:
+        sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):

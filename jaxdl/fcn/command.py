@@ -93,8 +93,8 @@ class Predict:
     which: Literal["latest", "best"] = "latest"
     """The last checkpoint is used, or that of the best test mean IU."""
     out: Path = Path("predictions")
-    """NAME_classes.png and NAME_overlay.png are written into this folder. Of earlier files only this
-    command's own are replaced."""
+    """NAME_classes.png and NAME_overlay.png are written into this folder. Of earlier files only
+    this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )

@@ -180,9 +180,11 @@ def test_what_an_output_cannot_show_is_escaped(tmp_path: Path, monkeypatch: pyte
     assert b"\\u8a9e" in text
 
 
+@pytest.mark.parametrize("unbuffered", [False, True])
 @pytest.mark.parametrize("words", [["--help"], ["lstm", "train", "--help"], ["word2vec", "query"]])
 def test_a_full_standard_output_is_named(
     words: list[str],
+    unbuffered: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -190,7 +192,8 @@ def test_a_full_standard_output_is_named(
     if words[-1] == "query":
         save_text(tmp_path / "v.txt", Vectors(("a", "b"), np.eye(2, 3, dtype=np.float32)))
         words = [*words, str(tmp_path / "v.txt"), "a"]
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "wb", buffering=0) as raw:
+        full = io.TextIOWrapper(raw, write_through=unbuffered)
         monkeypatch.setattr(sys, "stdout", full)
         try:
             status = main(words)
