@@ -33,6 +33,8 @@ def start(experiment: Callable[[Any], object], config: Any, command: str) -> Non
         options.out = Path("runs/experiments") / f"{name}-seed{options.seed}"
     from jaxdl.cli.command import main
     from jaxdl.cli.launch import as_dict
+    from jaxdl.cli.options import check_ranges
+    from jaxdl.cli.paths import check_paths
     from jaxdl.files import locks
     from jaxdl.files.atomic import write_json
     from jaxdl.training.run_folder import open_run, run_record
@@ -40,6 +42,8 @@ def start(experiment: Callable[[Any], object], config: Any, command: str) -> Non
     def run() -> None:
         """One process at a time; a folder that holds another run is refused."""
         cfg = dataclasses.replace(config, **vars(options))
+        check_ranges(cfg)
+        check_paths(cfg)
         with locks.alone(cfg.out):
             if (
                 open_run(cfg.out, as_dict(cfg), may_change=("out",), resume=True, overwrite=False)

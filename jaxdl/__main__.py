@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jaxdl.errors import EXIT_STATUS, InputError
+from jaxdl.cli.printing import printing
+from jaxdl.errors import EXIT_STATUS, InputError, TrainingError
 
 if TYPE_CHECKING:
     from jaxdl.cli.options import Command
@@ -67,7 +68,16 @@ def subject(name: str, words: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input becomes one line."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with printing():
+            return run(list(sys.argv[1:] if argv is None else argv))
+    except TrainingError as message:  # what was printed could not be written
+        print(f"error: {message}", file=sys.stderr)
+        return EXIT_STATUS[TrainingError]
+
+
+def run(words: list[str]) -> int:
+    """Run a command."""
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
         print(HELP, file=sys.stdout if name else sys.stderr)
@@ -125,9 +135,10 @@ def completion(words: Sequence[str]) -> int:
 def check(name: str, words: Sequence[str]) -> int:
     """``jaxdl doctor`` or ``jaxdl compile-check``."""
     from jaxdl.cli import checks
+    from jaxdl.cli.command import main as ended
     from jaxdl.cli.command import parse
 
-    try:
+    def call() -> int:
         if name == "doctor":
             options = parse(checks.DOCTOR, words)
             from jaxdl.doctor import command  # never imports jax
@@ -141,9 +152,8 @@ def check(name: str, words: Sequence[str]) -> int:
         from jaxdl.word2vec.plan import word2vec
 
         return compile_check.run(cfg, compile_check.Subjects(fcn, word2vec, lstm))
-    except InputError as message:
-        print(f"error: {message}", file=sys.stderr)
-        return EXIT_STATUS[InputError]
+
+    return ended(call)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from jaxdl.cli.command import main, parse
 from jaxdl.cli.options import Command
 from jaxdl.errors import InputError
 from jaxdl.files import atomic
+from jaxdl.files.results import Results
 
 RUNS = ("fcn", "word2vec", "lstm")  # folders of runs under --out
 
@@ -63,6 +64,9 @@ def run(cfg: Config) -> dict[str, Any]:
         raise InputError(
             f"{cfg.out}: holds none of {', '.join(RUNS)}; run make run, or name another --out"
         )
+    results = Results("jaxdl demo")
+    for name in ("summary.json", "report.html"):
+        results.check(cfg.out / name)
     records = {name: atomic.read_json(folder / "run.json") for name, folder in found.items()}
     summaries = {
         name: atomic.read_json(folder / "summary.json")
@@ -74,7 +78,7 @@ def run(cfg: Config) -> dict[str, Any]:
         name: own if name == "fcn" else next(iter(own.values())) | warnings_of(own)
         for name, own in summaries.items()
     }
-    atomic.write_json(cfg.out / "summary.json", summary)
+    results.write_json(cfg.out / "summary.json", summary)
     first = next(iter(records.values()))
     record = first | {
         "config": {name: record["config"] for name, record in records.items()},
@@ -83,7 +87,7 @@ def run(cfg: Config) -> dict[str, Any]:
     from jaxdl.report import page
 
     shown = [show(found[name]) for name, show in sections().items() if name in found]
-    page.write_page(cfg.out / "report.html", "jaxdl: the demo", shown, record)
+    page.write_page(cfg.out / "report.html", "jaxdl: the demo", shown, record, results.write)
     print(f"all in one: {cfg.out / 'report.html'}, {cfg.out / 'summary.json'}")
     return summary
 

@@ -38,10 +38,12 @@ def exit_status(error: InputError | TrainingError | Stopped) -> int:
 
 # Of a full disk, a full quota, and a limit on the size of files.
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+# Of a place that this user may not use, or that no system would: always a fault of what was typed.
+BARRED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP))
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Generator[None]:
+def writing(path: Path | str) -> Generator[None]:
     """Turn what the system says of a file or folder that cannot be written into one line.
 
     Raises:

@@ -24,7 +24,7 @@ from benchmarks.roof import measure_rates
 from jaxdl.cli.command import main
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results, work_folder
 
 What = Literal["step", "predict"]
 System = Literal["ours", "ours remat", "torch", "torch dense"]
@@ -69,7 +69,7 @@ class Config:
     json: Path | None = None
     """Write the rows here."""
     out: Path = Path("runs/bench-fcn")
-    """Work folder."""
+    """Work folder, new or its own from before."""
 
 
 class Task(NamedTuple):
@@ -240,11 +240,12 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
 def run(cfg: Config) -> list[Row]:
     """All tasks in turn; prints the table."""
     check(cfg)
+    results = Results("benchmarks.fcn")
     if cfg.json is not None:
-        check_output(cfg.json)
+        results.check(cfg.json)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 140)  # folded tables cannot be read
-    cfg.out.mkdir(parents=True, exist_ok=True)
+    work_folder(cfg.out, "benchmarks.fcn")
     rates = measure_rates(cfg.threads)
     roof = rates.flops
     console.print(f"roof: {rates.described()}, {cfg.threads} threads")
@@ -258,7 +259,7 @@ def run(cfg: Config) -> list[Row]:
         rows += measure(cfg, task, examples[task.stride], roof)
         console.print(table(rows[-len(cfg.systems) :]))
         if cfg.json is not None:
-            write_json(cfg.json, [asdict(row) for row in rows])
+            results.write_json(cfg.json, [asdict(row) for row in rows])
     console.print(table(rows))
     return rows
 

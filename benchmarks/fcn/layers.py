@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.roof import measure_rates
+from jaxdl.cli import command
 from jaxdl.devices.heap import keep_freed_memory
 from jaxdl.fcn.losses import pixel_xent
 from jaxdl.fcn.models import vgg
@@ -25,7 +26,7 @@ from jaxdl.fcn.models.bilinear import upsample
 from jaxdl.fcn.models.cpu.convolution import input_gradient, kernel_gradient, layer
 from jaxdl.fcn.models.fcn import forms
 from jaxdl.fcn.models.vgg import BLOCKS, convolve, max_pool
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results
 from jaxdl.planner.jaxpr_cost import count_flops
 
 
@@ -111,8 +112,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1, help="divides the channels")
     parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args()
+    results = Results("benchmarks.fcn.layers")
     if args.json is not None:
-        check_output(args.json)
+        results.check(args.json)
     keep_freed_memory()
     rates = measure_rates(os.cpu_count() or 1)
     roof = rates.flops
@@ -135,8 +137,8 @@ def main() -> None:
             f"{direction}: {seconds * 1e3:.0f} ms, {flops / seconds / roof:.0%} of the roof"
         )
     if args.json is not None:
-        write_json(args.json, rows)
+        results.write_json(args.json, rows)
 
 
 if __name__ == "__main__":
-    main()
+    command.main(main)

@@ -15,11 +15,12 @@ from PIL import Image
 
 from benchmarks.fcn.jax_runner import training
 from benchmarks.fcn.workload import CANVASES, CLASSES, draw, stream_sizes
+from jaxdl.cli import command
 from jaxdl.devices import cpu_memory
 from jaxdl.fcn.choices import Cache
 from jaxdl.fcn.data import batches, records, voc
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results
 
 
 def write_tree(root: Path, count: int) -> Path:
@@ -80,15 +81,16 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     args = parser.parse_args()
+    results = Results("benchmarks.fcn.loader")
     if args.json is not None:
-        check_output(args.json)
+        results.check(args.json)
     cpu_memory.start()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="loader-", dir=args.out) as folder:
         found = measure(Path(folder), args.images, args.batch, args.width)
     print(json.dumps(found, indent=1))
     if args.json is not None:
-        write_json(args.json, found)
+        results.write_json(args.json, found)
 
 
 def measure(folder: Path, images: int, batch: int, width: int) -> dict[str, float]:
@@ -131,4 +133,4 @@ def measure(folder: Path, images: int, batch: int, width: int) -> dict[str, floa
 
 
 if __name__ == "__main__":
-    main()
+    command.main(main)

@@ -14,6 +14,10 @@ from pathlib import Path
 from benchmarks.gpu.parts import PARTS, run_part, share
 from benchmarks.gpu.record import read
 from benchmarks.gpu.summary import summary
+from jaxdl.errors import EXIT_STATUS, InputError, TrainingError
+from jaxdl.files.results import work_folder
+
+FILES = ("rows.jsonl", "log.txt", "table.txt")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,12 +47,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the parts, print the table; 2 if there is no GPU, 1 if a part failed."""
+    """Run the parts, print the table; 2 if there is no GPU or no folder, 1 if a part failed."""
     args = parse()
     end = time.time() + 60 * args.minutes - 1
     out = args.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    rows, log = out / "rows.jsonl", out / "log.txt"
+    rows, log, table = (out / name for name in FILES)
+    try:
+        work_folder(out, "benchmarks.gpu", FILES)
+    except (InputError, TrainingError) as message:
+        print(f"error: {message}", file=sys.stderr)
+        return EXIT_STATUS[type(message)]
     for old in (rows, log):
         old.unlink(missing_ok=True)
     waiting = [part for part in PARTS if part.name in args.parts]
@@ -64,7 +72,7 @@ def main() -> int:
         waiting.pop(0)
     found = read(rows)
     text = summary(found, args.quick)
-    (out / "table.txt").write_text(text)
+    table.write_text(text)
     print(f"\n{text}\nrows: {rows}; what the parts printed: {log}")
     return int(any(row["status"] == "failed" for row in found))
 

@@ -21,7 +21,7 @@ from benchmarks.process import measure, own_choice
 from jaxdl.cli.command import main
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results, work_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Config:
     json: Path | None = None
     """Write the rows here."""
     out: Path = Path("runs/bench-lstm")
-    """Work folder."""
+    """Work folder, new or its own from before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +93,12 @@ def call(command: Sequence[str | Path], log: Path) -> tuple[dict[str, Any], floa
 def run(cfg: Config) -> list[Row]:
     """All programs in turn; prints the table."""
     check(cfg)
+    results = Results("benchmarks.lstm")
     if cfg.json is not None:
-        check_output(cfg.json)
+        results.check(cfg.json)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, 110)  # folded tables cannot be read
-    cfg.out.mkdir(parents=True, exist_ok=True)
+    work_folder(cfg.out, "benchmarks.lstm")
     example, series = cfg.out.absolute() / "example.npz", series_file(cfg.out.absolute())
     write_example(example)
     rate = 0.01 if cfg.optimizer == "adam" else 0.1
@@ -145,7 +146,7 @@ def run(cfg: Config) -> list[Row]:
                 )
             console.print(f"{tool}: {seconds:.2f} s")
             if cfg.json is not None:
-                write_json(cfg.json, [asdict(row) for row in rows])
+                results.write_json(cfg.json, [asdict(row) for row in rows])
     console.print(table(rows))
     return rows
 

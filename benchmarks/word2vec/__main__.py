@@ -24,7 +24,8 @@ from benchmarks.roof import Rates, Step, better, measure_rates
 from benchmarks.word2vec.table import QUALITY, WIDTH, Row, comparisons, roof, tables
 from jaxdl.cli.command import main
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.atomic import check_output
+from jaxdl.files.results import Results, work_folder
 from jaxdl.word2vec import vectors
 from jaxdl.word2vec.data.corpus import LONGEST_SENTENCE
 from jaxdl.word2vec.data.docstrings import write_docstrings
@@ -74,7 +75,7 @@ class Config:
     json: Path | None = None
     """Write the rows here; it is written after each run."""
     out: Path = Path("runs/bench-word2vec")
-    """Work folder: the text, and a new folder for each run."""
+    """Work folder, new or its own: the text, and a folder for each run."""
 
     def __post_init__(self) -> None:
         for name, numbers in (("epochs", self.epochs), ("seeds", self.seeds)):
@@ -242,11 +243,12 @@ def run(config: Config) -> list[Row]:
     """Everything; prints as it goes, the table at the end."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.width = max(console.width, WIDTH)  # folded tables cannot be read
+    results = Results("benchmarks.word2vec", config.corpus)
     if config.json is not None:
-        check_output(config.json, config.corpus)
+        results.check(config.json)
     check_output(config.out / "text.txt", config.corpus)
     files = find_evaluations(config)
-    config.out.mkdir(parents=True, exist_ok=True)
+    work_folder(config.out, "benchmarks.word2vec")
     sources = config.corpus or (write_docstrings(config.out / "docstrings.txt"),)
     text = write_text(sources, (config.out / "text.txt").absolute())
     named = " ".join(path.name for path in sources)
@@ -267,7 +269,7 @@ def run(config: Config) -> list[Row]:
                     f"vectors after {row.total_s:.1f} s, process ended after {ended:.1f} s"
                 )
                 if config.json is not None:
-                    write_json(config.json, [asdict(row) for row in rows])
+                    results.write_json(config.json, [asdict(row) for row in rows])
     for shown in tables(rows):
         console.print(shown)
     after = machine()

@@ -15,7 +15,7 @@ class Doctor:
     """One JSON object is printed: findings, device, exit."""
     host: bool = False
     """Containers are checked too: docker, NVIDIA Container Toolkit, held packages."""
-    timeout: Annotated[float, Range(0, above=True)] = 60.0
+    timeout: Annotated[float, Range(0, 86_400, above=True)] = 60.0
     """jax, and each other program that is asked, may take so many seconds."""
 
 

@@ -4,19 +4,25 @@ import contextlib
 import difflib
 import io
 import itertools
+import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tyro
 
 from jaxdl.cli import saved
 from jaxdl.cli.help import help_text
 from jaxdl.cli.options import Command, check_ranges, options_of
-from jaxdl.errors import FULL, InputError, Stopped, TrainingError, exit_status, writing
+from jaxdl.cli.paths import check_path, check_paths
+from jaxdl.cli.printing import printing
+from jaxdl.errors import BARRED, FULL, InputError, Stopped, TrainingError, exit_status, writing
+from jaxdl.files.text import reason
+
+T = TypeVar("T")
 
 
 def parse(command: Command, words: Sequence[str]) -> Any:
@@ -45,6 +51,7 @@ def parse(command: Command, words: Sequence[str]) -> Any:
     _check_values(command, typed)
     options = _read(command, typed, default)
     check_ranges(options)
+    check_paths(options)
     return options
 
 
@@ -89,15 +96,13 @@ def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[
         if equals and not value.strip():
             raise InputError(f"{flag} {value!r}: is empty; give a value")
         if flag == "--config" and command.where is not None:
-            if not equals and not left:
-                raise InputError("--config: needs a file, such as runs/x/run.json")
-            config = saved.read(Path(value if equals else left.pop(0)))
+            file = Path(value or _following(flag, left, "a file, such as runs/x/run.json"))
+            check_path(flag, file)
+            config = saved.read(file)
             continue
         place = command.renamed.get(flag[2:])
         if place in places:
-            if not equals and not left:
-                raise InputError(f"{flag}: needs a file or folder")
-            first[place] = value if equals else left.pop(0)
+            first[place] = value or _following(flag, left, "a file or folder")
             continue
         flag = _new_flag(command, flag.replace("_", "-"))
         if flag not in known:
@@ -113,6 +118,15 @@ def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[
         elif options[place].count == 1 and typed and not typed[0].startswith("--"):
             front.append(typed.pop(0))
     return [*front, *typed], config
+
+
+def _following(flag: str, left: list[str], what: str) -> str:
+    """The word after a flag, taken from those that are left; InputError if there is none."""
+    if not left:
+        raise InputError(f"{flag}: needs {what}")
+    if not left[0].strip():
+        raise InputError(f"{flag} {left[0]!r}: is empty; give a value")
+    return left.pop(0)
 
 
 def _new_flag(command: Command, flag: str) -> str:
@@ -141,7 +155,7 @@ def _check_values(command: Command, typed: Sequence[str]) -> None:
                 raise InputError(f"{word}: {flag} takes no value")
             continue
         values = [value] if equals else after[: option.count]
-        if not equals and option.count is not None and len(values) < option.count:
+        if len(values) < (1 if equals or option.count is None else option.count):
             raise option.refusal(values)
         option.check_words(values)
 
@@ -170,15 +184,30 @@ def _one_line(command: Command, typed: Sequence[str], screen: str) -> str:
     return f"{text}; {more}"
 
 
-def main(call: Callable[[], object]) -> None:
+def _name(filename: str | bytes | int) -> str:
+    """What an error calls a file."""
+    return f"file {filename}" if isinstance(filename, int) else os.fsdecode(filename)
+
+
+def main(call: Callable[[], T]) -> T:
     """Run a command; what the user should read becomes one line and an exit status."""
     try:
         try:
-            call()
-        except OSError as error:  # a full disk, wherever it is noticed
+            with printing():
+                return call()
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            text = f"the memory is full ({reason(error)}); free some, or ask for less at once"
+            raise TrainingError(text) from error
+        except OSError as error:  # a full disk or a barred place, wherever it is noticed
+            name = _name(error.filename or "the disk")
+            if error.errno in BARRED and error.filename:
+                text = f"{name}: {error.strerror}; name a place that you may use"
+                raise InputError(text) from error
             if error.errno not in FULL:
                 raise
-            with writing(Path(error.filename or "the disk")):
+            with writing(name):
                 raise
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)

@@ -25,5 +25,5 @@ class Devices:
     """The run has so many processes, one for each host."""
     process_id: Annotated[int | None, Range(0)] = None
     """This process has this number, counted from 0."""
-    lost_after: Annotated[int, Range(1)] = 60
+    lost_after: Annotated[int, Range(1, 86_400)] = 60
     """A process that is silent for so many seconds counts as lost, and the others stop."""

@@ -47,9 +47,9 @@ class Range:
 
     def __str__(self) -> str:
         if self.high != MOST:
-            bounds = f"{'above ' if self.above else ''}{self.low:g} to {self.high:g}"
+            bounds = f"{'above ' if self.above else ''}{self.low} to {self.high}"
         else:
-            bounds = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+            bounds = f"above {self.low}" if self.above else f"{self.low} or more"
         return bounds if self.multiple == 1 else f"a multiple of {self.multiple}, {bounds}"
 
     def told(self, value: float | int) -> str:
@@ -97,8 +97,8 @@ class Option:
 
     def refusal(self, words: Sequence[str]) -> InputError:
         """What to say of words that it does not take."""
-        few = self.count is not None and len(words) < self.count
-        if few and self.count != 1:
+        few = len(words) < (1 if self.count is None else self.count)
+        if few and self.count not in (1, None):
             return InputError(
                 f"{' '.join([self.flag, *words])}: takes {self.count} values, each {self.takes()}"
             )

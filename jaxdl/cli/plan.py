@@ -16,32 +16,48 @@ from rich.table import Table
 
 from jaxdl.cli.plan_options import Options
 from jaxdl.errors import InputError
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results
+from jaxdl.files.text import reason
 from jaxdl.planner import plan
 from jaxdl.planner.cards import CARDS, FRACTION, Dtype
 
 
-def check(options: Options) -> None:
-    """Refuse what cannot be planned, and keep JAX on the CPU: a GPU that is here has no part."""
+def check(options: Options, command: str) -> Results:
+    """Refuse what cannot be planned, and keep JAX on the CPU: a GPU that is here has no part.
+
+    Returns:
+        The results of the `command`, such as "jaxdl fcn plan".
+    """
     plan.check_devices(options.devices)
     if not options.devices:
         raise InputError("--devices: name at least one number")
+    results = Results(command)
     if options.json is not None:
-        check_output(options.json)
+        results.check(options.json)
     jax.config.update("jax_platforms", "cpu")
+    return results
 
 
 def finish(
     title: str,
     options: Options,
+    results: Results,
     work: Callable[[int], plan.Work],
     dtype: Dtype,
     told: Sequence[str],
 ) -> None:
-    """Compute, print, write."""
+    """Compute, print, write.
+
+    Raises:
+        InputError: arrays that JAX cannot count.
+    """
     card = CARDS[options.card]
     network = card.network if options.network is None else options.network * 1e9 / 8
-    found = plan.rows(work, options.devices, card, dtype, network)
+    try:
+        found = plan.rows(work, options.devices, card, dtype, network)
+    except OverflowError as error:
+        text = f"an array is too long for 32-bit numbers ({reason(error)}); ask for smaller sizes"
+        raise InputError(text) from error
     said = plan.assumptions(card, network, told)
     console = Console()
     if not console.is_terminal:
@@ -57,7 +73,7 @@ def finish(
             for row in found
         ]
         whole = {"card": options.card, "rows": lines, "assumptions": said}
-        write_json(options.json, whole)
+        results.write_json(options.json, whole)
 
 
 def number(value: float) -> str:

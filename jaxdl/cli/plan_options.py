@@ -27,4 +27,5 @@ class Options:
     network: Annotated[float | None, Range(0, above=True)] = None
     """Gbit/s of each device to other hosts, one way; by default a usual host's of the card."""
     json: Path | None = None
-    """The rows and the assumptions are written to this file."""
+    """The rows and the assumptions are written to this file. Of earlier files only this command's
+    own is replaced."""

@@ -27,7 +27,7 @@ class Config:
     data: Path | None = None
     """The folder of MNIST's or Fashion-MNIST's IDX files, or a prepared TFDS set. By default the
     digits are scikit-learn's, of 8x8 pixels."""
-    epochs: Annotated[int | None, Range(1)] = None
+    epochs: Annotated[int | None, Range(1, 100_000)] = None
     """Passes over the training part; by default 15 of the 8x8 digits, 2 of --data."""
     batch_size: Annotated[int, Range(1)] = 64
     """Pictures in a step."""

@@ -78,12 +78,7 @@ TRAIN = Command(
     groups={
         "Data": ("preset", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
         "Model": (
-            "stages",
-            "width_divisor",
-            "weights",
-            "weights_format",
-            "start_from",
-            "freeze",
+            *("stages", "width_divisor", "weights", "weights_format", "start_from", "freeze"),
             "align",
         ),
         "Training": (
@@ -116,7 +111,8 @@ class Predict:
     which: Literal["latest", "best"] = "latest"
     """The last checkpoint is used, or that of the best test mean IU."""
     out: Path = Path("predictions")
-    """NAME_classes.png and NAME_overlay.png are written into this folder."""
+    """NAME_classes.png and NAME_overlay.png are written into this folder. Of earlier files only
+    this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )

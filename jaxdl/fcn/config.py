@@ -90,7 +90,7 @@ class Config:
     """The first stage starts from the parameters of this run or stage folder."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
     """Strides to train, in this order."""
-    epochs: Annotated[tuple[int, ...], Range(0)] = (60,)
+    epochs: Annotated[tuple[int, ...], Range(0, 100_000)] = (60,)
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
     learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
     """Peak learning rate: one number for all stages, or one for each."""

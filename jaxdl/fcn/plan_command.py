@@ -33,7 +33,7 @@ def run(
         classes: their number.
         strong: --batch-size is that of all devices together, not of each.
     """
-    check(options)
+    results = check(options, "jaxdl fcn plan")
     height, width = canvas
     dtype: Dtype = "bfloat16" if cfg.bfloat16 else "float32"
     shape = {"classes": classes, "width": cfg.width_divisor, "remat": cfg.remat}
@@ -67,4 +67,4 @@ def run(
             "the gradients reduced and scattered once."
         )
     title = f"fcn{stride}s, {dtype}, {'FSDP' if cfg.fsdp else 'data parallel'}"
-    finish(title, options, work, dtype, told)
+    finish(title, options, results, work, dtype, told)

@@ -17,7 +17,7 @@ from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.task import make_predict
-from jaxdl.files.atomic import check_output, write_bytes
+from jaxdl.files.results import Results
 from jaxdl.files.text import clip, reason
 from jaxdl.report.pictures import overlay
 from jaxdl.training.checkpoint import best_step, load_params
@@ -49,7 +49,7 @@ def predict(
         run: run folder (its last stage) or stage folder.
         images: pictures of any size.
         which: the last checkpoint, or that of the best test mean IU.
-        out: folder of the results.
+        out: folder of the results; earlier ones of this command are replaced, no other files.
     """
     bar = Bar()
     if not images:
@@ -58,9 +58,10 @@ def predict(
     if len(set(stems)) < len(stems):
         twice = next(s for s in stems if stems.count(s) > 1)
         raise InputError(f"two images are called {twice}: their results would be one file")
+    results = Results("jaxdl fcn predict", images)
     for stem in stems:
         for kind in ("classes", "overlay"):
-            check_output(out / f"{stem}_{kind}.png", images)
+            results.check(out / f"{stem}_{kind}.png")
     photos = [read_photo(path) for path in images]
     folder = find(run)
     step = best_step(folder) if which == "best" else None
@@ -77,9 +78,9 @@ def predict(
             "overlay": Image.fromarray(overlay(photo, classes, colours)),
         }
         for kind, picture in pictures.items():
-            file = io.BytesIO()
+            file = io.BytesIO()  # Pillow, writing to a file, does not say that a disk is full
             picture.save(file, "PNG")
-            write_bytes(out / f"{path.stem}_{kind}.png", file.getvalue())
+            results.write(out / f"{path.stem}_{kind}.png", file.getvalue())
         shares = np.bincount(classes.ravel(), minlength=model.num_classes) / classes.size
         found = [f"{names[c]} {shares[c]:.1%}" for c in np.argsort(-shares) if shares[c] > 0]
         size = f"{photo.shape[1]}x{photo.shape[0]}"

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxdl.cli.progress import Bar
+from jaxdl.devices import processes
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import read_meta
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.weights import vgg16
+from jaxdl.files.atomic import write_json
 from jaxdl.training import checkpoint
 from jaxdl.training.transfer import by_name, transfer
 
@@ -108,3 +110,11 @@ def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration and the pictures."""
     start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
     return [*(() if cfg.weights is None else (cfg.weights,)), *start]
+
+
+def write_start(stage: Path, record: dict[str, Any], bar: Bar) -> None:
+    """``transfer.json``: what a stage was loaded from, its loss there, its skips' multipliers."""
+    if processes.is_main_process():
+        write_json(stage / "transfer.json", record)
+    for part, times in record["multipliers"].items():
+        bar.line(f"{stage.name}: {part} learns at {times:.2g} of the rate: its input is larger")

@@ -1,6 +1,7 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,7 @@ from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
-from jaxdl.fcn.setup import optimizer_of
+from jaxdl.fcn.setup import check_size, optimizer_of
 from jaxdl.fcn.start import Start, first_start, fresh_params, input_files, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.worse import started_at, too_high, worse_than_start
@@ -88,6 +89,16 @@ def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | N
     return reuse_temp_memory(step) if layout is None else step
 
 
+def epoch_line(name: str, row: dict[str, Any], epochs: int) -> str:
+    """What is printed of an epoch's row of metrics."""
+    test = row["test"]
+    return (
+        f"{name} epoch {row['epoch']}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
+        f"{test['loss']:.3f}, mean IU {test['mean_iu']:.1%}, background "
+        f"{test['background_share']:.0%} of predictions, {row['images_per_s']:.0f} images/s"
+    )
+
+
 def stage_task(
     cfg: Config, number: int, data: Data, begin: Start, mesh: Mesh | None, bar: Bar
 ) -> tuple[Task, FCN]:
@@ -123,12 +134,7 @@ def stage_task(
         if frozen is not None:
             laid = params = frozen.take(params)
         loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])
-        if processes.is_main_process():
-            write_json(
-                cfg.out / name / "transfer.json", {**moved, "loss": loss, "multipliers": slower}
-            )
-        for part, times in slower.items():
-            bar.line(f"{name}: {part} learns at {times:.2g} of the rate: its input is larger")
+        write_start(cfg.out / name, {**moved, "loss": loss, "multipliers": slower}, bar)
         state = start_state(params, optimizer)
         state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
         return shard(state, layout and layout.state)
@@ -145,14 +151,9 @@ def stage_task(
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
-        worse = too_high(row["train"]["loss"], started_at(cfg.out / name))
-        if worse:
+        if worse := too_high(row["train"]["loss"], started_at(cfg.out / name)):
             bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({rate(0):g})"])
-        line = (
-            f"{name} epoch {at}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
-            f"{found['loss']:.3f}, mean IU {found['mean_iu']:.1%}, background "
-            f"{found['background_share']:.0%} of predictions, {speed:.0f} images/s"
-        )
+        line = epoch_line(name, row, epochs)
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
@@ -241,6 +242,7 @@ def run_stages(
     bar: Bar,
 ) -> dict[str, Any]:
     """All stages, each from the one before; the summary and the page are written after each."""
+    check_size(cfg)
     begin, imported = first_start(cfg, bar)
     source, split = processes.main_process_first(lambda: open_source(cfg, bar))
     data = processes.main_process_first(lambda: open_data(cfg, source, split, bar))
@@ -249,6 +251,7 @@ def run_stages(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
     )
+    check_size(cfg, max(data.canvases, key=math.prod))
     bar.warn(data.warnings)
     if mesh is not None:
         bar.line(f"{mesh.size} devices of {jax.process_count()} process(es)")

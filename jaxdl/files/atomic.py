@@ -5,7 +5,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+def kind_of(mode: int) -> str:
+    """What a thing that is no regular file is, in words, by its `st_mode`."""
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
@@ -42,7 +47,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; choose another folder") from error
     if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a special file")
+        kind = kind_of(found.st_mode)
         raise InputError(f"{path}: is {kind}, which no output replaces; name a file")
     for other in inputs:
         with contextlib.suppress(OSError):
@@ -50,25 +55,40 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
                 raise InputError(f"{path}: is an input, which its output would replace; rename one")
 
 
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that `locks.sweep` knows; not longer than a system takes."""
+    own = os.fsdecode(os.fsencode(path.name)[:200])
+    return path.with_name(f".{own}.{os.getpid()}.tmp")
+
+
 @contextlib.contextmanager
-def whole_file(path: Path) -> Generator[BufferedWriter]:
+def whole_file(
+    path: Path, before: Callable[[Path], None] | None = None
+) -> Generator[BufferedWriter]:
     """A new file to write into: it gets its name, its content on the disk, when the block ends.
 
     A reader sees the old content or the new, never a part. The folder is made if missing.
+
+    Args:
+        path: the file.
+        before: is called with the finished file's temporary path before it gets its name.
 
     Raises:
         TrainingError: the disk is full.
         InputError: as `check_output`, or the file cannot be written for another reason.
     """
     check_output(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)  # of a killed process; or a link that somebody laid
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            if before is not None:
+                before(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -98,10 +118,15 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, obj: Any) -> None:
-    """Write `plain(obj)` as indented JSON, atomically."""
+def as_json(obj: Any) -> bytes:
+    """`plain(obj)` as indented JSON. Bytes of a name that are no UTF-8 become JSON's escapes."""
     text = json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, f"{text}\n".encode())
+    return f"{text}\n".encode(errors="backslashreplace")
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write `as_json(obj)`, atomically."""
+    write_bytes(path, as_json(obj))
 
 
 def read_json(path: Path) -> Any:

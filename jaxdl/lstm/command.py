@@ -74,12 +74,13 @@ class Predict:
     """Steps to predict."""
     context: Annotated[int | None, Range(1)] = None
     """The network is given so many last steps; by default the run's window."""
-    hidden: Annotated[int | None, Range(1)] = None
+    hidden: Annotated[int | None, Range(1, 100_000)] = None
     """Hidden size; by default that of the lowest loss. The best of its seeds is taken."""
     mode: Mode = "carry"
     """carry keeps the state, a step for each value; window reads the whole window each time."""
     out: Path = Path("prediction.csv")
-    """Predicted steps are written to this file, a line each, and a picture beside it (.png)."""
+    """Predicted steps are written to this file, a line each, and a picture beside it (.png). Of
+    earlier files only this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )

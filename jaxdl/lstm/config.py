@@ -52,11 +52,11 @@ class Config:
     period: Annotated[int | None, Range(1)] = None
     """The seasonal naive baseline repeats the value of so many steps before. By default that is a
     cycle of the sine; with --data it is 1, the last value."""
-    hidden: Annotated[tuple[int, ...], Range(1)] = (2, 3, 4, 5)
+    hidden: Annotated[tuple[int, ...], Range(1, 100_000)] = (2, 3, 4, 5)
     """Hidden sizes."""
-    seeds: Annotated[int, Range(1)] = 8
+    seeds: Annotated[int, Range(1, 1_000_000)] = 8
     """Networks of each size."""
-    layers: Annotated[int, Range(1)] = 1
+    layers: Annotated[int, Range(1, 32)] = 1
     """LSTM layers."""
     window: Annotated[int, Range(1)] = 50
     """The networks read so many steps in training."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jaxdl.devices.memory import check_memory
 from jaxdl.lstm import series
 from jaxdl.lstm.config import Config
 
@@ -32,6 +33,12 @@ def open_series(cfg: Config) -> Series:
         # A cycle more than the longest prediction: their errors are measured at every phase.
         tail = cfg.steps_per_cycle + most
         cycles = cfg.cycles + -(-tail // cfg.steps_per_cycle)
+        check_memory(
+            f"--steps-per-cycle {cfg.steps_per_cycle} --cycles {cfg.cycles} --horizon {most}",
+            16.0 * cycles * cfg.steps_per_cycle,
+            "lower them",
+            host=True,
+        )
         whole = series.sine(cfg.steps_per_cycle, cycles)
         whole = whole[: cfg.cycles * cfg.steps_per_cycle + tail]
         default = cfg.steps_per_cycle if cfg.steps_per_cycle <= cfg.window else 1

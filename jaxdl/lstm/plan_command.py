@@ -19,7 +19,7 @@ def run(options: Options, cfg: Config, *, columns: int) -> None:
         cfg: the run that is planned.
         columns: of the series.
     """
-    check(options)
+    results = check(options, "jaxdl lstm plan")
     members = len(cfg.hidden) * cfg.seeds
 
     @functools.cache
@@ -40,4 +40,4 @@ def run(options: Options, cfg: Config, *, columns: int) -> None:
         f"{members} networks, spread over the devices: a device beyond them has nothing to do. A "
         f"step is {cfg.log_every} epochs; only the mean loss is exchanged.",
     ]
-    finish("LSTM sweep", options, work, "float32", told)
+    finish("LSTM sweep", options, results, work, "float32", told)

@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxdl.cli.progress import Bar
+from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
-from jaxdl.files.atomic import check_output, read_json, write_bytes
+from jaxdl.files.atomic import read_json
+from jaxdl.files.results import Results
 from jaxdl.files.text import clip, reason
 from jaxdl.lstm import forecast, sweep
 from jaxdl.lstm.choices import Mode
@@ -53,13 +55,15 @@ def predict(
         context: last steps that the network is given; None for the run's window.
         hidden: size of the network; None for that of the lowest loss.
         mode: see `jaxdl.lstm.forecast.predict`.
-        out: a line for each predicted step; the picture has the same name with .png.
+        out: a line for each predicted step; the picture has the same name with .png. Earlier
+            results of this command are replaced, no other files.
     """
     if out.suffix.lower() == ".png":
         raise InputError(f"--out {out}: is for the predicted steps; name it .csv")
-    check_output(out, [table])
-    picture = out.with_suffix(".png")
-    check_output(picture, [table])
+    check_memory(f"--horizon {horizon}", 16.0 * horizon, "lower it", host=True)
+    results, picture = Results("jaxdl lstm predict", [table]), out.with_suffix(".png")
+    for path in (out, picture):
+        results.check(path)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: holds no finished run; name one, or finish it first")
     summary = read_json(run / "summary.json")
@@ -93,8 +97,8 @@ def predict(
     lines.writerow(["step", *names])
     for step, line in enumerate(values.tolist(), len(series) + 1):
         lines.writerow([step, *(f"{value:.7g}" for value in line)])
-    write_bytes(out, text.getvalue().encode())
-    draw(series[-4 * given :], values, names, len(series), picture)
+    results.write(out, text.getvalue().encode())
+    results.write(picture, draw(series[-4 * given :], values, names, len(series)))
     bar = Bar()
     bar.line(f"{table}: {given} steps given, {horizon} predicted by {size} hidden units")
     bar.line(f"written: {out}, {picture}")
@@ -113,9 +117,8 @@ def draw(
     values: Float[np.ndarray, "l f"],
     names: Sequence[str],
     steps: int,
-    path: Path,
-) -> None:
-    """The end of the series and what is predicted, a panel for each column."""
+) -> bytes:
+    """The end of the series and what is predicted, a panel for each column, as PNG."""
     from matplotlib.figure import Figure  # takes long to import
 
     from jaxdl.report.plots import INK, TEST, style_axes
@@ -133,4 +136,4 @@ def draw(
     panels[-1].set_xlabel("step (dashed: predicted)", color=INK)
     file = io.BytesIO()
     figure.savefig(file, dpi=120)
-    write_bytes(path, file.getvalue())
+    return file.getvalue()

@@ -1,7 +1,8 @@
-"""What LSTM training is made of: its optimiser."""
+"""What LSTM training is made of: its optimiser, and whether it fits into memory."""
 
 import optax
 
+from jaxdl.devices.memory import check_memory
 from jaxdl.lstm.config import Config
 from jaxdl.training import optimizers
 
@@ -11,3 +12,18 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformation:
     if cfg.optimizer == "adam":
         return optimizers.adam()
     return optimizers.momentum_sgd(momentum=cfg.momentum)
+
+
+def check_size(cfg: Config) -> None:
+    """InputError if the networks or their batches cannot fit into memory."""
+    networks, largest = len(cfg.hidden) * cfg.seeds, max(cfg.hidden)
+    # Gates of one input and of the units before; above the first layer of the layer below too.
+    numbers = 4 * largest * (largest + 1) + (cfg.layers - 1) * 4 * largest * 2 * largest
+    copies = 4 if cfg.optimizer == "adam" else 3  # parameters, gradients, moments
+    states = cfg.batch_size * cfg.window * cfg.layers * 2 * largest
+    losses = 50 * cfg.log_every  # `jaxdl.lstm.train.INTERVALS`
+    check_memory(
+        f"{networks} networks of up to {largest} units in {cfg.layers} layers",
+        4 * networks * (copies * numbers + states + losses),
+        "lower --hidden, --seeds, --layers, --batch-size, --window or --log-every",
+    )

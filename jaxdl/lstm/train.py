@@ -19,7 +19,7 @@ from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Series
 from jaxdl.lstm.outcomes import WAYS, by_size, predictions
 from jaxdl.lstm.series import to_float32
-from jaxdl.lstm.setup import optimizer_of
+from jaxdl.lstm.setup import check_size, optimizer_of
 from jaxdl.lstm.sweep import (
     Members,
     members_of,
@@ -51,6 +51,7 @@ def train_run(
     bar: Bar,
 ) -> dict[str, Any]:
     """The run from the series to the report, from where it stopped."""
+    check_size(cfg)
     steps = len(series.training) + len(series.tail)
     if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)

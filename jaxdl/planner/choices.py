@@ -35,4 +35,4 @@ class CompileCheck:
     gpus: tuple[Literal[1, 8], ...] = (1, 8)
     """Numbers of cards; 8 adds data-parallel training (FCN, word2vec), on the largest canvas."""
     json: Path | None = None
-    """The rows are written to this file."""
+    """The rows are written to this file. Of earlier files only this command's own is replaced."""

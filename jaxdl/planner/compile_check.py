@@ -22,7 +22,7 @@ from rich.console import Console
 
 from jaxdl.devices.mesh import AXES
 from jaxdl.errors import InputError
-from jaxdl.files.atomic import check_output, write_json
+from jaxdl.files.results import Results
 from jaxdl.planner.cards import CARDS, FRACTION, LAUNCH, Card, Dtype, target_config
 from jaxdl.planner.choices import CompileCheck, Kind, Stride
 from jaxdl.planner.compile_table import Row, show
@@ -189,8 +189,9 @@ def run(cfg: CompileCheck, subjects: Subjects) -> int:
     Raises:
         InputError: a bad option, or no compiler.
     """
+    results = Results("jaxdl compile-check")
     if cfg.json is not None:
-        check_output(cfg.json)
+        results.check(cfg.json)
     require_compiler()
     console, found = Console(), []
     if not console.is_terminal:
@@ -201,6 +202,6 @@ def run(cfg: CompileCheck, subjects: Subjects) -> int:
         for row in rows(cfg, subjects, lambda text: status.update(f"compiling: {text}")):
             found.append(row)
             if cfg.json is not None:
-                write_json(cfg.json, [asdict(row) for row in found])
+                results.write_json(cfg.json, [asdict(row) for row in found])
     show(found, console)
     return int(any(row.error for row in found))

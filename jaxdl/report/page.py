@@ -1,7 +1,7 @@
 """The report page: one HTML file that needs no other."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,11 @@ def render(macro: str, **values: Any) -> str:
 
 
 def write_page(
-    path: Path, title: str, sections: Sequence[tuple[str, str]], record: Mapping[str, Any]
+    path: Path,
+    title: str,
+    sections: Sequence[tuple[str, str]],
+    record: Mapping[str, Any],
+    write: Callable[[Path, bytes], None] = write_bytes,
 ) -> None:
     """Write the report: one HTML file that needs no other, atomically.
 
@@ -42,6 +46,7 @@ def write_page(
         title: plain text.
         sections: title (plain text) and HTML (trusted as it is) of each.
         record: what `run_record` made; shown at the end, as far as it is there.
+        write: writes it.
     """
     names = ("config", "versions", "device", "git")
     html = render(
@@ -52,4 +57,4 @@ def write_page(
         command=shlex.join(record.get("argv") or []),
         **{name: flatten(record.get(name) or {}) for name in names},
     )
-    write_bytes(path, f"{html.strip()}\n".encode())
+    write(path, f"{html.strip()}\n".encode(errors="backslashreplace"))

@@ -97,7 +97,7 @@ QUERY = Command(
 class Plan(plan_options.Options):
     """What `plan` computes."""
 
-    vocabulary: Annotated[int, Range(1)] = 100_000
+    vocabulary: Annotated[int, Range(1, 2_000_000_000)] = 100_000
     """Size of the vocabulary."""
     config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
     """The run that is planned."""

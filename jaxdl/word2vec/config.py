@@ -77,7 +77,7 @@ class Config:
     """A negative that is the positive is left out, as in word2vec.c: 8 % slower, same quality."""
     subsample: Annotated[float, Range(0)] = 1e-3
     """Words above this share of the text are dropped by chance; 0 keeps all."""
-    epochs: Annotated[int, Range(1)] = 5
+    epochs: Annotated[int, Range(1, 100_000)] = 5
     """Passes over the text."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
@@ -87,11 +87,11 @@ class Config:
     """Learning rate at the end."""
     momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of --optimizer momentum."""
-    block: Annotated[int, Range(1)] = 32
+    block: Annotated[int, Range(1, 1_000_000)] = 32
     """So many words change the tables together; a multiple of --group."""
-    group: Annotated[int, Range(1)] = 8
+    group: Annotated[int, Range(1, 1_000_000)] = 8
     """So many words share their negatives."""
-    shared_negatives: Annotated[int, Range(1)] = 14
+    shared_negatives: Annotated[int, Range(1, 1_000_000)] = 14
     """A group shares so many negatives."""
     max_terms: Annotated[float, Range(0)] = 100.0
     """A word moves by the sum of its terms in a block's loss, or by so many times their mean if

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
+from jaxdl.files.text import reason
 from jaxdl.report import reading
 from jaxdl.training.checkpoint import newest_sums
 from jaxdl.word2vec.config import Config
@@ -102,4 +103,4 @@ def read_vocabulary(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
             raise ValueError("a word twice, or a count below 1")
         return words, found
     except (OSError, OverflowError, ValueError) as error:
-        raise InputError(f"{path}: no vocabulary of a finished run ({error})") from error
+        raise InputError(f"{path}: no vocabulary of a finished run ({reason(error)})") from error

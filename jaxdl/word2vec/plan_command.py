@@ -21,7 +21,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
         cfg: the run that is planned.
         words: size of the vocabulary.
     """
-    check(options)
+    results = check(options, "jaxdl word2vec plan")
     check_blocks(cfg)
     if cfg.loss != "negative-sampling":
         raise InputError(f"--loss {cfg.loss}: only negative-sampling is planned")
@@ -56,4 +56,4 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
         "reads reduced and scattered, and the changed rows gathered: O(block), never a table.",
         "Preparing the blocks (subsampling, windows, negatives) is left out.",
     ]
-    finish("word2vec", options, work, "float32", told)
+    finish("word2vec", options, results, work, "float32", told)

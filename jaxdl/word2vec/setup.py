@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from jaxdl.devices.memory import check_memory
 from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint, optimizers
@@ -113,3 +114,26 @@ def make_step(
 def _add(metrics: Metrics, sums: Metrics) -> tuple[Metrics, jax.Array]:
     loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
     return jax.tree.map(jnp.add, metrics, sums), loss
+
+
+def check_size(cfg: Config, words: int = 0) -> None:
+    """InputError if the tables or a block cannot fit into memory.
+
+    Args:
+        cfg: the run.
+        words: of the vocabulary; 0 if it is not known yet.
+    """
+    copies = {"sgd": 1, "momentum": 2, "adam": 3}[cfg.optimizer]
+    check_memory(
+        f"two tables of {words:,} words of {cfg.dim} numbers",
+        4 * 2 * words * cfg.dim * copies,
+        "lower --dim or --max-vocab, or raise --min-count",
+    )
+    negatives = 0
+    if cfg.loss == "negative-sampling":
+        negatives = cfg.block // cfg.group * cfg.shared_negatives
+    check_memory(
+        f"--block {cfg.block} --shared-negatives {cfg.shared_negatives}",
+        4 * (cfg.block + negatives) * (cfg.dim + 1),
+        "lower them",
+    )

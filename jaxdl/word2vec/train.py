@@ -37,7 +37,14 @@ from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.results import doubts, evaluate, write_results
-from jaxdl.word2vec.setup import check_start, make_step, optimizer_of, rate_of, start_tables
+from jaxdl.word2vec.setup import (
+    check_size,
+    check_start,
+    make_step,
+    optimizer_of,
+    rate_of,
+    start_tables,
+)
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
 from jaxdl.word2vec.step import empty_metrics
 
@@ -68,6 +75,7 @@ def _train(
     bar: Bar,
 ) -> dict[str, Any]:
     began = time.monotonic()
+    check_size(cfg)
     corpus = processes.main_process_first(lambda: open_corpus(cfg, bar))
     if record is not None:
         check_same_text(cfg.out, record, corpus)
@@ -76,6 +84,7 @@ def _train(
         check_start(cfg, cfg.start_from)
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
     encoding = time.monotonic() - began
+    check_size(cfg, len(vocabulary.words))
     batches = Batches(cfg, corpus, vocabulary)
     bar.line(
         f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
@@ -171,6 +180,12 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
 
 
+def is_logged(done: int, per_epoch: int, logs: int) -> bool:
+    """Whether one of the `logs` equal parts of an epoch ends, to the nearest step, after `done`."""
+    part = done * logs // per_epoch
+    return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
+
+
 def vectors_task(
     cfg: Config,
     batches: Batches,
@@ -180,10 +195,6 @@ def vectors_task(
     """What word vectors bring to `jaxdl.training.session.train`; `call` of `another_process`."""
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
-    ends = {
-        round(per_epoch * (n + 1) / cfg.logs_per_epoch)
-        for n in range(cfg.logs_per_epoch * cfg.epochs)
-    }
     words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
     rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
 
@@ -235,7 +246,7 @@ def vectors_task(
         metrics=lambda: shard(empty_metrics(), None if layout is None else layout.replicated),
         batches=read,
         steps=steps,
-        ends=lambda done: done in ends,
+        ends=lambda done: is_logged(done, per_epoch, cfg.logs_per_epoch),
         end_epoch=end_epoch,
         learning_rate=rate,
         describe=batches.describe,

@@ -245,7 +245,7 @@ WRONG = {
     "window of 0": ({"window": 0}, "--window 0: must be 1 or more"),
     "no multiple": ({"steps": 15}, "--steps 15: must be a multiple of --log-every 10"),
     "sizes": ({"hidden": ()}, "--hidden: name at least one number"),
-    "size 0": ({"hidden": (2, 0)}, "--hidden 0: must be 1 or more"),
+    "size 0": ({"hidden": (2, 0)}, "--hidden 0: must be 1 to 100000"),
     "a size twice": ({"hidden": (2, 2)}, "name each size once"),
     "lengths": ({"context": (50,)}, "give as many of each"),
     "column alone": ({"column": ("a",)}, "--column goes with --data FILE"),

@@ -138,13 +138,15 @@ def test_the_estimate_is_seconds_of_the_roof_times_images():
     ],
 )
 def test_bad_options_are_one_line(words, said, capsys):
-    assert main(["compile-check", *words]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["compile-check", *words])
     assert capsys.readouterr().err.strip() == f"error: {said}"
 
 
 def test_without_the_compiler_the_remedy_is_named(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax_cuda12_plugin", None)  # as if it were not installed
-    assert main(["compile-check"]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["compile-check"])
     assert "make cuda-check" in capsys.readouterr().err
 
 

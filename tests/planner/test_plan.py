@@ -354,7 +354,7 @@ def test_the_sweeps_networks_spread_and_only_the_loss_is_exchanged(tmp_path):
             ["--block", "20"],
             "--block 20: must be a multiple of --group",
         ),
-        (lstm, ["--seeds", "0"], "--seeds 0: must be 1 or more"),
+        (lstm, ["--seeds", "0"], "--seeds 0: must be 1 to 1000000"),
     ],
 )
 def test_bad_options_are_one_line(module, words, said):

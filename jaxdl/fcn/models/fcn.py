@@ -46,9 +46,9 @@ def forms(for_cpu: bool | None, remat: bool) -> Forms:
 class Pools(NamedTuple):
     """What the scores read: the trunk's pools at 1/8, 1/16 and 1/32 of the canvas."""
 
-    pool3: Float[Array, "b h8 w8 c3"]
-    pool4: Float[Array, "b h16 w16 c4"]
-    pool5: Float[Array, "b h32 w32 c5"]
+    pool3: Any  # float32 (B, H / 8, W / 8, C)
+    pool4: Any
+    pool5: Any
 
 
 class FCN(nn.Module):
@@ -94,7 +94,7 @@ class FCN(nn.Module):
         block, interpolate = forms(self.for_cpu, self.remat)
         if isinstance(images, Pools):
             height, width = (32 * side for side in images.pool5.shape[1:3])
-            pools = [None, None, *images]
+            pools = [images.pool3] * 2 + [*images]  # no score reads the first two
         else:
             if not jnp.issubdtype(images.dtype, jnp.floating):
                 raise InputError(f"images of {images.dtype}; give RGB minus the mean, float32")

@@ -18,7 +18,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jaxdl.errors import writing
+from jaxdl.errors import InputError, writing
+from jaxdl.files.atomic import check_output, write_bytes, write_json
 from jaxdl.files.locks import one_at_a_time
 
 # Import name -> distribution, of jaxdl's dependencies that have much to say.
@@ -70,7 +71,8 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
     that are installed) and what was counted, and a call that finds them as they are returns at
     once. `progress` gets (files done, all files). Paragraphs that came before are left out;
     files that do not parse are counted (`unparsed`) and skipped. A killed call leaves no text
-    that passes for finished. Raises as `writing` if `path` cannot be written.
+    that passes for finished. Raises as `writing` if `path` cannot be written, InputError if a file
+    is there without that note: it is not ours to replace.
     """
     note = path.with_name(f"{path.name}.json")
     key = json.dumps([_FORMAT, platform.python_version(), _versions()])
@@ -79,15 +81,21 @@ def write_docstrings(path: Path, progress: Callable[[int, int], None] | None = N
     with one_at_a_time(path.parent):
         if _is_done(path, note, key):  # another process may have written it while we waited
             return path
+        for place in (path, note):
+            check_output(place)
+        if path.exists() and not note.exists():
+            raise InputError(
+                f"{path}: is no text of ours; move it away, or name another --data-dir"
+            )
         # One name for all calls, so that a file left by a killed process is overwritten.
         part = path.with_name(f".{path.name}.part")
+        part.unlink(missing_ok=True)
         try:
-            note.unlink(missing_ok=True)  # before the new text: the old note says nothing about it
             counts = _write(part, progress)
             size = part.stat().st_size
+            write_bytes(note, b"{}\n")  # the text is ours, and the note says nothing about it yet
             part.replace(path)
-            part.write_text(json.dumps({"key": key, "bytes": size, **counts}, indent=1) + "\n")
-            part.replace(note)
+            write_json(note, {"key": key, "bytes": size, **counts})
         except OSError:
             with writing(path):
                 raise

@@ -157,24 +157,38 @@ def test_only_docstrings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "bad.py").write_text('"""Now it parses, and it speaks."""')
     monkeypatch.setattr(docstrings.platform, "python_version", lambda: "3.99")
     assert "Now it parses" in write_docstrings(path).read_text(encoding="utf-8")
-    for damage in (lambda: path.write_text("cut"), path.unlink, lambda: note_of(path).unlink()):
+    for damage in (lambda: path.write_text("cut"), path.unlink, lambda: spoil(path)):
         damage()
         assert "Now it parses" in write_docstrings(path).read_text(encoding="utf-8")
 
     def stop(done: int, files: int) -> None:
         raise KeyboardInterrupt
 
-    note_of(path).unlink()
+    spoil(path)
     with pytest.raises(KeyboardInterrupt):
         write_docstrings(path, stop)
-    assert list((tmp_path / "out").iterdir()) == [path]
+    assert sorted((tmp_path / "out").iterdir()) == [path, note_of(path)]
+    assert note_of(path).read_text() == "{}"
 
 
 def note_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def spoil(path: Path) -> None:
+    """The note says that the text is ours, and nothing else."""
+    note_of(path).write_text("{}")
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"^\S*file: File exists; [^\n]*$"):
         write_docstrings(tmp_path / "file" / "text")
+
+
+def test_a_text_of_another_is_not_replaced(tmp_path: Path):
+    path = tmp_path / "docstrings.txt"
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"docstrings\.txt: is no text of ours; move it away"):
+        write_docstrings(path)
+    assert path.read_text() == "mine"
