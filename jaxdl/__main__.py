@@ -1,13 +1,13 @@
 """`jaxdl` (or `python -m jaxdl`): train, use and plan what the project has; check the machine."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxdl.errors import EXIT_STATUS, InputError
+from jaxdl.signals import commanded
 
 if TYPE_CHECKING:
     from jaxdl.cli.options import Command
@@ -65,14 +65,26 @@ def subject(name: str, words: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; bad input becomes one line."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run a command, by default that of the command line; bad input becomes one line.
+
+    Only the process' own command line lets signals end it in one line (`jaxdl.signals`).
+    """
+    if argv is not None:
+        return dispatch(list(argv))
+    with commanded():
+        return dispatch(sys.argv[1:])
+
+
+def dispatch(words: list[str]) -> int:
+    """Find the command and run it."""
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
         print(HELP, file=sys.stdout if name else sys.stderr)
         return 0 if name else EXIT_STATUS[InputError]
     if name == "--version":
-        print(f"jaxdl {importlib.metadata.version('jaxdl-functional')}")
+        from importlib.metadata import version  # takes long to import
+
+        print(f"jaxdl {version('jaxdl-functional')}")
         return 0
     if name == "--completion":
         return completion(words[1:])

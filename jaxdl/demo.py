@@ -47,6 +47,11 @@ def sections() -> dict[str, Callable[[Path], tuple[str, str]]]:
     return {"fcn": fcn_section, "word2vec": word2vec_section, "lstm": lstm_section}
 
 
+def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a summary that has one set, under its own name."""
+    return next((each for each in summary.values() if isinstance(each, dict)), {})
+
+
 def warnings_of(figures: dict[str, Any]) -> dict[str, list[str]]:
     """The warnings of a run's summary, which stand beside its figures."""
     return {"warnings": figures["warnings"]} if figures.get("warnings") else {}
@@ -63,15 +68,17 @@ def run(cfg: Config) -> dict[str, Any]:
         raise InputError(
             f"{cfg.out}: holds none of {', '.join(RUNS)}; run make run, or name another --out"
         )
-    records = {name: atomic.read_json(folder / "run.json") for name, folder in found.items()}
+    from jaxdl.training.record import read_record, read_summary
+
+    records = {name: read_record(folder) for name, folder in found.items()}
     summaries = {
-        name: atomic.read_json(folder / "summary.json")
+        name: read_summary(folder)
         for name, folder in found.items()
         if (folder / "summary.json").is_file()
     }
     # FCN's summary is by stage; those of the others are one figure set under their own name.
     summary = {
-        name: figures if name == "fcn" else next(iter(figures.values())) | warnings_of(figures)
+        name: figures if name == "fcn" else figures_of(figures) | warnings_of(figures)
         for name, figures in summaries.items()
     }
     atomic.write_json(cfg.out / "summary.json", summary)

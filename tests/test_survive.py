@@ -30,7 +30,8 @@ from jaxdl.files.atomic import read_json, write_json
 from jaxdl.lstm import command as lstm_sine
 from jaxdl.lstm import config as lstm_config
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import FORMAT, open_run, read_rows
+from jaxdl.training.opening import open_run
+from jaxdl.training.run_folder import FORMAT, read_rows
 from jaxdl.word2vec import command as word2vec
 from jaxdl.word2vec import config as word2vec_config
 from jaxdl.word2vec.data import corpus, docstrings

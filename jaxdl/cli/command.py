@@ -5,7 +5,6 @@ import difflib
 import io
 import itertools
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -182,6 +181,3 @@ def main(call: Callable[[], object]) -> None:
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
         sys.exit(exit_status(message))
-    except KeyboardInterrupt:  # not in training, which saves: nothing is lost that was kept
-        print("stopped by Ctrl-C", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)

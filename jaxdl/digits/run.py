@@ -9,12 +9,14 @@ from jaxdl.cli.options import check_ranges
 from jaxdl.cli.progress import Bar
 from jaxdl.digits.config import RESUMABLE, Config
 from jaxdl.digits.data import open_digits
-from jaxdl.digits.train import digits_task, write_samples
+from jaxdl.digits.train import ROW, digits_task, write_samples
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files import atomic
 from jaxdl.report.page import write_page
 from jaxdl.training import session
-from jaxdl.training.run_folder import open_run, read_rows, run_record
+from jaxdl.training.opening import open_run
+from jaxdl.training.record import finish, finished_summary
+from jaxdl.training.run_folder import recorded_rows, run_record
 
 
 @one_run
@@ -46,13 +48,15 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
         atomic.write_json(cfg.out / "run.json", record)
     bar.line(f"{data.source}: {counts['train']:,} to train on, {counts['test']:,} to test on")
     page, summary_file = cfg.out / "report.html", cfg.out / "summary.json"
-    if page.is_file() and summary_file.is_file():
-        summary = atomic.read_json(summary_file)
+    summary, why = finished_summary(cfg.out, record, ["digits"])
+    if why:
+        bar.line(why)
+    if summary:
         bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
     else:
         state = session.train(digits_task(cfg, data, epochs), cfg.out, reporter=bar).state
         write_samples(cfg, data, state.params)
-        rows = read_rows(cfg.out / "metrics.jsonl")
+        rows = recorded_rows(cfg.out / "metrics.jsonl", ROW)
         figures = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
         seconds = sum(row["seconds"] for row in rows)
         summary = {"digits": figures | {"epochs": epochs, "seconds": seconds}}
@@ -60,6 +64,7 @@ def run(cfg: Config, bar: Bar) -> dict[str, Any]:
 
         write_page(page, "jaxdl", [digits_section(cfg.out)], record)
         atomic.write_json(summary_file, summary)
+        finish(cfg.out)
     accuracy, device = 100 * summary["digits"]["accuracy"], jax.devices()[0]
     bar.line(f"test accuracy {accuracy:.2f} % on {device.device_kind} ({device.platform})")
     bar.line(f"report: {page}")

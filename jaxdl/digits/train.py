@@ -18,6 +18,13 @@ from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
 from jaxdl.training.step import TrainState, dense_step, start_state
 
+NUMBER = (float, None)
+ROW = {  # of the metrics
+    "epoch": int,
+    "train": dict,
+    "test": {"accuracy": NUMBER, "loss": NUMBER},
+    "seconds": float,
+}
 SAMPLES = 30  # test pictures on the page
 
 
@@ -69,6 +76,7 @@ def digits_task(cfg: Config, data: DigitData, epochs: int) -> Task:
         describe=lambda n: f"epoch {n // per_epoch + 1}, batch {n % per_epoch}",
         score=Score("accuracy"),
         meta={"model": describe(model), "classes": list(data.classes)},
+        row=ROW,
         items=cfg.batch_size,
         unit="pictures",
         epoch_steps=per_epoch,

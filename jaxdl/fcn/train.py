@@ -23,7 +23,7 @@ from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.weights import vgg16
-from jaxdl.files.atomic import plain, read_json, write_bytes, write_json
+from jaxdl.files.atomic import plain, write_bytes, write_json
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
@@ -32,6 +32,8 @@ from jaxdl.training.step import TrainState, start_state
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
+
+ROW = {"epoch": int, "train": dict, "test": dict.fromkeys(SUMMARY, (float, None)), "seconds": float}
 
 
 def stage_model(cfg: Config, number: int, classes: int) -> FCN:
@@ -148,6 +150,7 @@ def stage_task(
             "classes": list(data.classes),
             "palette": voc.palette()[: len(data.classes)].tolist(),
         },
+        row=ROW,
         items=cfg.batch_size * cfg.steps_per_dispatch,
         epoch_steps=per_epoch,
     ), model
@@ -180,7 +183,7 @@ def train_stage(
             lambda image: predict(params, image),
             lambda id, picture: recorder.image(task.steps, f"predictions/{id}", picture),
         )
-    rows = run_folder.read_rows(folder / "metrics.jsonl")
+    rows = run_folder.recorded_rows(folder / "metrics.jsonl", ROW)
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
@@ -245,7 +248,7 @@ def run_stages(
     if record is None and lead:
         record = write_record(cfg, config, data, imported)
     path = cfg.out / "summary.json"
-    summary = read_json(path) if path.is_file() and lead else {}
+    summary: dict[str, Any] = {}
     warnings = list(data.warnings)
     for number, stride in enumerate(cfg.stages):
         name = f"fcn{stride}s"

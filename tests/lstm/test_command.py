@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxdl import signals
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Stopped
 from jaxdl.files.atomic import read_json
@@ -19,7 +20,8 @@ from jaxdl.lstm.config import Config, check
 from jaxdl.lstm.predict import choose, predict
 from jaxdl.lstm.report import lstm_section, thin
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import MADE, read_rows
+from jaxdl.training.opening import MADE
+from jaxdl.training.run_folder import read_rows
 from tests.helpers import processes
 
 pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
@@ -133,7 +135,8 @@ def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: 
         for name in ("straight", "stopped")
     )
     run(straight, Bar())
-    with pytest.raises(Stopped, match="of 200; run the same command to resume"):
+    text = "of 200; run the same command to resume"
+    with signals.handled(), pytest.raises(Stopped, match=text):
         run(stopped, Stopping())
     assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
     assert len(losses(stopped.out)) == 50

@@ -21,7 +21,8 @@ from jaxdl.cli.launch import as_dict
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import read_json, write_json
-from jaxdl.training.run_folder import MADE, read_rows
+from jaxdl.training.opening import MADE
+from jaxdl.training.run_folder import read_rows
 from jaxdl.word2vec import batches as word2vec_data
 from jaxdl.word2vec import dataset
 from jaxdl.word2vec.command import TRAIN, run
@@ -142,8 +143,9 @@ def test_a_stopped_run_ends_in_the_same_bits(
 # Any run counts as long enough for the second process.
 AHEAD = (
     "import sys\n"
-    "from jaxdl.word2vec import command as w, dataset as d; d.LONG_RUN = 0;"
-    "w.main(lambda: w.run(w.parse(w.TRAIN, sys.argv[1:]), w.Bar()))"
+    "from jaxdl.__main__ import main; from jaxdl.word2vec import dataset;"
+    "dataset.LONG_RUN = 0; sys.argv[1:1] = ['word2vec', 'train'];"
+    "sys.exit(main())"
 )
 
 
