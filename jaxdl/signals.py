@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, NoReturn
 
 GRACE = 5.0  # seconds to clean up
@@ -46,7 +47,7 @@ class _State:
 _state = _State()
 
 
-def _handle(number: int, frame: object) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     first = _state.number is None
     _state.number = _state.number or number
     if _state.over:
@@ -56,7 +57,28 @@ def _handle(number: int, frame: object) -> None:
             return
     elif not first:
         return  # it is on its way out
+    if _in_import(frame):  # which may swallow it, or leave half a module; nothing is open yet
+        _end(_state.number)
     raise Signalled(_state.number)
+
+
+def _in_import(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _again(unraisable: Any) -> None:
+    """Where Python may not raise, as in a destructor, the signal comes again a little later."""
+    if not isinstance(unraisable.exc_value, Signalled):
+        sys.__unraisablehook__(unraisable)
+        return
+    number, _state.number = unraisable.exc_value.number, None
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 class Deferral:
@@ -140,6 +162,7 @@ def commanded() -> Iterator[None]:
     Its output may also lose its reader (``| head``): what is written afterwards is dropped.
     """
     _install()
+    sys.unraisablehook = _again
     sys.stdout, sys.stderr = _heedless(sys.stdout), _heedless(sys.stderr)
     read, write = os.pipe()
     os.set_blocking(write, False)
