@@ -37,7 +37,7 @@ class Config:
     resume: bool = True
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """What an earlier run left in the run folder is deleted first."""
+    """It trains again from the start; a killed command resumes its own run."""
     data: Path | None = None
     """The VOCdevkit folder, or the tar VOCtrainval_11-May-2012.tar. The demo draws its own
     scenes."""

@@ -140,20 +140,11 @@ def test_a_stopped_run_ends_in_the_same_bits(
     assert losses[0] == losses[1]
 
 
-# Any run counts as long enough for the second process.
-AHEAD = (
-    "import sys\n"
-    "from jaxdl.__main__ import main; from jaxdl.word2vec import dataset;"
-    "dataset.LONG_RUN = 0; sys.argv[1:1] = ['word2vec', 'train'];"
-    "sys.exit(main())"
-)
-
-
 def test_a_process_that_prepares_gives_the_same_bits(
     straight: Path, options: tuple[str, ...], tmp_path: Path
 ):
     """Stopped once, so that the other process starts in mid-run too."""
-    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    command = [sys.executable, *processes.TWO_PROCESSES, *options, "--out", str(tmp_path / "run")]
     with trained_until("epoch 9/30", command) as (process, others):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
@@ -168,7 +159,7 @@ def test_a_process_that_prepares_gives_the_same_bits(
 
 
 def test_neither_process_outlives_the_other(options: tuple[str, ...], tmp_path: Path):
-    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    command = [sys.executable, *processes.TWO_PROCESSES, *options, "--out", str(tmp_path / "run")]
     with trained_until("epoch 2/30", command) as (process, others):
         process.kill()
         assert not psutil.wait_procs(others, timeout=20)[1]
