@@ -170,8 +170,10 @@ def commanded() -> Iterator[None]:
     threading.Thread(target=_watch, args=(read,), daemon=True).start()
     try:
         yield
-    except SystemExit:
-        raise
+    except SystemExit as left:
+        if _state.number is None or not isinstance(left.code, int):
+            raise
+        _leave(left.code)  # all is saved and closed, and Python's own end may wait for others
     except BaseException:
         if _state.number is None:
             raise
@@ -192,11 +194,16 @@ def _watch(read: int) -> None:
 
 
 def _end(number: int) -> NoReturn:
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
     with contextlib.suppress(OSError):
         os.write(2, f"{Signalled(number)}\n".encode())
-    os._exit(128 + number)
+    _leave(128 + number)
+
+
+def _leave(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
 
 
 class _Heedless(io.FileIO):

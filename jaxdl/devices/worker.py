@@ -26,7 +26,7 @@ from jaxdl.devices.cache import adopt, settings
 from jaxdl.errors import TrainingError
 from jaxdl.signals import held, waiting
 
-END_SECONDS = 2  # for the process to end by itself
+END_SECONDS = 0.3  # for the process to end by itself
 SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
 
 

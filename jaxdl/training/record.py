@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jaxdl.errors import InputError
 from jaxdl.files import schema
 from jaxdl.files.atomic import read_json, write_json
 
@@ -54,7 +55,10 @@ def home_of(folder: Path) -> Path | None:
 def run_id(folder: Path) -> str | None:
     """The id of the run that a folder belongs to; None if none tells."""
     home = home_of(folder)
-    return None if home is None else read_record(home).get("id")
+    try:
+        return None if home is None else read_record(home).get("id")
+    except InputError:  # not a run of ours: a command has read it already
+        return None
 
 
 def finish(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs that stop themselves, within the tests' own process: use it in `jaxdl.signals.handled`."""
+"""Runs to which something happens in mid-training, within the tests' own process."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from jaxdl.cli.progress import Bar
 
 
-class StoppingBar(Bar):
-    """Asks the run to stop when so many steps are done."""
+class ActingBar(Bar):
+    """Calls something when so many steps are done; keeps the lines that it prints."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, act: Callable[[], object]) -> None:
         super().__init__()
-        self.at = at
+        self.at, self.act, self.lines = at, act, list[str]()
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+        super().line(text)
 
     @contextmanager
     def training(self, *args, **kwargs) -> Iterator[Callable[[int, float], None]]:
@@ -20,7 +24,12 @@ class StoppingBar(Bar):
 
             def counted(done: int, loss: float) -> None:
                 if done == self.at:
-                    signal.raise_signal(signal.SIGTERM)
+                    self.act()
                 show(done, loss)
 
             yield counted
+
+
+def stopping_bar(at: int) -> ActingBar:
+    """Asks the run to stop; use it in `jaxdl.signals.handled`."""
+    return ActingBar(at, lambda: signal.raise_signal(signal.SIGTERM))

@@ -22,7 +22,7 @@ from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
 from jaxdl.training.run_folder import read_rows
 from tests.helpers import processes
-from tests.helpers.stopping import StoppingBar
+from tests.helpers.stopping import stopping_bar
 
 pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: 
     run(straight, Bar())
     text = "of 200; run the same command to resume"
     with signals.handled(), pytest.raises(Stopped, match=text):
-        run(stopped, StoppingBar(140))
+        run(stopped, stopping_bar(140))
     assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
     assert len(losses(stopped.out)) == 50
     run(stopped, Bar())

@@ -11,18 +11,19 @@ import pytest
 
 from jaxdl import signals
 from jaxdl.cli.progress import Bar
-from jaxdl.errors import InputError, Stopped
+from jaxdl.errors import InputError, Stopped, TrainingError
 from jaxdl.lstm.command import run
 from jaxdl.lstm.config import Config
 from jaxdl.training import checkpoint
-from tests.helpers.stopping import StoppingBar
+from tests.helpers.stopping import ActingBar, stopping_bar
 
 pytestmark = [pytest.mark.xdist_group("damage"), pytest.mark.slow]
 
 
-def config(out: Path) -> Config:
+def config(out: Path, **changed: Any) -> Config:
     """100 steps to a checkpoint, 250 in all."""
-    return Config(hidden=(2,), seeds=1, steps=250, log_every=2, batch_size=4, window=5, out=out)
+    options: dict[str, Any] = {"hidden": (2,), "seeds": 1, "steps": 250, "log_every": 2}
+    return Config(**options, batch_size=4, window=5, out=out, **changed)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stopped at step 202: steps 200 and 202 of training have checkpoints."""
     out = tmp_path_factory.mktemp("damage") / "unfinished"
     with signals.handled(), pytest.raises(Stopped):
-        run(config(out), StoppingBar(200))
+        run(config(out), stopping_bar(200))
     assert len(checkpoint.steps(out / "checkpoints")) == 2
     return out
 
@@ -111,7 +112,7 @@ def replace_by_anothers(step: Path) -> None:
     """A whole step of a run of its own, in place of this."""
     other = step.parents[1].with_name("other")
     with signals.handled(), pytest.raises(Stopped):
-        run(config(other), StoppingBar(200))
+        run(config(other), stopping_bar(200))
     shutil.rmtree(step)
     theirs = other / "checkpoints" / str(checkpoint.steps(other / "checkpoints")[-1])
     shutil.copytree(theirs, step)
@@ -228,3 +229,35 @@ def test_what_is_damaged_of_a_finished_run_is_made_anew(
         assert (out / name).read_text() == (finished / name).read_text()
     assert (out / "report.html").is_file()
     assert "finished" in json.loads((out / "run.json").read_text())
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_has_saved(finished: Path, tmp_path: Path):
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = files(out)
+    bar = ActingBar(-1, lambda: None)
+    with pytest.raises(TrainingError, match="loss nan"):
+        run(config(out, overwrite=True, learning_rate=1e9), bar)
+    assert files(out) == before
+    assert bar.lines[-1] == f"{out}: the run that was there is back in its place"
+    # Stopped after its first checkpoint, the same command resumes its own run; then it trains anew.
+    again = config(out, overwrite=True, seed=1)
+    with signals.handled(), pytest.raises(Stopped):
+        run(again, stopping_bar(102))
+    assert not [p for p in out.iterdir() if p.name.startswith(".overwritten")]
+    for begun in (True, False):
+        bar = ActingBar(-1, lambda: None)
+        assert run(again, bar)
+        assert any("resumes at step 104 of 250" in line for line in bar.lines) == begun
+        assert not any("finished already" in line for line in bar.lines)
+
+
+def test_a_run_folder_that_is_removed_in_mid_training_is_named(tmp_path: Path):
+    out = tmp_path / "run"
+    with pytest.raises(
+        TrainingError, match=r"run/metrics\.jsonl: was removed while the run trained"
+    ):
+        run(config(out), ActingBar(50, lambda: shutil.rmtree(out)))
