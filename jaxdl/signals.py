@@ -52,9 +52,9 @@ def _handle(number: int, frame: FrameType | None) -> None:
     _state.number = _state.number or number
     if _state.over:
         return
-    if _state.deferred and not _state.waiting:
-        if first or number != signal.SIGINT:  # a second Ctrl-C does not wait
-            return
+    if _state.deferred:
+        if not _state.waiting and (first or number != signal.SIGINT):
+            return  # noted; a second Ctrl-C does not wait
     elif not first:
         return  # it is on its way out
     if _in_import(frame):  # which may swallow it, or leave half a module; nothing is open yet
@@ -90,11 +90,6 @@ class Deferral:
             self.check()
             _state.deferred = True
 
-    def noted(self) -> bool:
-        """`begin`, and whether a signal came since."""
-        self.begin()
-        return _state.number is not None
-
     @property
     def number(self) -> int | None:
         """Of the signal that came, if there was one."""
@@ -116,9 +111,11 @@ class Deferral:
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """Here a signal raises `Signalled` in training too."""
+    """Here a signal, also one that is noted already, raises `Signalled` in training too."""
     _state.waiting = True
     try:
+        if _state.deferred and _state.number is not None:
+            raise Signalled(_state.number)
         yield
     finally:
         _state.waiting = False

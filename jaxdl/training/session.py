@@ -7,6 +7,7 @@ progress and saves, around the loop of `jaxdl.training.loop`.
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -68,13 +69,14 @@ class _Clock:
         self._first, self._steps_from, self._seconds_from = first, first, time.monotonic()
         self._epoch_from = self._seconds_from
 
-    def around(self, step: Any) -> Any:
+    def around(self, step: Any, begun: Callable[[], None]) -> Any:
         """The step, whose first call waits for its result."""
 
         def timed(*arguments):
             result = step(*arguments)
             if not self.first_step:
                 jax.block_until_ready(result)
+                begun()
                 now = time.monotonic()
                 self.first_step, self._seconds_from = now - self._seconds_from, now
                 self._steps_from = self._first + 1
@@ -163,12 +165,12 @@ def train(
 
         try:
             state = loop.fit(
-                dataclasses.replace(task, step=clock.around(task.step)),
+                dataclasses.replace(task, step=clock.around(task.step, deferral.begin)),
                 state,
                 metrics,
                 end_epoch=end_epoch,
                 save=save,
-                stop=lambda: vote(deferral.noted()),
+                stop=lambda: vote(deferral.number is not None),
                 show=lambda done, loss: show(done * task.counts, loss),
             )
         except Stopped as stopped:
