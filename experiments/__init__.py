@@ -16,6 +16,13 @@ def start(experiment: Callable[[Any], object], config: Any, command: str) -> Non
         config: its values; `out` and `seed` may be given.
         command: the command that has all options; it is named to those who give others.
     """
+    from jaxdl.signals import commanded
+
+    with commanded():
+        _start(experiment, config, command)
+
+
+def _start(experiment: Callable[[Any], object], config: Any, command: str) -> None:
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -37,7 +44,8 @@ def start(experiment: Callable[[Any], object], config: Any, command: str) -> Non
     from jaxdl.cli.paths import check_paths
     from jaxdl.files import locks
     from jaxdl.files.atomic import write_json
-    from jaxdl.training.run_folder import open_run, run_record
+    from jaxdl.training.opening import open_run
+    from jaxdl.training.run_folder import run_record
 
     def run() -> None:
         """One process at a time; a folder that holds another run is refused."""

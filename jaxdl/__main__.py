@@ -1,7 +1,6 @@
 """`jaxdl` (or `python -m jaxdl`): train, use and plan what the project has; check the machine."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxdl.cli.printing import printing
 from jaxdl.errors import EXIT_STATUS, InputError, TrainingError
+from jaxdl.signals import commanded
 
 if TYPE_CHECKING:
     from jaxdl.cli.options import Command
@@ -67,23 +67,36 @@ def subject(name: str, words: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; bad input becomes one line."""
+    """Run a command, by default that of the command line; bad input becomes one line.
+
+    Only the process' own command line lets signals end it in one line (`jaxdl.signals`).
+    """
+    if argv is not None:
+        return printed(list(argv))
+    with commanded():
+        return printed(sys.argv[1:])
+
+
+def printed(words: list[str]) -> int:
+    """Run a command; what it prints arrives, or that is said."""
     try:
         with printing():
-            return run(list(sys.argv[1:] if argv is None else argv))
+            return run(words)
     except TrainingError as message:  # what was printed could not be written
         print(f"error: {message}", file=sys.stderr)
         return EXIT_STATUS[TrainingError]
 
 
 def run(words: list[str]) -> int:
-    """Run a command."""
+    """Find the command and run it."""
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
         print(HELP, file=sys.stdout if name else sys.stderr)
         return 0 if name else EXIT_STATUS[InputError]
     if name == "--version":
-        print(f"jaxdl {importlib.metadata.version('jaxdl-functional')}")
+        from importlib.metadata import version  # takes long to import
+
+        print(f"jaxdl {version('jaxdl-functional')}")
         return 0
     if name == "--completion":
         return completion(words[1:])

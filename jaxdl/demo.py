@@ -13,7 +13,6 @@ from typing import Any
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.options import Command
 from jaxdl.errors import InputError
-from jaxdl.files import atomic
 from jaxdl.files.results import Results
 
 RUNS = ("fcn", "word2vec", "lstm")  # folders of runs under --out
@@ -48,6 +47,11 @@ def sections() -> dict[str, Callable[[Path], tuple[str, str]]]:
     return {"fcn": fcn_section, "word2vec": word2vec_section, "lstm": lstm_section}
 
 
+def scores_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a summary that has one set, under its own name."""
+    return next((each for each in summary.values() if isinstance(each, dict)), {})
+
+
 def warnings_of(summary: dict[str, Any]) -> dict[str, list[str]]:
     """The warnings of a run's summary, which stand beside its numbers."""
     return {"warnings": summary["warnings"]} if summary.get("warnings") else {}
@@ -67,15 +71,17 @@ def run(cfg: Config) -> dict[str, Any]:
     results = Results("jaxdl demo")
     for name in ("summary.json", "report.html"):
         results.check(cfg.out / name)
-    records = {name: atomic.read_json(folder / "run.json") for name, folder in found.items()}
+    from jaxdl.training.record import read_record, read_summary
+
+    records = {name: read_record(folder) for name, folder in found.items()}
     summaries = {
-        name: atomic.read_json(folder / "summary.json")
+        name: read_summary(folder)
         for name, folder in found.items()
         if (folder / "summary.json").is_file()
     }
     # FCN's summary is by stage; those of the others are one figure set under their own name.
     summary = {
-        name: own if name == "fcn" else next(iter(own.values())) | warnings_of(own)
+        name: own if name == "fcn" else scores_of(own) | warnings_of(own)
         for name, own in summaries.items()
     }
     results.write_json(cfg.out / "summary.json", summary)

@@ -30,7 +30,8 @@ from jaxdl.files.atomic import read_json, write_json
 from jaxdl.lstm import command as lstm_sine
 from jaxdl.lstm import config as lstm_config
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import FORMAT, open_run, read_rows
+from jaxdl.training.opening import ASIDE, open_run
+from jaxdl.training.run_folder import FORMAT, read_rows
 from jaxdl.word2vec import command as word2vec
 from jaxdl.word2vec import config as word2vec_config
 from jaxdl.word2vec.data import corpus, docstrings
@@ -76,7 +77,7 @@ def assert_same(run: Path, straight: Path) -> None:
     assert rows == expected
     ours, theirs = (checkpoint.load_params(p / "checkpoints") for p in (run, straight))
     jax.tree.map(np.testing.assert_array_equal, ours[0], theirs[0])
-    assert ours[1:] == theirs[1:]
+    assert [ours[1] | {"run": ""}, ours[2]] == [theirs[1] | {"run": ""}, theirs[2]]
     ours, theirs = (read_json(p / "summary.json")["digits"] for p in (run, straight))
     assert ours | {"seconds": 0} == theirs | {"seconds": 0}
     assert (run / "samples.json").read_bytes() == (straight / "samples.json").read_bytes()
@@ -276,7 +277,7 @@ def test_overwriting_keeps_the_lock_and_nothing_else(tmp_path: Path):
     (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     with locks.alone(tmp_path):
         assert open_run(tmp_path, {}, may_change=(), resume=True, overwrite=True) is None
-        assert [p.name for p in tmp_path.iterdir()] == [locks.LOCK]
+        assert sorted(p.name for p in tmp_path.iterdir()) == [locks.LOCK, ASIDE]
 
 
 def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
@@ -297,17 +298,18 @@ def test_overwriting_deletes_what_runs_leave_and_no_input(tmp_path: Path):
     open_run(
         out, {}, may_change=(), resume=True, overwrite=True, inputs=[tmp_path, out / "notes.txt"]
     )
-    assert sorted(p.name for p in out.iterdir()) == ["mine", "notes.txt"]
+    assert sorted(p.name for p in out.iterdir()) == [ASIDE, "mine", "notes.txt"]
     assert open_run(out, {}, may_change=(), resume=True, overwrite=True) is None  # a second time
-    (out / "samples").mkdir()
+    other = tmp_path / "other"
+    (other / "samples").mkdir(parents=True)
     with pytest.raises(InputError, match=r"holds no run\.json, so --overwrite will not delete sam"):
-        open_run(out, {}, may_change=(), resume=True, overwrite=True)
+        open_run(other, {}, may_change=(), resume=True, overwrite=True)
 
 
 def test_every_file_of_a_run_is_one_that_overwriting_deletes(straight: Path, tmp_path: Path):
     out = Path(shutil.copytree(straight, tmp_path / "run"))
     open_run(out, {}, may_change=(), resume=True, overwrite=True)
-    assert not list(out.iterdir())
+    assert [p.name for p in out.iterdir()] == [ASIDE]
 
 
 # --- writers that were killed

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -212,6 +211,3 @@ def main(call: Callable[[], T]) -> T:
     except (InputError, TrainingError, Stopped) as message:
         print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
         sys.exit(exit_status(message))
-    except KeyboardInterrupt:  # not in training, which saves: nothing is lost that was kept
-        print("stopped by Ctrl-C", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)

@@ -1,5 +1,6 @@
 """A command's run: one at a time, resumed or refused, on all its devices."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,10 +15,11 @@ from jaxdl.cli.devices import Devices
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.devices.mesh import make_mesh, parse_mesh
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.files import atomic, locks
 from jaxdl.files.fingerprint import check_unchanged
-from jaxdl.training.run_folder import open_run
+from jaxdl.training.opening import open_run, settle
+from jaxdl.training.record import finish, finished_summary
 
 
 def start(devices: Devices) -> Mesh | None:
@@ -54,7 +56,12 @@ def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
         if jax.distributed.is_initialized() and jax.process_index():
             return run(cfg, bar)
         with locks.alone(cfg.out):
-            return run(cfg, bar)
+            try:
+                return run(cfg, bar)
+            finally:
+                with contextlib.suppress(InputError, TrainingError):  # the next start tries again
+                    if settle(cfg.out):
+                        bar.line(f"{cfg.out}: the run that was there is back in its place")
 
     return locked
 
@@ -105,6 +112,9 @@ def train_everywhere(
     mesh, config = start(cfg.devices), as_dict(cfg)
     bar.console.quiet = not processes.is_main_process()
 
+    def same(record: dict[str, Any]) -> None:
+        check_unchanged(cfg.out, record.get("inputs"), inputs)
+
     def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
         record = open_run(
             cfg.out,
@@ -113,14 +123,16 @@ def train_everywhere(
             resume=cfg.resume,
             overwrite=cfg.overwrite,
             inputs=input_paths(cfg),
+            same=same,
         )
-        if record is not None:
-            check_unchanged(cfg.out, record.get("inputs"), inputs)
-            check(record)
-        file, page = cfg.out / "summary.json", cfg.out / "report.html"
-        there = record is not None and file.is_file() and page.is_file()
-        summary = atomic.read_json(file) if there else {}
-        return record, summary if all(key in summary for key in summary_keys) else {}
+        if record is None:
+            return None, {}
+        check_unchanged(cfg.out, record.get("inputs"), inputs)
+        check(record)
+        summary, why = finished_summary(cfg.out, record, summary_keys)
+        if why:
+            bar.line(why)
+        return record, summary
 
     @one_run
     def locked(cfg: Any, bar: Bar) -> dict[str, Any]:
@@ -128,7 +140,10 @@ def train_everywhere(
         if summary:
             bar.line(f"{cfg.out}: finished already (--overwrite trains it again)")
             return summary
-        return train(config, record, mesh)
+        summary = train(config, record, mesh)
+        if processes.is_main_process():
+            finish(cfg.out)
+        return summary
 
     with processes.abort_on_error():
         summary = locked(cfg, bar)

@@ -25,6 +25,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError, exit_status
+from jaxdl.signals import Signalled
 
 START_SECONDS = 300  # for all processes to come
 COORDINATOR_PORT = "55527"  # that of jax's own detection of Kubernetes
@@ -263,6 +264,9 @@ def abort_on_error() -> Iterator[None]:
 def _tell(error: BaseException) -> int:
     """Say why this process leaves; returns its exit status."""
     number, count = jax.process_index(), jax.process_count()
+    if isinstance(error, Signalled):
+        print(f"process {number} of {count}: {error}", file=sys.stderr)
+        return 128 + error.number
     if isinstance(error, InputError):
         print(f"error: process {number} of {count}: {error}", file=sys.stderr)
         return EXIT_STATUS[InputError]

@@ -9,9 +9,9 @@ they do not disturb each other.
 import contextlib
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
@@ -24,7 +24,9 @@ import psutil
 
 from jaxdl.devices.cache import adopt, settings
 from jaxdl.errors import TrainingError
+from jaxdl.signals import held, waiting
 
+END_SECONDS = 0.3  # for the process to end by itself
 SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
 
 
@@ -71,7 +73,13 @@ def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]
     ours, theirs = context.Pipe()
     given = (theirs, core, settings())
     process = context.Process(target=_serve, args=given, daemon=True)
-    process.start()
+    # Signals to the whole group are for the process that trains: from their first moment on this
+    # process and the tracker of shared memory have them blocked. (The tracker's start unblocks them
+    # here: so it comes first.)
+    with held():
+        resource_tracker.ensure_running()
+    with held():
+        process.start()
     theirs.close()
 
     def call(make):
@@ -82,12 +90,12 @@ def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]
         yield call
     finally:
         ours.close()  # which ends the other process: it has nobody to send to
-        process.terminate()
+        process.join(END_SECONDS)
+        process.kill()  # it is stopped, or long at its work
         process.join()
 
 
 def _serve(pipe: Connection, core: int, cache: dict[str, Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     os.sched_setaffinity(0, {core})
     adopt(cache)
     memory, free = None, list(range(SLOTS))
@@ -117,7 +125,8 @@ def _receive(pipe: Connection, process: BaseProcess) -> Iterator[Any]:
     memory, like = None, None
     try:
         while True:
-            message = pipe.recv()
+            with waiting():  # it may be stopped
+                message = pipe.recv()
             if message is None:
                 return
             if memory is None:

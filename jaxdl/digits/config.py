@@ -23,7 +23,7 @@ class Config:
     resume: bool = True
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """What an earlier run left in the run folder is deleted first."""
+    """It trains again from the start; a killed command resumes its own run."""
     data: Path | None = None
     """The folder of MNIST's or Fashion-MNIST's IDX files, or a prepared TFDS set. By default the
     digits are scikit-learn's, of 8x8 pixels."""

@@ -15,6 +15,7 @@ from jaxdl.report.page import render
 from jaxdl.report.pictures import jpeg_uri
 from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
+from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import read_rows
 
 _SIDE = 64  # pixels of a picture on the page
@@ -65,12 +66,11 @@ def _shown(samples: Any) -> list[dict[str, Any]]:
 def digits_section(run: Path) -> tuple[str, str]:
     """Title and HTML of a digits run folder, whichever files it has by now."""
     notes = Notes(run)
-    read_object = reader(dict, "a JSON object")
-    record = notes.read(read_object, "run.json", {})
+    record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
     if not rows:
         notes.append("no epoch is finished yet")
-    notes.warn(notes.read(read_object, "summary.json", {}))
+    notes.warn(notes.json("summary.json", SUMMARY, {}))
     samples = notes.read(reader(_shown, "a list of pictures"), "samples.json", [])
     last = rows[-1] if rows else {}
     html = render(

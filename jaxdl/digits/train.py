@@ -26,6 +26,13 @@ from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
 from jaxdl.training.step import TrainState, dense_step, start_state
 
+NUMBER = (float, None)
+ROW = {  # of the metrics
+    "epoch": int,
+    "train": dict,
+    "test": {"accuracy": NUMBER, "loss": NUMBER},
+    "seconds": float,
+}
 SAMPLES = 30  # test pictures on the page
 
 
@@ -100,6 +107,7 @@ def digits_task(cfg: Config, data: DigitData, mesh: Mesh | None) -> Task:
         describe=lambda n: f"epoch {n // per_epoch + 1}, batch {n % per_epoch}",
         score=Score("accuracy"),
         meta={"model": describe(model), "classes": list(data.classes)},
+        row=ROW,
         items=cfg.batch_size,
         unit="pictures",
         epoch_steps=per_epoch,
@@ -127,7 +135,7 @@ def train_run(
     if not processes.is_main_process():
         return {}
     write_samples(cfg, data, params)
-    rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
+    rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
     scores = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
     seconds = sum(row["seconds"] for row in rows)
     summary = {

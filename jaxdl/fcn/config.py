@@ -38,7 +38,7 @@ class Config:
     resume: bool = True
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """What an earlier run left in the run folder is deleted first."""
+    """It trains again from the start; a killed command resumes its own run."""
     data: Path | None = None
     """Images and masks: a folder of both, the VOCdevkit folder or tar, Cityscapes, COCO's
     annotations, labelme's or CVAT's export. The demo draws its own scenes."""

@@ -22,13 +22,13 @@ from PIL import Image
 from jaxdl.errors import InputError
 from jaxdl.fcn.data.archives import MOST
 from jaxdl.fcn.data.decode import decode
-from jaxdl.files.atomic import read_json
 from jaxdl.files.limits import read_bytes
 from jaxdl.files.text import clip
 from jaxdl.report.page import render
 from jaxdl.report.pictures import jpeg_uri, overlay
 from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes
+from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import flatten, read_rows
 
 Row = dict[str, Any]
@@ -131,7 +131,7 @@ _COLUMNS = (  # metric, heading
 
 def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[list[str]]:
     """A line of cells for each stage: name, `_COLUMNS`, epochs, seconds, images per second."""
-    summary = notes.read(read_json, "summary.json", {})
+    summary = notes.json("summary.json", SUMMARY, {})
     notes.warn(summary)
     table = []
     for stage, rows in stages.items():
@@ -153,10 +153,11 @@ def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[l
 
 def _pictures(stages: Sequence[str], notes: Notes) -> tuple[list[list[dict[str, Any]]], Any]:
     """For each test picture its cells (picture, description, text, best); the classes' colours."""
-    samples = notes.read(read_json, "samples/samples.json", [])
-    scores = {s: notes.read(read_json, f"{s}/samples/accuracy.json", {}) for s in stages}
+    samples = notes.json("samples/samples.json", [{"id": str}], [])
+    wanted = {str: (float, None)}
+    scores = {s: notes.json(f"{s}/samples/accuracy.json", wanted, {}) for s in stages}
     rows, palettes = [], []
-    for name in (str(sample["id"]) for sample in samples):
+    for name in (sample["id"] for sample in samples):
         photo = notes.read(_photo, f"samples/{name}.jpg", None)
         truth = notes.read(_labels, f"samples/{name}_truth.png", None)
         palettes += [] if truth is None else [_colours(truth)]
@@ -197,7 +198,7 @@ def _class_table(stages: Mapping[str, list[Row]], names: Sequence[str]) -> list[
 def fcn_section(run: Path) -> tuple[str, str]:
     """Title and HTML of an FCN run folder, whichever stages it has by now."""
     notes = Notes(run)
-    record = notes.read(read_json, "run.json", {})
+    record = notes.json("run.json", RECORD | {"splits?": dict, "weights?": (dict, None)}, {})
     found = [stage for stage in STAGES if (run / stage).is_dir()]
     rows = {stage: notes.read(read_rows, f"{stage}/metrics.jsonl", []) for stage in found}
     stages = {stage: epochs for stage, epochs in rows.items() if epochs}
@@ -207,7 +208,7 @@ def fcn_section(run: Path) -> tuple[str, str]:
     names = [clip(str(name), 60) for name in record.get("classes") or []]
     classes = _class_table(stages, names)
     legend = names or [line["name"] for line in classes]
-    loaded = {s: notes.read(read_json, f"{s}/transfer.json", {}) for s in stages}
+    loaded = {s: notes.json(f"{s}/transfer.json", dict, {}) for s in stages}
     html = render(
         "fcn",
         stages=[STAGES[stage] for stage in stages],

@@ -15,7 +15,7 @@ from jaxdl.fcn.predict import read_meta
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.weights import vgg16
 from jaxdl.files.atomic import write_json
-from jaxdl.training import checkpoint
+from jaxdl.training import checkpoint, steps
 from jaxdl.training.transfer import by_name, transfer
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
@@ -108,7 +108,7 @@ def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration and the pictures."""
-    start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
+    start = () if cfg.start_from is None else steps.newest_sums(find(cfg.start_from))
     return [*(() if cfg.weights is None else (cfg.weights,)), *start]
 
 

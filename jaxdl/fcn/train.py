@@ -25,10 +25,17 @@ from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
 from jaxdl.fcn.setup import check_size, optimizer_of
-from jaxdl.fcn.start import Start, first_start, fresh_params, input_files, start_params
+from jaxdl.fcn.start import (
+    Start,
+    first_start,
+    fresh_params,
+    input_files,
+    start_params,
+    write_start,
+)
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.worse import started_at, too_high, worse_than_start
-from jaxdl.files.atomic import plain, read_json, write_json
+from jaxdl.files.atomic import plain, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
@@ -38,6 +45,8 @@ from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
 
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
+
+ROW = {"epoch": int, "train": dict, "test": dict.fromkeys(SUMMARY, (float, None)), "seconds": float}
 
 
 def stage_model(cfg: Config, number: int, classes: int) -> FCN:
@@ -175,6 +184,7 @@ def stage_task(
             "classes": list(data.classes),
             "palette": voc.palette()[: len(data.classes)].tolist(),
         },
+        row=ROW,
         items=cfg.batch_size * cfg.steps_per_dispatch,
         epoch_steps=per_epoch,
     ), model
@@ -207,7 +217,7 @@ def train_stage(
             lambda image: predict(params, image),
             lambda id, picture: recorder.image(task.steps, f"predictions/{id}", picture),
         )
-    rows = run_folder.read_rows(folder / "metrics.jsonl")
+    rows = run_folder.recorded_rows(folder / "metrics.jsonl", ROW)
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
@@ -262,7 +272,7 @@ def run_stages(
     if record is None and lead:
         record = write_record(cfg, config, source, data, imported, bar)
     path = cfg.out / "summary.json"
-    summary = read_json(path) if path.is_file() and lead else {}
+    summary: dict[str, Any] = {}
     warnings = list(data.warnings)
     for number, stride in enumerate(cfg.stages):
         name = f"fcn{stride}s"

@@ -1,7 +1,7 @@
 """A folder's ``SHA256SUMS``, as ``sha256sum`` writes and checks them: ``sha256sum -c SHA256SUMS``.
 
 The file lists every other file of the folder. So it shows a flipped byte, a file cut short, a
-missing file and a file too many.
+missing file and a file too many. Files that systems leave in folders do not count.
 """
 
 import hashlib
@@ -10,7 +10,9 @@ import re
 from pathlib import Path
 
 NAME = "SHA256SUMS"
+REMOVE = "; remove it"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_SYSTEMS = re.compile(r"\.DS_Store|\._.*|\.nfs.*|Thumbs\.db|desktop\.ini")  # macOS, NFS, Windows
 
 
 def _sum(path: Path, safe: bool) -> str:
@@ -31,8 +33,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Every file below the folder but its sums, by its name from there, sorted."""
-    found = (path for path in folder.rglob("*") if not path.is_dir())
+    """Every file below the folder but its sums and `_SYSTEMS`, by its name from there, sorted."""
+    every = (path for path in folder.rglob("*") if not path.is_dir())
+    found = (path for path in every if not _SYSTEMS.fullmatch(path.name))
     return {str(p.relative_to(folder)): p for p in sorted(found) if p != folder / NAME}
 
 
@@ -50,7 +53,8 @@ def seal(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """What is wrong with the folder, in words that begin with the file's path; None if it is sound.
 
-    Nothing in the files is interpreted but `NAME`, and only names that are there are opened.
+    Nothing in the files is interpreted but `NAME`, and only names that are there are opened. If
+    nothing is wrong but a file too many, the text ends in `REMOVE`.
     """
     sums = folder / NAME
     try:
@@ -74,12 +78,16 @@ def damage(folder: Path) -> str | None:
     for name in listed:
         if name not in there:
             return f"{folder / name}: is missing"
-    for name, path in there.items():
-        if name not in listed:
-            return f"{path}: is not in {NAME}"
+    for name, sha256 in listed.items():
+        path = there[name]
+        if not path.is_file():
+            return f"{path}: is not a regular file"
         try:
-            if _sum(path, safe=False) != listed[name]:
+            if _sum(path, safe=False) != sha256:
                 return f"{path}: is damaged (its sha256 is another than in {NAME})"
         except OSError as error:
             return f"{path}: cannot be read ({error.strerror})"
+    stranger = next((path for name, path in there.items() if name not in listed), None)
+    if stranger is not None:
+        return f"{stranger}: does not belong to its folder (it is not in {NAME}){REMOVE}"
     return None

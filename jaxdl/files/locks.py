@@ -72,7 +72,8 @@ def _take(folder: Path, how: int) -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         check_output(path)  # to open a pipe would wait, and a link would lose what it leads to
         try:
-            held = path.open("ab", buffering=0)
+            how_open = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            held = os.fdopen(os.open(path, how_open, 0o666), "ab", buffering=0)
         except FileNotFoundError:  # the one before us removed the folder as it ended
             continue
         try:

@@ -37,7 +37,7 @@ class Config:
     resume: bool = True
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """What an earlier run left in the run folder is deleted first."""
+    """It trains again from the start; a killed command resumes its own run."""
     steps_per_cycle: Annotated[int, Range(2)] = 50
     """The sine has so many steps in a cycle."""
     cycles: Annotated[int, Range(1)] = 100

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from jaxdl.cli.progress import Bar
 from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
-from jaxdl.files.atomic import read_json
 from jaxdl.files.results import Results
 from jaxdl.files.text import clip, reason
 from jaxdl.lstm import forecast, sweep
@@ -21,6 +20,7 @@ from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.series import Scaling, read_csv, to_float32
 from jaxdl.report.reading import part
 from jaxdl.training.checkpoint import load_params
+from jaxdl.training.record import read_summary
 
 
 def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tuple[int, int]:
@@ -66,8 +66,7 @@ def predict(
         results.check(path)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: holds no finished run; name one, or finish it first")
-    summary = read_json(run / "summary.json")
-    losses = part(part(summary if isinstance(summary, dict) else {}, "lstm_sine"), "loss")
+    losses = part(part(read_summary(run), "lstm_sine"), "loss")
     if not losses:
         raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
     params, meta, _ = load_params(run / "checkpoints")

@@ -34,6 +34,7 @@ from jaxdl.report.plots import (
     svg_element,
 )
 from jaxdl.report.reading import Notes, part, reader
+from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import read_rows
 
 Row = dict[str, Any]
@@ -245,10 +246,9 @@ def _totals(summary: Row, rows: Sequence[Row]) -> dict[str, str]:
 def lstm_section(run: Path) -> tuple[str, str]:
     """Title and HTML of an LSTM run folder, whichever files it has by now."""
     notes = Notes(run)
-    read_object = reader(dict, "a JSON object")
-    record = notes.read(read_object, "run.json", {})
+    record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
-    found = notes.read(read_object, "summary.json", {})
+    found = notes.json("summary.json", SUMMARY, {})
     notes.warn(found)
     summary = part(found, "lstm_sine")
     what = reader(predictions_of, "a list of predictions")

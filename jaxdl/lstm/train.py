@@ -34,6 +34,7 @@ from jaxdl.training import checkpoint, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.step import TrainState
 
+ROW = {"loss": {str: [(float, None)]}, "seconds?": float}  # of the metrics
 INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device together
 
 
@@ -74,7 +75,7 @@ def train_run(
     params = gather_to_host(state.params, shardings(None, mesh))
     if not processes.is_main_process():
         return {}
-    rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
+    rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
     losses = rows[-1]["loss"]
     found = predictions(cfg, series, members, params, losses)
     atomic.write_json(cfg.out / "predictions.json", found)
@@ -158,6 +159,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
             "mean": series.scaling.mean.tolist(),
             "deviation": series.scaling.deviation.tolist(),
         },
+        row=ROW,
         counts=every,
         items=every,
         unit="steps",

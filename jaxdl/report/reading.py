@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxdl.errors import InputError
+from jaxdl.files import schema
 from jaxdl.files.atomic import read_json
 from jaxdl.files.text import clip
 
@@ -30,6 +31,10 @@ class Notes(list[str]):
             text = str(error).replace(f"{self.run}/", "")
             self.append(text if name in text else f"{name}: {text}")
             return instead
+
+    def json(self, name: str, wanted: schema.Schema, instead: T) -> T:
+        """The content of a JSON file that fits, or a note and something else instead."""
+        return self.read(lambda path: schema.read(path, wanted), name, instead)
 
     def warn(self, summary: Any) -> None:
         """What a run's summary says against its own results."""

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +27,11 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
 from jaxdl.training.quiet import quiet
+from jaxdl.training.steps import Say, look_before_training, read_meta, set_aside, sound_steps, steps
 
 KEPT = 2  # latest steps: if one is damaged, the run resumes from the other
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
-
-Say = Callable[[str], object]
 
 
 class Score(NamedTuple):
@@ -67,18 +66,21 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
 
 
 @contextlib.contextmanager
-def open_manager(folder: Path, score: Score, say: Say = print) -> Generator[ocp.CheckpointManager]:
+def open_manager(
+    folder: Path, score: Score, say: Say = print, run: str | None = None
+) -> Generator[ocp.CheckpointManager]:
     """A manager of `folder` that keeps the latest steps and that of the best score.
 
     First, damaged steps are renamed to ``damaged-STEP``, and `say` gets a line for each. Leaving
-    the ``with`` statement waits for the last save.
+    the ``with`` statement waits for the last save. `run` is the id that all steps must have.
 
     Raises:
-        InputError: there are steps, and none is sound.
+        InputError: see `jaxdl.training.steps.look_before_training`.
         TrainingError: on leaving: the last save failed, say by a full disk.
     """
+    damaged = look_before_training(folder, run)
     folder = folder.resolve()
-    _mend(folder, say)
+    _mend(folder, damaged, say)
     # Orbax's own best_fn deletes the newest step; this policy keeps both.
     best_metric = BestN(get_metric_fn=score.rank, n=1, keep_checkpoints_without_metrics=False)
     keep = AnyPreservationPolicy([LatestN(KEPT), best_metric])
@@ -101,18 +103,14 @@ def open_manager(folder: Path, score: Score, say: Say = print) -> Generator[ocp.
                 shutil.rmtree(folder / DELETED, ignore_errors=True)
 
 
-def _mend(folder: Path, say: Say) -> None:
+def _mend(folder: Path, damaged: dict[int, str], say: Say) -> None:
     """Remove what a killed process left, and set damaged steps aside; see `open_manager`."""
-    _, damaged = _look(folder)
     _all_processes("jaxdl: checkpoints looked at")
     if jax.process_index() == 0:
         for left in (*folder.glob(_TEMPORARY), folder / DELETED):
             shutil.rmtree(left, ignore_errors=True)
         for step, why in damaged.items():
-            aside = folder / f"damaged-{step}"
-            say(f"{why}, and set aside as {aside.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            (folder / str(step)).rename(aside)
+            say(f"{why}, and set aside as {set_aside(folder / str(step)).name}")
     _all_processes("jaxdl: checkpoints mended")
 
 
@@ -172,61 +170,13 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
     return manager.restore(step, args=args)["state"]
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps of a checkpoint folder, sound or not, without a manager (which may clean it up)."""
-    if not folder.is_dir():
-        return []
-    names = (p.name for p in folder.iterdir() if re.fullmatch("[0-9]+", p.name) and p.is_dir())
-    return sorted(int(name) for name in names)
-
-
-def newest_sums(folder: Path) -> list[Path]:
-    """The file of the newest step that tells its whole content (`jaxdl.files.checksums`); none
-    without a step."""
-    return [folder / str(step) / checksums.NAME for step in steps(folder)[-1:]]
-
-
-def _look(folder: Path) -> tuple[list[int], dict[int, str]]:
-    """The steps whose files are what was saved, and what to say of each of the others.
-
-    Raises:
-        InputError: there are steps, and none is sound.
-    """
-    found = {step: checksums.damage(folder / str(step)) for step in steps(folder)}
-    # Another process may have deleted a step while we read it.
-    found = {step: why for step, why in found.items() if (folder / str(step)).is_dir()}
-    sound = [step for step, why in found.items() if why is None]
-    damaged = {step: why for step, why in found.items() if why is not None}
-    if damaged and not sound:
-        raise InputError(
-            f"{damaged[max(damaged)]}; no step of {folder} is sound (there: {list(found)}); "
-            "restore the folder from a copy, or train again with --overwrite"
-        )
-    return sound, {
-        step: f"{why}: step {step} is not used, the newest sound one is {sound[-1]}"
-        for step, why in damaged.items()
-    }
-
-
-def sound_steps(folder: Path, say: Say = print) -> list[int]:
-    """The steps whose files are as they were saved; `say` gets a line for each of the others.
-
-    Raises:
-        InputError: there are steps, and none is sound.
-    """
-    sound, damaged = _look(folder)
-    for line in damaged.values():
-        say(line)
-    return sound
-
-
 def best_step(folder: Path, say: Say = print) -> int:
     """The sound step of the best score among those kept with metrics."""
     scores = {}
     for step in sound_steps(folder, say):
         file = folder / str(step) / "metrics" / "metrics"
         if file.is_file():
-            meta = json.loads((folder / str(step) / "meta" / "metadata").read_text())
+            meta = read_meta(folder / str(step))
             # Runs made before 0.2 do not tell: an FCN's.
             score = Score(**meta.get("score", {"name": "mean_iu"}))
             scores[step] = score.rank(json.loads(file.read_text()))

@@ -8,16 +8,15 @@ saving. `jaxdl.training.session.train` puts checkpoints, records and signals aro
 
 import dataclasses
 import math
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from jaxtyping import Array
 
 from jaxdl.errors import Stopped, TrainingError
+from jaxdl.files.schema import Schema
+from jaxdl.signals import Signalled
 from jaxdl.training.checkpoint import Score
 from jaxdl.training.step import TrainState
 
@@ -75,6 +74,8 @@ class Task:
     """The learning rate of a step."""
     describe: Callable[[int], str]
     """Names the inputs of a step, for the message on a loss that is not finite."""
+    row: Schema = dict
+    """What each row of the run's metrics must hold (`jaxdl.files.schema`)."""
     score: Score
     """What ranks the checkpoints."""
     meta: dict[str, Any]
@@ -92,31 +93,6 @@ class Task:
     unit: str = "images"
     epoch_steps: int | None = None
     """Steps in an epoch, for the epoch that is shown; None shows none."""
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM, SIGHUP and Ctrl-C set; a second Ctrl-C interrupts at once.
-
-    The event keeps the number of the signal. A SIGHUP that is ignored, as under nohup, stays so.
-    """
-    event: Any = threading.Event()
-
-    def ask(number, frame):
-        if event.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        event.number = number
-        event.set()
-
-    asking = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        asking.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in asking}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def fit(
@@ -161,9 +137,22 @@ def fit(
             )
         show(n + 1, loss)
 
-    batches = task.batches(int(state.step))
-    for n in range(int(state.step), task.steps):
-        state, metrics, loss = task.step(state, metrics, next(batches), task.learning_rate(n))
+    def leave(done: int) -> NoReturn:
+        settle()
+        save(done, state, metrics)
+        at, end = done * task.counts, task.steps * task.counts
+        raise Stopped(f"stopped at step {at} of {end}; run the same command to resume")
+
+    first = int(state.step)
+    batches = task.batches(first)
+    for n in range(first, task.steps):
+        try:
+            batch = next(batches)
+        except Signalled:  # it waited for a batch
+            if n == first:
+                raise
+            leave(n)
+        state, metrics, loss = task.step(state, metrics, batch, task.learning_rate(n))
         settle()
         waiting = n, loss
         done = n + 1
@@ -172,8 +161,5 @@ def fit(
             end_epoch(done, state, metrics)
             metrics = task.metrics()
         if stop() and done < task.steps:
-            settle()
-            save(done, state, metrics)
-            at, end = done * task.counts, task.steps * task.counts
-            raise Stopped(f"stopped at step {at} of {end}; run the same command to resume")
+            leave(done)
     return state

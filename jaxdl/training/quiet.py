@@ -12,7 +12,7 @@ from jaxdl.errors import TrainingError
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """If a save fails, the user sees the exception alone.
+    """If a save fails, the user sees the exception alone, and of a save in mid-epoch nothing.
 
     Without this, Orbax also logs the exception with its traceback, asyncio logs the errors of
     further arrays, and TensorStore says of every unfinished array that the event loop is closed, or
@@ -20,7 +20,7 @@ def quiet() -> Generator[None]:
     """
 
     def without_traceback(record: logging.LogRecord) -> bool:
-        return not record.exc_info
+        return not record.exc_info and "did not provide metrics" not in record.getMessage()
 
     def without_loops(hook: Any) -> None:
         if "Event loop is closed" not in str(hook.exc_value):

@@ -4,8 +4,7 @@ import contextlib
 import json
 import os
 import platform
-import re
-import shutil
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +18,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxdl.errors import InputError, TrainingError, writing
-from jaxdl.files import locks
-from jaxdl.files.atomic import plain, read_json, write_bytes
+from jaxdl.files.atomic import plain, write_bytes
+from jaxdl.files.schema import Schema, fault
 from jaxdl.training.tensorboard import Board
 
+_RESTORE = "restore it from a copy, or train again with --overwrite"
 FORMAT = 2  # of run.json and checkpoints: runs of another one are read, not resumed
 _PACKAGES = (
     "jaxdl-functional",
@@ -75,6 +75,7 @@ def run_record(
             versions[package] = "not installed"
     return {
         "format": FORMAT,
+        "id": secrets.token_hex(8),  # each checkpoint of the run has it too
         "experiment": experiment,
         "config": plain(config),
         "classes": None if classes is None else list(classes),
@@ -112,52 +113,88 @@ def config_diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path, row_schema: Schema) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each complete line of a metrics file with its row; see `read_rows`."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    lines = path.read_bytes().splitlines(keepends=True)
+    if not path.is_file():
+        raise InputError(f"{path}: is not a file; {_RESTORE}")
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {_RESTORE}") from error
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
             if not line.endswith(b"\n"):
                 raise ValueError("no end of line")
-            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-                raise ValueError("no step")
+            if text := fault(row, {"step": int}):
+                raise ValueError(text)
         except (ValueError, RecursionError) as error:
             if number == len(lines):  # cut off when the process or the machine died
                 return
-            raise InputError(f"{path}, line {number}: is not a row of metrics ({error})") from error
+            raise InputError(
+                f"{path}, line {number}: is not a row of metrics ({error}); {_RESTORE}"
+            ) from error
+        if text := fault(row, row_schema):
+            raise InputError(f"{path}, line {number}: is damaged ({text}); {_RESTORE}")
         yield line.decode(), row
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path, row: Schema = dict) -> list[dict[str, Any]]:
     """The rows of a metrics.jsonl, in order; none if there is no file.
 
     A half-written last line, as a killed process leaves it, is left out.
 
+    Args:
+        path: the file.
+        row: what each row must hold.
+
     Raises:
-        InputError: a line before the last is not a JSON object with an integer "step".
+        InputError: it is no file; a line before the last is not a JSON object with an integer
+            "step"; a row lacks what it must hold.
     """
-    return [row for _, row in _lines(path)]
+    return [found for _, found in _lines(path, row)]
+
+
+def recorded_rows(path: Path, row: Schema = dict) -> list[dict[str, Any]]:
+    """The rows of a run that has trained; InputError, as `read_rows`, also if there is none."""
+    rows = read_rows(path, row)
+    if not rows:
+        raise InputError(f"{path}: has no row, though the run has trained; {_RESTORE}")
+    return rows
 
 
 class Recorder:
-    """The metrics of one stage: ``metrics.jsonl``, and the same in ``tensorboard/``.
+    """The metrics of one stage: ``metrics.jsonl`` (`rows` so far), and ``tensorboard/``.
 
     Opening it drops the rows after ``start_step``, so that a resumed run has each row once: write
     the row of a step before its checkpoint, and none is lost. TensorBoard hides the dropped points
     likewise (its files are flushed every few seconds; metrics.jsonl is the record).
     """
 
-    def __init__(self, folder: Path, start_step: int) -> None:
+    def __init__(
+        self, folder: Path, start_step: int, row: Schema = dict, rows: int | None = None
+    ) -> None:
         """Open a stage's folder, made if missing, to continue after ``start_step`` (0: new).
 
+        Args:
+            folder: of the stage.
+            start_step: the last step whose row stays.
+            row: what each row must hold.
+            rows: how many rows there must be up to ``start_step``; None if nobody knows.
+
         Raises:
-            InputError: the metrics.jsonl found there is not one.
+            InputError: the metrics.jsonl found there is not one, or lacks rows.
         """
         self._path = folder / "metrics.jsonl"
-        kept = [(line, row) for line, row in _lines(self._path) if row["step"] <= start_step]
+        kept = [(line, r) for line, r in _lines(self._path, row) if r["step"] <= start_step]
+        if rows is not None and len(kept) != rows:
+            raise InputError(
+                f"{self._path}: has {len(kept)} rows up to step {start_step}, and the run wrote "
+                f"{rows}; {_RESTORE}"
+            )
+        self.rows = len(kept)
         write_bytes(self._path, "".join(line for line, _ in kept).encode())
         self._last = kept[-1][1]["step"] if kept else None
         with writing(self._path):
@@ -172,18 +209,25 @@ class Recorder:
             values: nested dicts and lists of what `plain` takes; NaN is stored as null.
 
         Raises:
-            TrainingError: the disk is full; a part of a line may be left, which no reader takes.
+            TrainingError: the disk is full (a part of a line may be left, which no reader takes),
+                or the file was removed.
         """
         if self._last is not None and step <= self._last:
             raise ValueError(f"row of step {step} after that of step {self._last}")
         numbers = {key: value for key, value in plain(values).items() if key != "step"}
         row = {"step": step, **numbers}
+        if not self._path.exists():
+            raise TrainingError(
+                f"{self._path}: was removed while the run trained; if it cannot be restored, run "
+                "the same command: it begins again"
+            )
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         with writing(self._path):
             self._file.write(line)
             self._file.flush()
             os.fsync(self._file.fileno())
             self._last = step
+            self.rows += 1
             self._board.scalars(step, numbers)
 
     def image(self, step: int, tag: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -203,70 +247,3 @@ class Recorder:
         # An error that is on its way says more than that the rest could not be written either.
         with contextlib.suppress(*(() if kind is None else (InputError, TrainingError, OSError))):
             self.close()
-
-
-# What runs leave in their folders: all that --overwrite deletes.
-MADE = re.compile(
-    r"run\.json|summary\.json|report\.html|overview\.png|metrics\.jsonl|predictions\.json"
-    r"|samples\.json|vectors\.bin|vocabulary\.txt|neighbours\.json|map\.json"
-    r"|checkpoints|tensorboard|samples|splits|fcn[0-9]+s|\..*\.[0-9]+\.tmp"
-)
-
-
-def open_run(
-    out: Path,
-    config: dict[str, Any],
-    *,
-    may_change: Sequence[str],
-    resume: bool,
-    overwrite: bool,
-    inputs: Sequence[Path] = (),
-) -> dict[str, Any] | None:
-    """The record of the run in `out` if it can be resumed, after `overwrite`; otherwise None.
-
-    Temporary files of a killed process are removed, so hold the lock (`one_run`).
-    `overwrite` deletes what runs leave, nothing else.
-
-    Raises:
-        InputError: the run would write over one of the `inputs`, or `overwrite` delete it.
-        InputError: the folder holds a run of another configuration (the message is the
-            difference), a run that may not be resumed, or files that are not a run.
-    """
-    path, home = out / "run.json", out.resolve()
-    for given in inputs:
-        real = given.resolve()
-        below = real.relative_to(home).parts if real.is_relative_to(home) else None
-        if (below and MADE.fullmatch(below[0])) or (below == () and overwrite):
-            raise InputError(f"{given}: the run would write over this input; move it elsewhere")
-    if overwrite and out.is_dir():
-        old = [p for p in out.iterdir() if MADE.fullmatch(p.name)]
-        if old and not path.is_file():
-            names = ", ".join(sorted(p.name for p in old)[:3])
-            raise InputError(
-                f"{out}: holds no run.json, so --overwrite will not delete {names}; name another "
-                "folder with --out"
-            )
-        # A killed deletion leaves a run that is not finished, and still may be overwritten.
-        for p in sorted(old, key=lambda p: (p == path, p.name != "summary.json")):
-            shutil.rmtree(p) if p.is_dir() and not p.is_symlink() else p.unlink()
-    if not path.is_file():
-        return None
-    locks.sweep(out, "**/.*.[0-9]*.tmp")
-    if not resume:
-        raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
-    record = read_json(path)
-    if record.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: is the record of a run by jaxdl 0.1, which this version uses but does not "
-            "resume; give the run to predict, query or --start-from, and name another folder with "
-            "--out"
-        )
-    old, new = (
-        {k: v for k, v in c.items() if k not in may_change} for c in (record["config"], config)
-    )
-    if difference := config_diff(old, new):
-        raise InputError(
-            f"{out}: holds a run of another configuration ({'; '.join(difference)}); "
-            "name another folder with --out, or use --overwrite"
-        )
-    return record

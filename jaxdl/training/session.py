@@ -7,6 +7,7 @@ progress and saves, around the loop of `jaxdl.training.loop`.
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,11 +15,17 @@ import jax
 from jax.sharding import Mesh
 
 from jaxdl.devices import processes
-from jaxdl.errors import Stopped
+from jaxdl.errors import InputError, Stopped, writing
+from jaxdl.signals import Deferral
 from jaxdl.training import checkpoint, loop
 from jaxdl.training.loop import Task
+from jaxdl.training.opening import give_up
+from jaxdl.training.record import home_of, run_id
 from jaxdl.training.run_folder import Recorder
 from jaxdl.training.step import TrainState
+from jaxdl.training.steps import read_meta
+
+SAVED = ".saved"  # a file: the folder has had a checkpoint
 
 
 @runtime_checkable
@@ -62,13 +69,14 @@ class _Clock:
         self._first, self._steps_from, self._seconds_from = first, first, time.monotonic()
         self._epoch_from = self._seconds_from
 
-    def around(self, step: Any) -> Any:
+    def around(self, step: Any, begun: Callable[[], None]) -> Any:
         """The step, whose first call waits for its result."""
 
         def timed(*arguments):
             result = step(*arguments)
             if not self.first_step:
                 jax.block_until_ready(result)
+                begun()
                 now = time.monotonic()
                 self.first_step, self._seconds_from = now - self._seconds_from, now
                 self._steps_from = self._first + 1
@@ -109,34 +117,38 @@ def train(
         name: of the training, in what is told.
 
     Raises:
-        Stopped: SIGTERM or Ctrl-C; a checkpoint was saved.
+        Stopped: a signal came to a command (`jaxdl.signals`); a checkpoint was saved.
         TrainingError: a loss was not finite, or a checkpoint could not be saved.
-        InputError: `folder` has checkpoints, and none is sound.
+        InputError: `folder` has checkpoints, and none is sound or one is another run's; it has had
+            checkpoints or rows of metrics that are gone.
     """
-    reporter = Silent() if reporter is None else reporter
-    meta = task.meta | {"score": task.score._asdict()}
+    reporter, run = Silent() if reporter is None else reporter, run_id(folder)
+    meta = task.meta | {"score": task.score._asdict(), "run": run}
     with (
-        checkpoint.open_manager(folder / "checkpoints", task.score, reporter.line) as manager,
-        loop.stop_on_signal() as asked,
+        Deferral() as deferral,
+        checkpoint.open_manager(folder / "checkpoints", task.score, reporter.line, run) as manager,
         processes.abort_on_error(),
         contextlib.ExitStack() as opened,
     ):
-        state, metrics = _first(manager, task)
+        if jax.process_count() > 1:  # all stop after the same step
+            deferral.begin()
+        state, metrics = _first(manager, task, folder)
         first, recorder = int(state.step), None
-        if first:
-            at, end = first * task.counts, task.steps * task.counts
-            reporter.line(f"{name}: resumes at step {at} of {end}")
-        if processes.is_main_process():
-            recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
-        speed = {"items": task.items / task.counts, "unit": task.unit}
         span = (name, first * task.counts, task.steps * task.counts)
+        if first:
+            reporter.line("{}: resumes at step {} of {}".format(*span))
+        if processes.is_main_process():
+            recorder = opened.enter_context(_recorder(task, folder, first))
+        speed = {"items": task.items / task.counts, "unit": task.unit}
         show = opened.enter_context(reporter.training(*span, epoch=task.epoch_steps, **speed))
         clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
 
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
             nonlocal saved_at
             saved_at = time.monotonic()
-            checkpoint.save(manager, done, _saved(task, state, metrics), meta, score)
+            _note_saved(folder)
+            own = meta | {"step": done, "rows": recorder.rows if recorder else 0}
+            checkpoint.save(manager, done, _saved(task, state, metrics), own, score)
 
         def end_epoch(done: int, state: TrainState, metrics: Any) -> None:
             report = task.end_epoch(clock.epoch(done, state, metrics))
@@ -153,17 +165,18 @@ def train(
 
         try:
             state = loop.fit(
-                dataclasses.replace(task, step=clock.around(task.step)),
+                dataclasses.replace(task, step=clock.around(task.step, deferral.begin)),
                 state,
                 metrics,
                 end_epoch=end_epoch,
                 save=save,
-                stop=lambda: vote(asked.is_set()),
+                stop=lambda: vote(deferral.number is not None),
                 show=lambda done, loss: show(done * task.counts, loss),
             )
         except Stopped as stopped:
-            stopped.number = getattr(asked, "number", stopped.number)
+            stopped.number = deferral.number or stopped.number
             raise
+    _note_saved(folder)
     return Trained(state, clock.first_step)
 
 
@@ -173,15 +186,40 @@ def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
     return {name: tree for name, tree in kept.items() if jax.tree.leaves(tree)}
 
 
-def _first(manager: Any, task: Task) -> tuple[TrainState, Any]:
+def _note_saved(folder: Path) -> None:
+    """If there is a checkpoint, leave a mark; from the first on, an overwritten run is given up."""
+    new = processes.is_main_process() and not (folder / SAVED).exists()
+    if new and checkpoint.steps(folder / "checkpoints"):
+        with writing(folder):
+            (folder / SAVED).touch()
+        give_up(home_of(folder) or folder)
+
+
+def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any]:
     """State and metrics to begin with: the newest checkpoint's, or those of step 0."""
-    resumed = manager.latest_step() is not None
-    state, metrics = task.start(resumed), task.metrics()
-    if not resumed:
+    step = manager.latest_step()
+    if step is None and (folder / SAVED).exists():
+        raise InputError(
+            f"{folder / 'checkpoints'}: is empty, though the run has saved; restore it from a "
+            "copy, or train again with --overwrite"
+        )
+    state, metrics = task.start(step is not None), task.metrics()
+    if step is None:
         return state, metrics
     kept = checkpoint.restore(manager, _saved(task, state, metrics))
+    if int(kept["step"]) != step:
+        raise InputError(
+            f"{folder / 'checkpoints' / str(step)}: is step {int(kept['step'])} under another "
+            "name; give it its own"
+        )
     metrics = kept.pop("metrics", metrics)
     return task.scatter(state._replace(**kept)), metrics
+
+
+def _recorder(task: Task, folder: Path, first: int) -> Recorder:
+    """It continues after step `first`, with all rows that there were when that was saved."""
+    rows = read_meta(folder / "checkpoints" / str(first)).get("rows") if first else None
+    return Recorder(folder, _recorded(task, first), task.row, rows)
 
 
 def _recorded(task: Task, first: int) -> int:

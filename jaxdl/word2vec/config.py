@@ -43,7 +43,7 @@ class Config:
     resume: bool = True
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
-    """What an earlier run left in the run folder is deleted first."""
+    """It trains again from the start; a killed command resumes its own run."""
     start_from: Path | None = None
     """The vectors and the vocabulary of this finished run are taken over; goes with --extend."""
     extend: tuple[Path, ...] = ()

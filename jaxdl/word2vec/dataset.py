@@ -10,7 +10,7 @@ from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.files.text import reason
 from jaxdl.report import reading
-from jaxdl.training.checkpoint import newest_sums
+from jaxdl.training.steps import newest_sums
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus, encode
 from jaxdl.word2vec.data.docstrings import write_docstrings

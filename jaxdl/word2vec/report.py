@@ -19,6 +19,7 @@ from jaxdl.files.text import clip
 from jaxdl.report.page import render
 from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
+from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import flatten, read_rows
 from jaxdl.word2vec.config import RENAMED
 from jaxdl.word2vec.word_map import MAP_SIZE, Label, place_labels
@@ -142,10 +143,9 @@ def _scores(evaluation: Row) -> list[list[str]]:
 def word2vec_section(run: Path) -> tuple[str, str]:
     """Title and HTML of a word2vec run folder, whichever files it has by now."""
     notes = Notes(run)
-    read_object = reader(dict, "a JSON object")
-    record = notes.read(read_object, "run.json", {})
+    record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
-    found = notes.read(read_object, "summary.json", {})
+    found = notes.json("summary.json", SUMMARY, {})
     notes.warn(found)
     summary = part(found, "word2vec")
     corpus, files = part(record, "corpus"), part(record, "corpus").get("files")

@@ -48,6 +48,15 @@ from jaxdl.word2vec.setup import (
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
 from jaxdl.word2vec.step import empty_metrics
 
+ROW = {  # of the metrics
+    "train": {"loss": (float, None), "pairs": float},
+    "heldout": {"loss": (float, None)},
+    "raw_words_per_s": float,
+    "words_per_s": float,
+    "seconds": float,
+    "evaluation": dict,
+}
+
 
 def train_run(
     cfg: Config,
@@ -106,7 +115,7 @@ def _train(
     if not processes.is_main_process():
         return {}
     write_results(cfg, vocabulary, inputs)
-    rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
+    rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
     summary = {
         "word2vec": summary_of(rows)
         | {
@@ -252,6 +261,7 @@ def vectors_task(
         describe=batches.describe,
         score=checkpoint.Score("loss", larger_is_better=False),
         meta={"width": cfg.dim, "loss": cfg.loss, "words": rows},
+        row=ROW,
         gather=gather,
         scatter=scatter,
         save_seconds=cfg.save_seconds,

@@ -21,7 +21,8 @@ from jaxdl.fcn.predict import predict
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import start_mean
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import MADE, read_rows
+from jaxdl.training.opening import MADE
+from jaxdl.training.run_folder import read_rows
 from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Python's words for `jaxdl word2vec train`, with a second process for any text, however short.
+TWO_PROCESSES = (
+    "-c",
+    "import sys; from jaxdl.__main__ import main; from jaxdl.word2vec import dataset;"
+    "dataset.LONG_RUN = 0; sys.argv[1:1] = ['word2vec', 'train']; sys.exit(main())",
+)
 
 
 def environment() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxdl import signals
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Stopped
 from jaxdl.files.atomic import read_json
@@ -19,8 +19,10 @@ from jaxdl.lstm.config import Config, check
 from jaxdl.lstm.predict import choose, predict
 from jaxdl.lstm.report import lstm_section, thin
 from jaxdl.training import checkpoint
-from jaxdl.training.run_folder import MADE, read_rows
+from jaxdl.training.opening import MADE
+from jaxdl.training.run_folder import read_rows
 from tests.helpers import processes
+from tests.helpers.stopping import stopping_bar
 
 pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
@@ -112,29 +114,15 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(number: int, straight: Pat
         np.testing.assert_array_equal(ours, theirs)
 
 
-class Stopping(Bar):
-    """Asks the run to stop at epoch 140."""
-
-    @contextmanager
-    def training(self, *args, **kwargs):
-        with super().training(*args, **kwargs) as show:
-
-            def counted(done: int, loss: float) -> None:
-                if done == 140:
-                    signal.raise_signal(signal.SIGTERM)
-                show(done, loss)
-
-            yield counted
-
-
 def test_a_run_that_was_stopped_between_two_checkpoints_loses_no_line(tmp_path: Path):
     straight, stopped = (
         Config(hidden=(2, 3), seeds=1, steps=200, log_every=2, batch_size=8, out=tmp_path / name)
         for name in ("straight", "stopped")
     )
     run(straight, Bar())
-    with pytest.raises(Stopped, match="of 200; run the same command to resume"):
-        run(stopped, Stopping())
+    text = "of 200; run the same command to resume"
+    with signals.handled(), pytest.raises(Stopped, match=text):
+        run(stopped, stopping_bar(140))
     assert 50 < checkpoint.steps(stopped.out / "checkpoints")[-1] < 100
     assert len(losses(stopped.out)) == 50
     run(stopped, Bar())

@@ -3,15 +3,16 @@
     python -m tests.soak                     all four, two at once, within 15 minutes
     python -m tests.soak --only fcn --kills 5 --seed 7
 
-Each experiment runs in processes of its own. SIGKILL comes at moments drawn from the seed: while
-the process starts, in training, and as a checkpoint is being written. Now and then a byte of the
+Each experiment runs in processes of its own, word2vec with its second one. SIGKILL, or a signal to
+the whole group, comes at moments drawn from the seed: while the process starts, in training, and as
+a checkpoint is being written. Now and then a byte of the
 newest checkpoint is flipped as well. At the end parameters, metrics, figures and files are compared
 with those of a straight run, bit for bit; clocks and paths are left out. Then SIGTERM, once each.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
-import json
 import os
 import random
 import re
@@ -30,16 +31,26 @@ import numpy as np
 import tyro
 
 from jaxdl.training import checkpoint
+from jaxdl.training.record import read_summary
 from jaxdl.training.run_folder import read_rows
 from tests.helpers import processes
 
 SAVING = "*.orbax-checkpoint-tmp*"
 TERM_SECONDS = 10  # that a run has to save and leave
-# Name -> module, arguments, and text of the line that training begins after.
-CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "digits": ("jaxdl digits", ("--epochs", "40", "--batch-size", "128"), "to train on"),
+# How a run is ended: the signal, and whether its second process gets it too.
+WAYS = (
+    (signal.SIGKILL, False),
+    (signal.SIGKILL, False),
+    (signal.SIGKILL, True),
+    (signal.SIGTERM, True),
+    (signal.SIGHUP, True),
+    (signal.SIGINT, True),
+)
+# Name -> Python's words, arguments, and text of the line that training begins after.
+CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "digits": (("-m", "jaxdl", "digits"), ("--epochs", "40", "--batch-size", "128"), "to train on"),
     "lstm_sine": (
-        "jaxdl lstm train",
+        ("-m", "jaxdl", "lstm", "train"),
         (
             *("--hidden", "2", "4", "--seeds", "2", "--steps", "3000", "--log-every", "2"),
             *("--batch-size", "8"),
@@ -47,7 +58,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "in one program",
     ),
     "word2vec": (
-        "jaxdl word2vec train",
+        processes.TWO_PROCESSES,
         (
             *("--data", "{shared}/text.txt", "--data-dir", "{shared}/data", "--dim", "16"),
             *(
@@ -64,7 +75,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "an epoch after subsampling",
     ),
     "fcn": (
-        "jaxdl fcn train",
+        ("-m", "jaxdl", "fcn", "train"),
         (
             *(
                 "--preset",
@@ -104,16 +115,17 @@ class Process:
     """A run of an experiment; its output is read by a thread."""
 
     def __init__(self, name: str, out: Path, shared: Path) -> None:
-        module, arguments, self.begins = CASES[name]
+        words, arguments, self.begins = CASES[name]
         options = [argument.format(shared=shared) for argument in arguments]
         self.out, self.lines, self.training = out, [], threading.Event()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *module.split(), *options, "--out", str(out)],
+            [sys.executable, *words, *options, "--out", str(out)],
             cwd=processes.ROOT,
             env=processes.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
@@ -130,7 +142,8 @@ class Process:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.reader.join()
 
@@ -152,27 +165,30 @@ def checkpoints(out: Path) -> list[Path]:
 
 
 def kill(run: Process, draw: random.Random, length: float, left: float) -> bool:
-    """Kill the run at a drawn moment; False if it ended by itself before."""
+    """End the run at a drawn moment, in a drawn way; False if it ended by itself before."""
     moment, give_up = draw.random(), time.monotonic() + left
-    if moment < 0.15:  # imports, data, compilation
-        time.sleep(draw.uniform(0, 4))
+    number, whole_group = draw.choice(WAYS)
+    if moment < 0.15:  # imports, data, compilation; Python's own start takes no signals
+        time.sleep(draw.uniform(0 if number == signal.SIGKILL else 0.5, 4))
     else:
         run.training.wait(left)
         if moment < 0.55:
             time.sleep(draw.uniform(0, length / 6))
         else:  # the n-th save from here on
             seen: set[Path] = set()
-            number, wait = draw.randint(1, 4), draw.uniform(0, 0.06)
-            while len(seen) < number and run.process.poll() is None:
+            saves, wait = draw.randint(1, 4), draw.uniform(0, 0.06)
+            while len(seen) < saves and run.process.poll() is None:
                 seen |= {path for folder in checkpoints(run.out) for path in folder.glob(SAVING)}
                 if time.monotonic() > give_up:
                     break
                 time.sleep(0.001)
             time.sleep(wait)
-    run.process.send_signal(signal.SIGKILL)
-    status = run.end(left)
-    if status not in (0, -signal.SIGKILL):
-        raise Failed(f"status {status}:\n{run.text()}")
+    killed = number == signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if whole_group else os.kill)(run.process.pid, number)
+    status = run.end(left if killed else TERM_SECONDS)
+    if status not in (0, -number if killed else 128 + number) or "Traceback" in run.text():
+        raise Failed(f"{number.name}, status {status}:\n{run.text()}")
     return status != 0
 
 
@@ -208,7 +224,8 @@ def compare(out: Path, straight: Path) -> None:
         inner = folder.relative_to(straight)
         ours, theirs = (checkpoint.load_params(p, say=say_no) for p in (out / inner, folder))
         same = jax.tree.map(np.array_equal, ours[0], theirs[0])
-        if not all(jax.tree.leaves(same)) or ours[1:] != theirs[1:]:
+        told = [(meta | {"run": ""}, step) for _, meta, step in (ours, theirs)]
+        if not all(jax.tree.leaves(same)) or told[0] != told[1]:
             raise Failed(f"{out.name}/{inner}: other parameters than the straight run's")
     for path in sorted(p for p in straight.rglob("*") if p.is_file()):
         inner = path.relative_to(straight)
@@ -220,7 +237,7 @@ def compare(out: Path, straight: Path) -> None:
         if path.name == "metrics.jsonl":
             same = without_clock(read_rows(other)) == without_clock(read_rows(path))
         elif path.name == "summary.json":
-            ours, theirs = (json.loads(p.read_bytes()) for p in (other, path))
+            ours, theirs = (read_summary(p.parent) for p in (other, path))
             same = without_clock(ours) == without_clock(theirs)
         elif path.name in ("run.json", "transfer.json"):  # versions, argv, paths
             same = True

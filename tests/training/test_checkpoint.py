@@ -168,7 +168,6 @@ DAMAGE: dict[str, Callable[[Path], Path]] = {
     "an empty description": lambda step: damaged(cut, step / "meta/metadata", 0),
     "no sums": lambda step: damaged(Path.unlink, step / "SHA256SUMS"),
     "empty sums": lambda step: damaged(cut, step / "SHA256SUMS", 0),
-    "a file that is not listed": lambda step: damaged(Path.write_text, step / "state/more", "x"),
     "an empty folder": empty,
 }
 
@@ -195,6 +194,41 @@ def test_a_damaged_step_is_named_and_the_one_before_it_used(
     assert line.startswith(f"{file}: ")
     assert line.endswith("set aside as damaged-20")
     assert checkpoint.sound_steps(folder) == [10, 20]
+
+
+def test_a_file_too_many_is_named_and_costs_no_step(folder: Path):
+    """A system's file does not count; another is cured by removing it, which the line says."""
+    for name in (".DS_Store", "state/._x", ".nfs000012", "meta/Thumbs.db", "desktop.ini"):
+        (folder / "20" / name).touch()
+    assert checkpoint.sound_steps(folder) == [10, 20]
+    for step in ("20", "10"):  # one step, then all of them
+        (folder / step / "state" / "more").touch()
+        message = r"copy/20/state/more: does not belong to its folder .*; remove it$"
+        with pytest.raises(InputError, match=message), checkpoint.open_manager(folder, best):
+            pass
+    assert checkpoint.steps(folder) == [10, 20]
+
+
+def test_a_renamed_step_is_damaged_and_anothers_step_is_refused(folder: Path):
+    said: list[str] = []
+    folder = folder.with_name("new")
+    with checkpoint.open_manager(folder, best) as manager:
+        for step in (30, 40):
+            meta = {"step": step, "run": "ours"}
+            checkpoint.save(manager, step, state_of(step), meta, {"mean_iu": step / 100})
+    (folder / "40").rename(folder / "1000")
+    (folder / "damaged-1000").touch()  # something else is called so already
+    with checkpoint.open_manager(folder, best, said.append, "ours") as manager:
+        assert manager.latest_step() == 30
+    (line,) = said
+    assert "1000: is step 40 of its run under another name" in line
+    assert (folder / "damaged-1000-2").is_dir()
+    message = r"30: is a checkpoint of another run \(ours, and this one is other\); remove it"
+    with (
+        pytest.raises(InputError, match=message),
+        checkpoint.open_manager(folder, best, run="other"),
+    ):
+        pass
 
 
 @pytest.mark.slow

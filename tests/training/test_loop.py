@@ -1,7 +1,5 @@
 """The optimiser against NumPy, exact accumulation, and the loop's promises."""
 
-import os
-import signal
 from typing import Any
 
 import jax
@@ -12,7 +10,7 @@ import pytest
 
 from jaxdl.errors import Stopped, TrainingError
 from jaxdl.training.checkpoint import Score
-from jaxdl.training.loop import EpochReport, Task, fit, stop_on_signal
+from jaxdl.training.loop import EpochReport, Task, fit
 from jaxdl.training.optimizers import accumulate, learning_rate, momentum_sgd
 from jaxdl.training.step import TrainState, dense_step, start_state
 
@@ -246,23 +244,3 @@ def test_stop_saves_in_mid_epoch_with_its_totals():
         run.fit()
     assert run.saved == [(1, 0)]
     assert run.epochs == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_sets_the_event_and_the_handler_is_given_back(number: int):
-    before = signal.getsignal(number)
-    with stop_on_signal() as event:
-        os.kill(os.getpid(), number)
-        assert event.wait(10)
-        assert getattr(event, "number", None) == number
-    assert signal.getsignal(number) is before
-
-
-def test_a_hangup_that_is_ignored_stays_so():
-    """As under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stop_on_signal():
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)

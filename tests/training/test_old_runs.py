@@ -16,7 +16,7 @@ from jaxdl.fcn import config as fcn
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import Start, start_mean, start_params
-from jaxdl.training.run_folder import open_run
+from jaxdl.training.opening import open_run
 from jaxdl.word2vec import config as word2vec
 from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
 from jaxdl.word2vec.setup import start_tables

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import signals
 from jaxdl.errors import Stopped, exit_status
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training import checkpoint, session
@@ -85,7 +86,8 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
     assert step == 10
     for at in (1, 2, 6):
         folder = tmp_path / str(at)
-        with pytest.raises(Stopped, match=f"step {at + 1} of 10; run the same command to resume"):
+        text = f"step {at + 1} of 10; run the same command to resume"
+        with signals.handled(), pytest.raises(Stopped, match=text):
             session.train(task(batches=stopping(at)), folder)
         same(session.train(task(), folder).state, straight)
         rows, want = (read_rows(f / "metrics.jsonl") for f in (folder, tmp_path / "straight"))
@@ -94,7 +96,7 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_saves_and_is_the_exit_status(number: int, tmp_path: Path):
-    with pytest.raises(Stopped, match="step 2 of 10") as stopped:
+    with signals.handled(), pytest.raises(Stopped, match="step 2 of 10") as stopped:
         session.train(task(batches=stopping(1, number)), tmp_path)
     assert exit_status(stopped.value) == 128 + number
     assert checkpoint.steps(tmp_path / "checkpoints") == [2]
@@ -128,7 +130,7 @@ def test_an_epoch_is_saved_when_it_says_so_or_is_due(tmp_path: Path):
 
 
 def test_rows_and_messages_count_what_a_step_counts_for(tmp_path: Path):
-    with pytest.raises(Stopped, match="step 50 of 100"):
+    with signals.handled(), pytest.raises(Stopped, match="step 50 of 100"):
         session.train(task(counts=10, batches=stopping(4)), tmp_path)
     session.train(task(counts=10), tmp_path)
     assert [row["step"] for row in read_rows(tmp_path / "metrics.jsonl")] == [30, 60, 90, 100]

@@ -21,7 +21,8 @@ from jaxdl.cli.launch import as_dict
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import read_json, write_json
-from jaxdl.training.run_folder import MADE, read_rows
+from jaxdl.training.opening import MADE
+from jaxdl.training.run_folder import read_rows
 from jaxdl.word2vec import batches as word2vec_data
 from jaxdl.word2vec import dataset
 from jaxdl.word2vec.command import TRAIN, run
@@ -181,19 +182,11 @@ def test_a_stopped_run_ends_in_the_same_bits(
     assert losses[0] == losses[1]
 
 
-# Any run counts as long enough for the second process.
-AHEAD = (
-    "import sys\n"
-    "from jaxdl.word2vec import command as w, dataset as d; d.LONG_RUN = 0;"
-    "w.main(lambda: w.run(w.parse(w.TRAIN, sys.argv[1:]), w.Bar()))"
-)
-
-
 def test_a_process_that_prepares_gives_the_same_bits(
     straight: Path, options: tuple[str, ...], tmp_path: Path
 ):
     """Stopped once, so that the other process starts in mid-run too."""
-    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    command = [sys.executable, *processes.TWO_PROCESSES, *options, "--out", str(tmp_path / "run")]
     with trained_until("epoch 9/30", command) as (process, others):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
@@ -208,7 +201,7 @@ def test_a_process_that_prepares_gives_the_same_bits(
 
 
 def test_neither_process_outlives_the_other(options: tuple[str, ...], tmp_path: Path):
-    command = [sys.executable, "-c", AHEAD, *options, "--out", str(tmp_path / "run")]
+    command = [sys.executable, *processes.TWO_PROCESSES, *options, "--out", str(tmp_path / "run")]
     with trained_until("epoch 2/30", command) as (process, others):
         process.kill()
         assert not psutil.wait_procs(others, timeout=20)[1]
