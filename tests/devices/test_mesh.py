@@ -21,8 +21,6 @@ from tests.helpers.processes import ROOT, environment
 # One worker runs the file: its runs are made once.
 pytestmark = [pytest.mark.xdist_group("mesh"), pytest.mark.slow]
 
-QUICK = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-
 
 def free_port() -> int:
     with socket.socket() as one:
@@ -34,7 +32,7 @@ def start(devices: int, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.helpers.meshed", *arguments],
         cwd=ROOT,
-        env={**environment(), **QUICK, "JAX_NUM_CPU_DEVICES": str(devices)},
+        env={**environment(), "JAX_NUM_CPU_DEVICES": str(devices)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

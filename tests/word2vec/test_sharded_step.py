@@ -29,11 +29,10 @@ PADDED_BYTES = 4 * -(-WORDS // DEVICES) * DEVICES * WIDTH
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """The runs of `tests.helpers.sharded`, in a process that starts with 8 devices."""
-    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     run = subprocess.run(
         [sys.executable, "-m", "tests.helpers.sharded"],
         cwd=ROOT,
-        env={**environment(), **quick},
+        env=environment(),
         capture_output=True,
         text=True,
     )
