@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Most of a small program's time is compilation. With little of LLVM's work, and with XLA's older
-# code for fusions on CPUs, that of an FCN takes a fifth of the time.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+# Most of a small program's time is compilation. XLA's older code for fusions on CPUs takes half of
+# the time, and its programs run as fast. Without LLVM's work it is a sixth, but convolutions then
+# run 20 times slower: for programs that run a few times.
+OLDER = "--xla_cpu_use_fusion_emitters=false"
+QUICK = f"--xla_backend_optimization_level=0 {OLDER}"
 
 
-def environment(*, quick: bool = True) -> dict[str, str]:
+def environment(flags: str = OLDER) -> dict[str, str]:
     """Of a process on the CPU that a test starts. Output is not held back in a pipe.
 
     Programs are compiled once for all processes of a test run: most of a tiny run is compilation.
 
     Args:
-        quick: with the tests' compiler flags; False is as at a user's.
+        flags: of its compiler; empty is as at a user's.
     """
-    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    if quick:
-        kept["XLA_FLAGS"] = QUICK
+    kept = {**os.environ, "XLA_FLAGS": flags}
     cache = {
         "JAX_COMPILATION_CACHE_DIR": os.environ["JAXDL_TEST_CACHE"],  # of tests/conftest.py
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
@@ -33,24 +33,26 @@ def environment(*, quick: bool = True) -> dict[str, str]:
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
 
-def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def finish(module: str, *arguments: str, flags: str = OLDER) -> subprocess.CompletedProcess[str]:
     """``python -m module arguments`` to its end; the module may have words after it."""
     return subprocess.run(
         [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
-        env=environment(),
+        env=environment(flags),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, str]:
+def stop_at(
+    module: str, line: str, number: int, *arguments: str, flags: str = OLDER
+) -> tuple[int, str]:
     """Start it, send the signal when a line of its output has that text; status and errors."""
     with subprocess.Popen(
         [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
-        env=environment(),
+        env=environment(flags),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

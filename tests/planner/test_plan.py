@@ -196,7 +196,7 @@ def beside() -> dict[str, Any]:
     run = subprocess.run(
         [sys.executable, "-m", "tests.helpers.planned"],
         cwd=processes.ROOT,
-        env=processes.environment(),
+        env=processes.environment(processes.QUICK),
         capture_output=True,
         text=True,
         check=False,

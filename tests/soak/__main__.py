@@ -110,7 +110,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *module.split(), *options, "--out", str(out)],
             cwd=processes.ROOT,
-            env=processes.environment(quick=False),
+            env=processes.environment(""),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
