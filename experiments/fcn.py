@@ -20,12 +20,13 @@ from jaxdl.fcn.data.batches import BatchSource, read_ahead
 from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.rates import skip_multipliers, with_skip_rates
 from jaxdl.fcn.start import fresh_params
 from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.network import describe
-from jaxdl.training.optimizers import learning_rate, momentum_sgd
+from jaxdl.training.optimizers import learning_rate, momentum_sgd, set_multipliers
 from jaxdl.training.run_folder import read_rows
 from jaxdl.training.step import TrainState, dense_step, start_state
 from jaxdl.training.transfer import transfer
@@ -46,9 +47,10 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     """Train one stage from the checkpoint of the one before; returns its mean IU."""
     name, model = f"fcn{stride}s", FCN(stride, len(data.classes), cfg.width_divisor)
     mean = jnp.asarray(MEAN)
-    optimizer = momentum_sgd(
+    sgd = momentum_sgd(
         momentum=cfg.momentum, weight_decay=cfg.weight_decay, clip_norm=cfg.clip_norm
     )
+    optimizer = with_skip_rates(sgd)  # scores of pool4 and pool3 learn slower
     step = dense_step(pixel_loss(model, mean, "mean"), optimizer, add_outcome)
     evaluate = make_evaluate(model, mean)
     images = BatchSource(
@@ -56,22 +58,22 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
         seed=cfg.seed + stride,
         epochs=cfg.epochs[number],
     )
-    test = BatchSource(
-        *(data.examples, data.rows("test"), data.canvases, cfg.batch_size), seed=None
-    )
+    parts = (data.examples, data.rows("test"), data.canvases, cfg.batch_size)
+    test = BatchSource(*parts, seed=None)
 
     def begin(resumed: bool) -> TrainState:
         params = fresh_params(model, cfg.seed)
         if before is not None and not resumed:
-            params = transfer(checkpoint.load_params(before)[0], params).params
-        return start_state(params, optimizer)
+            best = checkpoint.best_step(before)
+            params = transfer(checkpoint.load_params(before, best)[0], params).params
+        state = start_state(params, optimizer)
+        slower = skip_multipliers(model, params, read_ahead(images), mean)
+        return state._replace(opt_state=set_multipliers(state.opt_state, slower))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train = compute_metrics(epoch.metrics)
         result = evaluate(epoch.state.params, read_ahead(test))
-        line = f"{name}: loss {train['loss']:.3f}, mean IU {result['mean_iu']:.1%}"
-        row = {"train": train, "test": result, "seconds": epoch.elapsed}
-        return EpochReport({epoch.done: row}, result["mean_iu"], line)
+        row = {"train": compute_metrics(epoch.metrics), "test": result, "seconds": epoch.elapsed}
+        return EpochReport({epoch.done: row}, result["mean_iu"], f"{name}: {result['mean_iu']:.1%}")
 
     def rate(n: int) -> float:
         rest = {"steps": len(images), "warmup": cfg.warmup, "schedule": cfg.schedule}

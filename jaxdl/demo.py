@@ -47,9 +47,9 @@ def sections() -> dict[str, Callable[[Path], tuple[str, str]]]:
     return {"fcn": fcn_section, "word2vec": word2vec_section, "lstm": lstm_section}
 
 
-def warnings_of(figures: dict[str, Any]) -> dict[str, list[str]]:
-    """The warnings of a run's summary, which stand beside its figures."""
-    return {"warnings": figures["warnings"]} if figures.get("warnings") else {}
+def warnings_of(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """The warnings of a run's summary, which stand beside its numbers."""
+    return {"warnings": summary["warnings"]} if summary.get("warnings") else {}
 
 
 def run(cfg: Config) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def run(cfg: Config) -> dict[str, Any]:
     }
     # FCN's summary is by stage; those of the others are one figure set under their own name.
     summary = {
-        name: figures if name == "fcn" else next(iter(figures.values())) | warnings_of(figures)
-        for name, figures in summaries.items()
+        name: own if name == "fcn" else next(iter(own.values())) | warnings_of(own)
+        for name, own in summaries.items()
     }
     atomic.write_json(cfg.out / "summary.json", summary)
     first = next(iter(records.values()))

@@ -154,10 +154,15 @@ def benchmarks(folder: Path) -> None:
     words = ["--tools", "ours", "--epochs", "1", "--seeds", "1", "--corpus"]
     words += [str(folder / "text/text.txt"), "--out", str(folder / "words")]
     lane.run("benchmarks.word2vec --tools ours", [*python, "benchmarks.word2vec", *words])
-    loader = ["--images", "1", "--width", "32", "--out", str(folder / "loader")]
+    mine = folder / "loader" / "mine.txt"  # what the benchmark did not make stays
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    loader = ["--images", "1", "--width", "32", "--out", str(mine.parent)]
     lane.run(
         "benchmarks.fcn.loader --images 1 --width 32", [*python, "benchmarks.fcn.loader", *loader]
     )
+    if [path.name for path in mine.parent.iterdir()] != ["mine.txt"]:
+        raise RuntimeError(f"{mine.parent}: the loader's benchmark left or deleted files")
 
 
 def main() -> int:

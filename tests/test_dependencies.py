@@ -64,7 +64,7 @@ def imported(folders: Iterable[str]) -> dict[frozenset[str], set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("jaxdl", "experiments"), ()),
+        (("jaxdl", "experiments"), ("coco",)),
         (("tests", "benchmarks"), ("dev",)),
         (("containers",), ("ec2",)),
     ],

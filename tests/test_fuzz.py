@@ -444,7 +444,8 @@ WORDS = Vectors(("a", "b", "c", "d"), np.eye(4, 3, dtype=np.float32) + np.float3
 @given(content=damaged(PAIRS, JUDGED) | lines((*JUDGED, b"a", b"d", b"x", b"1"), (b"\t",)))
 def test_word_pairs(tmp_path: Path, content: bytes):
     found = attempt(tmp_path / "x", content, lambda p: evaluation.evaluate_word_pairs(WORDS, p))
-    assert found is None or (found.pairs >= 2 and 0 <= found.oov <= 100)
+    assert found is None or 0 <= found.oov <= 100
+    assert found is None or found.pairs >= 2 or np.isnan(found.spearman)
 
 
 @pytest.mark.slow

@@ -34,7 +34,8 @@ def parse(command: Command, words: Sequence[str]) -> Any:
         raise InputError("--preset and --config both choose the other options; give one of them")
     default = None
     if command.presets:
-        named = (config or {}).get("preset", preset)
+        named = command.choose(typed) if config is None and preset is None else preset
+        named = (config or {}).get("preset", named)
         # An unknown name is left to be refused with the choices.
         default = command.presets.get(named, command.presets[_first_preset(command)])
     elif config is not None:

@@ -11,7 +11,7 @@ import math
 import textwrap
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -148,6 +148,7 @@ class Command:
         renamed_values: name -> old value -> new value, likewise.
         where: names of the options that say where and how a run is done, not what it computes;
             `--config` does not read them. None if there is no `--config`.
+        choose: the preset that the words ask for, if neither --preset nor --config does.
     """
 
     prog: str
@@ -160,6 +161,7 @@ class Command:
     gone: Sequence[str] = ()
     renamed_values: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     where: Sequence[str] | None = None
+    choose: Callable[[Sequence[str]], str | None] = lambda words: None
 
 
 def flag_of(name: str) -> str:

@@ -56,7 +56,7 @@ class PictureBatch(NamedTuple):
 def picture_loss(
     model: LeNet,
 ) -> Callable[[PyTree, PictureBatch], tuple[Array, tuple[Array, Any]]]:
-    """``loss_fn(params, batch) -> (loss, (weight, figures))`` for `training.step.dense_step`."""
+    """``loss_fn(params, batch) -> (loss, (weight, outcome))`` for `training.step.dense_step`."""
 
     def loss_fn(params, batch):
         logits = scores(model, params, batch.images)

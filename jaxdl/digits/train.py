@@ -54,8 +54,8 @@ def digits_task(cfg: Config, data: DigitData, mesh: Mesh | None) -> Task:
     whole = None if layout is None else layout.replicated
     evaluate = task.make_evaluate(model)
 
-    def add(metrics, figures):
-        return task.update_metrics(metrics, *figures)
+    def add(metrics, outcome):
+        return task.update_metrics(metrics, *outcome)
 
     def start(resumed: bool) -> TrainState:
         # It runs once: compiled as carefully as a step it would take longer than all else.
@@ -128,10 +128,10 @@ def train_run(
         return {}
     write_samples(cfg, data, params)
     rows = run_folder.read_rows(cfg.out / "metrics.jsonl")
-    figures = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
+    scores = {name: rows[-1]["test"][name] for name in ("accuracy", "loss")}
     seconds = sum(row["seconds"] for row in rows)
     summary = {
-        "digits": figures | {"epochs": epochs_of(cfg), "seconds": seconds},
+        "digits": scores | {"epochs": epochs_of(cfg), "seconds": seconds},
         "warnings": doubts(rows[-1]["test"]["confusion"]),
     }
     assert record is not None

@@ -5,4 +5,5 @@ from typing import Literal
 Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
 Reduction = Literal["mean", "sum"]
+Split = Literal["auto", "random", "random-4-to-1", "official", "seg11valid"]
 VOC2012_MD5 = "6cd6e144f989b92b3379bac3b3de84fd"  # of VOCtrainval_11-May-2012.tar

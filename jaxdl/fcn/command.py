@@ -43,12 +43,29 @@ from jaxdl.fcn.config import (
     Config,
     check,
     for_each_stage,
+    settle,
 )
+from jaxdl.fcn.data.is_voc import is_voc
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+
+def preset_of(words: Sequence[str]) -> str | None:
+    """ "own" for --data that is not PASCAL VOC."""
+    at = next((n for n, word in enumerate(words) if word.partition("=")[0] == "--data"), None)
+    if at is None or "--sbd" in words:
+        return None
+    path = words[at].partition("=")[2] or "".join(words[at + 1 : at + 2])
+    return "own" if Path(path).exists() and not is_voc(Path(path)) else None
+
+
 OLD: dict[str, Any] = {"renamed": RENAMED, "gone": GONE, "renamed_values": RENAMED_VALUES}
+DATA = (
+    *("data", "images", "masks", "class_names", "colours", "mask_values", "void"),
+    *("split", "test_share", "split_by_prefix", "train_list", "test_list", "overfit"),
+    *("sbd", "scenes", "voc_md5"),
+)
 AUGMENTATION = ("flip", "scale", "crop")
 
 TRAIN = Command(
@@ -57,12 +74,18 @@ TRAIN = Command(
     options=Config,
     presets=PRESETS,
     where=RESUMABLE,
+    choose=preset_of,
     groups={
-        "Data": (
-            *("preset", "data", "sbd", "split", "train_list", "test_list", "scenes", "voc_md5"),
-            *("data_dir", "cache", "canvases", *AUGMENTATION),
+        "Data": ("preset", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
+        "Model": (
+            "stages",
+            "width_divisor",
+            "weights",
+            "weights_format",
+            "start_from",
+            "freeze",
+            "align",
         ),
-        "Model": ("stages", "width_divisor", "weights", "weights_format", "start_from", "align"),
         "Training": (
             *("epochs", "learning_rate", "schedule", "warmup", "batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction", "bfloat16"),
@@ -157,18 +180,37 @@ PLAN = Command(
     ),
     **OLD,
 )
-COMMANDS = {"train": TRAIN, "predict": PREDICT, "plan": PLAN}
+CHECK = Command(
+    prog="jaxdl fcn check",
+    about="Look at a data set as training does, and write a page. It takes the options of train.",
+    options=Config,
+    presets=PRESETS,
+    where=RESUMABLE,
+    choose=preset_of,
+    groups={"Data": DATA, "Output": ("out",)},
+    examples=(
+        ("jaxdl fcn check --data photos", "Images, masks, classes and splits of a folder."),
+        (
+            "jaxdl fcn check --data photos --mask-values 0 255",
+            "Masks in black and white; exit status 2 if training would refuse the data.",
+        ),
+    ),
+    **OLD,
+)
+COMMANDS = {"train": TRAIN, "predict": PREDICT, "check": CHECK, "plan": PLAN}
 
 
 def run(cfg: Config, bar: Bar) -> dict:
     """Train the stages (or go on with them); returns and writes the summary (process 0 alone)."""
+    cfg = settle(cfg)
     check(cfg)
     cfg = for_each_stage(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.devices import cpu_memory
     from jaxdl.fcn.data.unchanged import check_pictures
     from jaxdl.fcn.dataset import open_source
-    from jaxdl.fcn.train import input_files, run_stages
+    from jaxdl.fcn.start import input_files
+    from jaxdl.fcn.train import run_stages
 
     cpu_memory.start()
     names = [f"fcn{stride}s" for stride in cfg.stages]
@@ -201,8 +243,16 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 def train(cfg: Config) -> None:
     """``jaxdl fcn train``."""
-    check(cfg)  # before jax is imported: a refusal is fast
+    check(settle(cfg))  # before jax is imported: a refusal is fast
     run(started(cfg), Bar())
+
+
+def check_data(cfg: Config) -> None:
+    """``jaxdl fcn check``."""
+    check(settle(cfg))
+    from jaxdl.fcn import check_data
+
+    check_data.check_data(cfg, Bar())
 
 
 def predict(options: Predict) -> None:
@@ -231,5 +281,5 @@ def plan(options: Plan) -> None:
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl fcn NAME WORDS``: train, predict or plan."""
-    calls = {"train": train, "predict": predict, "plan": plan}
+    calls = {"train": train, "predict": predict, "check": check_data, "plan": plan}
     main(lambda: calls[name](parse(COMMANDS[name], words)))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction
+from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, Split
 from jaxdl.training.schedules import Schedule
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -30,8 +30,9 @@ RENAMED_VALUES = {"split": {"seed": "random-4-to-1"}}
 class Config:
     """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
 
-    preset: Literal["demo", "voc", "paper"] = "voc"
-    """The preset chooses the defaults of all other options."""
+    preset: Literal["demo", "voc", "paper", "own"] = "voc"
+    """The preset chooses the defaults of all other options; without it, --data that is not PASCAL
+    VOC means own."""
     out: Path = Path("runs/voc")
     """The run folder gets checkpoints, metrics, pictures and report.html."""
     resume: bool = True
@@ -39,15 +40,35 @@ class Config:
     overwrite: bool = False
     """What an earlier run left in the run folder is deleted first."""
     data: Path | None = None
-    """The VOCdevkit folder, or the tar VOCtrainval_11-May-2012.tar. The demo draws its own
-    scenes."""
+    """Images and masks: a folder of both, the VOCdevkit folder or tar, Cityscapes, COCO's
+    annotations, labelme's or CVAT's export. The demo draws its own scenes."""
+    images: Path | None = None
+    """The images are in this folder, if its name does not tell."""
+    masks: Path | None = None
+    """The masks are in this folder, if its name does not tell."""
+    class_names: tuple[str, ...] = ()
+    """Class names in the order of the masks' values, the background first; by default those of
+    class_names.txt or labelmap.txt in the data."""
+    colours: Path | None = None
+    """The masks are pictures in colours, which this file names: r g b name, one a line."""
+    mask_values: Annotated[tuple[int, ...], Range(0, 255)] = ()
+    """The masks' grey value of each class, such as 0 255 for masks in black and white."""
+    void: Annotated[int | None, Range(0, 255)] = None
+    """Pixels of this value count for nothing; by default 255, if it is no class."""
     voc_md5: str = VOC2012_MD5
     """A tar must have this md5."""
     sbd: Path | None = None
     """SBD's labels are added: its benchmark_RELEASE folder, or benchmark.tgz."""
-    split: Literal["random-4-to-1", "official", "seg11valid"] = "random-4-to-1"
-    """The split is 4:1 of trainval at random, as in the 2016 posts; VOC's own train and val; or
-    SBD's train and the papers' test list, seg11valid."""
+    split: Split = "random-4-to-1"
+    """auto: the data's own lists train and val, or else random: --test-share of the images is
+    tested on. random-4-to-1 is the 2016 posts'. official: train and val. seg11valid: SBD's train
+    and the papers' test list."""
+    test_share: Annotated[float, Range(0.01, 0.99)] = 0.2
+    """A random split tests on this share of the images."""
+    split_by_prefix: bool = False
+    """Frames of one film stay on one side of a random split: names that differ in a number."""
+    overfit: Annotated[int | None, Range(1)] = None
+    """Train and test on so many images, the same: the first check of a network."""
     train_list: Path | None = None
     """A file of training ids, one a line, replaces the split's."""
     test_list: Path | None = None
@@ -69,8 +90,8 @@ class Config:
     """The first stage starts from the parameters of this run or stage folder."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
     """Strides to train, in this order."""
-    epochs: Annotated[tuple[int, ...], Range(1)] = (60,)
-    """Epochs of each stage: one number for all stages, or one for each."""
+    epochs: Annotated[tuple[int, ...], Range(0)] = (60,)
+    """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
     learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
     """Peak learning rate: one number for all stages, or one for each."""
     schedule: Schedule = "constant"
@@ -88,9 +109,9 @@ class Config:
     reduction: Reduction = "mean"
     """The loss is the mean or the sum over a batch's valid pixels; a sum's rate is the mean's
     divided by their number."""
-    batch_size: Annotated[int, Range(1)] = 1
-    """Images in a batch. They share a canvas; sizes may differ. With --mesh all devices together
-    have so many."""
+    batch_size: Annotated[int, Range(0)] = 1
+    """Images in a batch; 0 lets the data decide. They share a canvas; sizes may differ. With --mesh
+    all devices together have so many."""
     steps_per_dispatch: Annotated[int, Range(1)] = 1
     """So many batches are trained on in one dispatch, one after another. This helps GPUs; XLA's
     convolutions are slow in a loop on a CPU."""
@@ -104,6 +125,8 @@ class Config:
     """Training images are scaled by a random factor between these two; 0.5 2 is usual."""
     crop: Annotated[int | None, Range(32)] = None
     """A random square of this side is cut from larger training images."""
+    freeze: Literal["none", "trunk"] = "none"
+    """trunk: the convolutions keep their weights, and the scores alone learn: minutes on a CPU."""
     align: Align = "exact"
     """Alignment of the upsampling: exact, or center as in the Chainer of 2016."""
     remat: bool = False
@@ -139,6 +162,20 @@ PRESETS = {
         width_divisor=8,
     ),
     "voc": Config(),
+    # Stages, epochs, batch and rate are what `jaxdl.fcn.own` makes of the data.
+    "own": Config(
+        preset="own",
+        out=Path("runs/own"),
+        split="auto",
+        epochs=(0,),
+        batch_size=0,
+        learning_rate=(0.1, 0.05, 0.05),
+        warmup=40,
+        schedule="cosine",
+        weight_decay=1e-4,
+        clip_norm=1.0,
+        width_divisor=8,
+    ),
     "paper": Config(
         preset="paper",
         out=Path("runs/paper"),
@@ -150,6 +187,21 @@ PRESETS = {
         bias_rule=True,
     ),
 }
+
+
+def settle(cfg: Config) -> Config:
+    """The config of the preset own for its start: full width and small rates from weights."""
+    own = PRESETS["own"]
+    if cfg.preset != "own" or cfg.weights is None:
+        return cfg
+    changed: dict[str, Any] = {}
+    if cfg.width_divisor == own.width_divisor:
+        changed["width_divisor"] = 1
+    if cfg.learning_rate == own.learning_rate:
+        changed["learning_rate"] = PRESETS["voc"].learning_rate
+    if cfg.freeze == own.freeze and not (cfg.flip or cfg.crop or cfg.scale != own.scale):
+        changed["freeze"] = "trunk"
+    return dataclasses.replace(cfg, **changed)
 
 
 def for_each_stage(cfg: Config) -> Config:
@@ -181,10 +233,15 @@ def check(cfg: Config) -> None:
     if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
     for_each_stage(cfg)
+    if cfg.preset != "own" and not (cfg.batch_size and all(cfg.epochs)):
+        flag = "--epochs" if cfg.batch_size else "--batch-size"
+        raise InputError(f"{flag} 0: the data decides with --preset own alone; give a number")
     if cfg.weights is not None and (cfg.width_divisor != 1 or cfg.start_from is not None):
         raise InputError(
             f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
         )
+    if cfg.freeze == "trunk":
+        _check_freeze(cfg)
     if cfg.scale[0] > cfg.scale[1]:
         raise InputError(f"--scale {cfg.scale[0]} {cfg.scale[1]}: give the smaller factor first")
     if cfg.devices.mesh is not None and cfg.steps_per_dispatch > 1:
@@ -196,6 +253,18 @@ def check(cfg: Config) -> None:
         raise InputError("--cache device keeps images on one device: use host with --mesh")
     if cfg.data is None and cfg.preset != "demo":
         raise InputError(
-            "--data is missing: name the VOCdevkit folder or VOCtrainval_11-May-2012.tar, "
+            "--data is missing: name a folder of images and masks, or VOCtrainval_11-May-2012.tar, "
             "or train on the embedded scenes with --preset demo"
+        )
+
+
+def _check_freeze(cfg: Config) -> None:
+    if cfg.weights is None and cfg.start_from is None:
+        raise InputError("--freeze trunk: keeps random weights; give --weights or --start-from")
+    if cfg.devices.mesh is not None or cfg.cache == "device":
+        raise InputError("--freeze trunk: is for one device, and keeps pools in the host's memory")
+    if cfg.flip or cfg.crop is not None or cfg.scale != (1.0, 1.0):
+        raise InputError(
+            "--freeze trunk: each image's pools are computed once, so that --flip, --scale and "
+            "--crop cannot change it; leave them out"
         )

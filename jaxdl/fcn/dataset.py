@@ -1,11 +1,20 @@
 """The FCN experiment's data: found, checked, prepared and split before anything is trained."""
 
 import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Int32
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, labels, records, scenes, splits, voc
+from jaxdl.fcn.data.detect import open_data_set
+from jaxdl.fcn.data.labels import some
+from jaxdl.fcn.data.layouts.given import Given
+from jaxdl.fcn.data.source import Source
+from jaxdl.files.text import visible
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +33,10 @@ class Data:
         return [self.examples.index(i) for i in getattr(self.split, side)]
 
 
-def open_split(cfg: Config, devkit: voc.Source, sbd: voc.Source | None) -> splits.Split:
+def open_split(cfg: Config, devkit: Source, sbd: voc.Source | None) -> splits.Split:
     """The training and test ids that the config asks for."""
+    if cfg.overfit is not None:
+        return splits.overfit(splits.Split(devkit.ids("trainval"), ()), cfg.overfit)
     if cfg.train_list and cfg.test_list:
         return splits.Split(splits.read_ids(cfg.train_list), splits.read_ids(cfg.test_list))
     if cfg.split == "seg11valid":
@@ -34,13 +45,18 @@ def open_split(cfg: Config, devkit: voc.Source, sbd: voc.Source | None) -> split
         return splits.seg11valid_split(devkit, sbd, cfg.test_list)
     if cfg.train_list or cfg.test_list:
         raise InputError("--train-list and --test-list go together: name both files")
-    if cfg.split == "official":
+    own = devkit.has_list("train") and devkit.has_list("val")
+    if cfg.split == "official" or (cfg.split == "auto" and own):
         return splits.official_split(devkit)
-    return splits.split_4_to_1(devkit.ids("trainval"), cfg.seed)
+    ids = devkit.ids("trainval")
+    if cfg.split == "random-4-to-1" and not cfg.split_by_prefix:
+        return splits.split_4_to_1(ids, cfg.seed)
+    return splits.random_split(ids, cfg.seed, cfg.test_share, cfg.split_by_prefix)
 
 
-def open_source(cfg: Config, bar: Bar) -> tuple[voc.Source, splits.Split]:
+def open_source(cfg: Config, bar: Bar) -> tuple[Source, splits.Split]:
     """The pictures and labels, and the ids to train and test on."""
+    sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
     if cfg.data is None:
         count, test = cfg.scenes
         folder = cfg.data_dir / f"scenes-{count}-{test}-{cfg.seed}"
@@ -49,32 +65,73 @@ def open_source(cfg: Config, bar: Bar) -> tuple[voc.Source, splits.Split]:
                 folder, train=count, val=test, seed=cfg.seed, progress=progress
             )
         devkit = voc.open_voc(path)
-    else:
+    elif sbd is not None:
         devkit = voc.open_voc(cfg.data, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
-    sbd = None if cfg.sbd is None else voc.open_sbd(cfg.sbd, cache_dir=cfg.data_dir)
+    else:
+        given = Given(*(getattr(cfg, name) for name in Given._fields))
+        found, layout = open_data_set(cfg.data, given, md5=cfg.voc_md5, cache_dir=cfg.data_dir)
+        bar.line(f"{cfg.data}: {layout}, {len(found.classes)} classes: {some(found.classes)}")
+        return found, splits.check_split(open_split(cfg, found, None))
     source = devkit if sbd is None else voc.merge(devkit, sbd)
     return source, splits.check_split(open_split(cfg, devkit, sbd))
 
 
-def open_data(cfg: Config, source: voc.Source, split: splits.Split, bar: Bar) -> Data:
+def open_data(cfg: Config, source: Source, split: splits.Split, bar: Bar) -> Data:
     """Everything checked and prepared."""
     classes = tuple(source.classes)
     with bar.task("preparing images") as progress:
         examples = records.prepare(
             source,
-            (*split.train, *split.test),
+            tuple(dict.fromkeys((*split.train, *split.test))),
             cfg.data_dir / "prepared",
             num_classes=len(classes),
             progress=progress,
         )
     canvases = batches.choose_canvases(examples.sizes, cfg.canvases)
     train, test = ([examples.index(i) for i in side] for side in (split.train, split.test))
-    warnings = labels.check_labels(
-        classes,
-        examples.pixels[train],
-        examples.pixels[test],
-        lambda n: source.label_name(split.train[n]),
-    )
+    hashes = dict(zip(examples.ids, examples.hashes, strict=True))
+    counted = examples.pixels[train], examples.pixels[test]
+    warnings = data_warnings(cfg, source, split, *counted, hashes)
     return Data(
         classes=classes, split=split, examples=examples, canvases=canvases, warnings=warnings
     )
+
+
+def data_warnings(
+    cfg: Config,
+    source: Source,
+    split: splits.Split,
+    train: Int32[np.ndarray, "n 256"],
+    test: Int32[np.ndarray, "m 256"],
+    hashes: Mapping[str, str],
+) -> list[str]:
+    """What makes the results of this data doubtful, a line for each.
+
+    Args:
+        cfg: the config.
+        source: the data.
+        split: its ids.
+        train: pixels of each value in the training labels.
+        test: the same of the test labels.
+        hashes: sha256 of each id's image.
+
+    Raises:
+        InputError: as `labels.check_labels`.
+    """
+    warnings = labels.check_labels(
+        source.classes, train, test, lambda n: source.label_name(split.train[n])
+    )
+    if cfg.overfit:
+        return [
+            *warnings,
+            f"--overfit {cfg.overfit}: tested on what was trained on; the scores say nothing of "
+            "other images",
+        ]
+    if same := splits.equal_content(split, hashes):
+        first, second = same[0]
+        more = f" ({len(same)} such pairs)" if len(same) > 1 else ""
+        warnings.append(
+            f"the training image {visible(first)} and the test image {visible(second)} are the "
+            f"same file{more}: the test says less than it seems"
+        )
+    return warnings

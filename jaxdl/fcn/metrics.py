@@ -88,24 +88,24 @@ def _mean(values: np.ndarray) -> float:
     return float(kept.mean()) if kept.size else float("nan")
 
 
-def doubts(figures: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+def doubts(metrics: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
     """Why these numbers (of `compute_metrics`, or as JSON) are no good result; none if they may be.
 
     A network that sees background everywhere has a high pixel accuracy, and half of the mean IU.
     """
-    iu = zip(classes[1:], figures["per_class_iu"][1:], strict=False)
+    iu = zip(classes[1:], metrics["per_class_iu"][1:], strict=False)
     objects = {name: value for name, value in iu if value is not None and np.isfinite(value)}
     if not objects or max(objects.values()) >= FOUND:
         return []
     names = ", ".join(list(objects)[:5]) + (" and more" if len(objects) > 5 else "")
     return [
         f"none of the classes but {classes[0]} is found in the test images (IU below {FOUND:.0%}: "
-        f"{names}); the other figures say nothing of them"
+        f"{names}); the other numbers say nothing of them"
     ]
 
 
 def compute_metrics(metrics: Metrics) -> dict[str, float | list[float]]:
-    """Named figures, as fractions; NaN where nothing was counted.
+    """Named numbers, as fractions; NaN where nothing was counted.
 
     ``loss`` is the mean over valid pixels. ``mean_accuracy`` is over the classes that occur in the
     labels, ``mean_iu`` over those that occur in labels or predictions. ``background_share`` is the

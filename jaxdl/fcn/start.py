@@ -4,14 +4,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import read_meta
+from jaxdl.fcn.stages import find
+from jaxdl.fcn.weights import vgg16
 from jaxdl.training import checkpoint
 from jaxdl.training.transfer import by_name, transfer
+
+VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 
 
 class Start(NamedTuple):
@@ -20,6 +25,7 @@ class Start(NamedTuple):
     source: Path | None  # checkpoint folder of the stage before, or of --start-from
     trunk: Any  # VGG-16's parameters
     mean: tuple[float, ...]  # colour, RGB, that they expect to be subtracted
+    step: int | None = None  # of the source; None: the newest
 
 
 def fresh_params(model: FCN, seed: int) -> Any:
@@ -52,9 +58,9 @@ def start_params(
     bar: Bar,
 ) -> tuple[Any, dict[str, Any]]:
     """A stage's parameters before training, and the record of where each came from."""
-    source, trunk, mean = begin
+    source, trunk, mean, step = begin
     if source is not None:
-        params, meta, step = checkpoint.load_params(source)
+        params, meta, step = checkpoint.load_params(source, step)
         if tuple(meta["mean"]) != mean:
             raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
         origin = f"{source} step {step}"
@@ -64,6 +70,11 @@ def start_params(
         names = list(by_name(fresh))
         return fresh, {"source": None, "loaded": [], "initialized": names, "unused": []}
     moved = transfer(params, fresh)
+    if trunk is not None:
+        # ImageNet's pool5 is large: random scores of it would begin at a loss of 14, zeros begin at
+        # that of guessing.
+        scores = jax.tree.map(jnp.zeros_like, moved.params["score_pool5"])
+        moved = moved._replace(params={**moved.params, "score_pool5": scores})
     new, unused = (", ".join(names) or "none" for names in (moved.initialized, moved.unused))
     bar.line(
         f"{name} starts from {origin}: {len(moved.loaded)} arrays loaded; "
@@ -71,3 +82,29 @@ def start_params(
     )
     lists = {"loaded": moved.loaded, "initialized": moved.initialized, "unused": moved.unused}
     return moved.params, {"source": origin, **lists}
+
+
+def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
+    """Where the first stage starts, and the record of the imported weights."""
+    imported = None
+    if cfg.weights is not None:
+        found = vgg16.load_vgg16(cfg.weights, format=cfg.weights_format)
+        bar.line(vgg16.describe(found.record))
+        start, imported = Start(None, found.trunk, tuple(found.mean)), found.record
+    else:
+        start = Start(None, None, VGG_MEAN)
+    if cfg.start_from is not None:
+        source = find(cfg.start_from)
+        start = start._replace(source=source, mean=start_mean(cfg, source))
+    elif start.trunk is None and cfg.preset != "demo":
+        bar.line(
+            "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
+            "On photographs expect little but background; see the README on where to get them."
+        )
+    return start, imported
+
+
+def input_files(cfg: Config) -> list[Path]:
+    """What decides the result besides the configuration and the pictures."""
+    start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
+    return [*(() if cfg.weights is None else (cfg.weights,)), *start]

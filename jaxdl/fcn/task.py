@@ -24,14 +24,14 @@ from jaxdl.fcn.metrics import (
     image_accuracy,
     update_metrics,
 )
-from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.models.fcn import FCN, Pools
 from jaxdl.training.step import TrainState, dense_step
 
 
 def apply(
     model: FCN,
     params: PyTree,
-    images: UInt8[Array, "b h w 3"] | UInt8[np.ndarray, "b h w 3"],
+    images: UInt8[Array, "b h w 3"] | UInt8[np.ndarray, "b h w 3"] | Pools,
     sizes: Int[Array, "b 2"] | Int[np.ndarray, "b 2"] | None = None,
     *,
     mean: Float[Array, " 3"],
@@ -41,13 +41,14 @@ def apply(
     Args:
         model: the network.
         params: of `jaxdl.fcn.models.fcn.init`, or of a checkpoint.
-        images: bytes, padded to one canvas.
+        images: bytes, padded to one canvas; or a frozen trunk's `Pools` of them.
         sizes: true heights and widths, int32; None: each image fills the canvas.
         mean: colour that is subtracted, RGB.
 
     Source: Long, Shelhamer, Darrell 2015.
     """
-    logits: Any = model.apply({"params": params}, preprocess(jnp.asarray(images), mean), sizes)
+    x = images if isinstance(images, Pools) else preprocess(jnp.asarray(images), mean)
+    logits: Any = model.apply({"params": params}, x, sizes)
     return logits
 
 
@@ -59,14 +60,14 @@ def loss(
     mean: Float[Array, " 3"],
     reduction: Reduction = "mean",
 ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Any]]:
-    """Softmax cross-entropy over the valid pixels, (weight, figures) beside it.
+    """Softmax cross-entropy over the valid pixels, (weight, outcome) beside it.
 
-    The weight is the number of valid pixels; the figures are (predicted classes, labels, summed
+    The weight is the number of valid pixels; the outcome is (predicted classes, labels, summed
     loss), for `add_outcome`. Labels are class numbers, uint8; 255 is void.
 
     Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
     """
-    pixels, classes, sizes = map(jnp.asarray, gather(batch))
+    pixels, classes, sizes = jax.tree.map(jnp.asarray, gather(batch))
     logits = apply(model, params, pixels, sizes, mean=mean)
     labels = class_labels(classes)
     total, count = pixel_xent(logits, labels)
@@ -137,9 +138,9 @@ def make_prepare(
     return prepare
 
 
-def add_outcome(metrics: Metrics, figures: tuple[Array, Array, Array]) -> Metrics:
+def add_outcome(metrics: Metrics, outcome: tuple[Array, Array, Array]) -> Metrics:
     """Metrics with what `pixel_loss` found in one batch."""
-    return update_metrics(metrics, *figures)
+    return update_metrics(metrics, *outcome)
 
 
 def make_evaluate(
@@ -147,9 +148,9 @@ def make_evaluate(
     mean: Float[Array, " 3"],
     whole: NamedSharding | None = None,
 ) -> Callable[[PyTree, Iterable[Batch | Stored]], dict[str, Any]]:
-    """``evaluate(params, batches) -> figures`` (see `jaxdl.fcn.metrics.compute_metrics`).
+    """``evaluate(params, batches) -> metrics`` (see `jaxdl.fcn.metrics.compute_metrics`).
 
-    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the figures are those
+    On several devices, `whole` is `jaxdl.devices.mesh.Shardings.replicated`: the metrics are those
     of all rows.
     """
     loss_fn = pixel_loss(model, mean, "sum")
@@ -158,8 +159,8 @@ def make_evaluate(
     def one(params, metrics, batch):
         if whole is not None:
             params = jax.lax.with_sharding_constraint(params, whole)
-        _, (_, figures) = loss_fn(params, batch)
-        return add_outcome(metrics, figures)
+        _, (_, outcome) = loss_fn(params, batch)
+        return add_outcome(metrics, outcome)
 
     run = reuse_temp_memory(one) if whole is None else one
 

@@ -1,8 +1,8 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
+import itertools
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,27 +13,29 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows, shard, shardings
+from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.data.unchanged import record_pictures
 from jaxdl.fcn.dataset import Data, open_data, open_source
+from jaxdl.fcn.frozen import Frozen
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.own import fit
 from jaxdl.fcn.setup import optimizer_of
-from jaxdl.fcn.stages import find
-from jaxdl.fcn.start import Start, fresh_params, start_mean, start_params
+from jaxdl.fcn.start import Start, first_start, fresh_params, input_files, start_params
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
-from jaxdl.fcn.weights import vgg16
+from jaxdl.fcn.worse import started_at, too_high, worse_than_start
 from jaxdl.files.atomic import plain, read_json, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
-from jaxdl.training.loop import Epoch, EpochReport, Task
+from jaxdl.training.loop import Epoch, EpochReport, Task, unchanged
 from jaxdl.training.network import describe
+from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
 
-VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
 
 
@@ -94,6 +96,7 @@ def stage_task(
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
     colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
     fresh = fresh_params(model, cfg.seed)
+    frozen = Frozen(model, fresh["trunk"], colour) if cfg.freeze == "trunk" else None
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
     whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)
@@ -105,34 +108,52 @@ def stage_task(
         return optimizers.learning_rate(n, peak=peak, steps=steps, **rest)
 
     def read(source: batches.BatchSource, first: int = 0) -> Iterator[Any]:
+        if frozen is not None:
+            return frozen.read(source, first)
         return (join_rows(batch, layout) for batch in batches.read_ahead(source, first))
 
     def start(resumed: bool) -> TrainState:
-        params = fresh
-        if not resumed:
-            params, moved = start_params(cfg, name, fresh, begin, bar)
-            if processes.is_main_process():
-                write_json(cfg.out / name / "transfer.json", moved)
-        return shard(start_state(params, optimizer), layout and layout.state)
+        if resumed:
+            shapes = fresh if frozen is None else frozen.scores(fresh)
+            return shard(start_state(shapes, optimizer), layout and layout.state)
+        params, moved = start_params(cfg, name, fresh, begin, bar)
+        laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
+        plain_batches = (join_rows(b, layout) for b in batches.read_ahead(training))
+        slower = rates.skip_multipliers(model, laid, plain_batches, colour, whole)
+        if frozen is not None:
+            laid = params = frozen.take(params)
+        loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])
+        if processes.is_main_process():
+            write_json(
+                cfg.out / name / "transfer.json", {**moved, "loss": loss, "multipliers": slower}
+            )
+        for part, times in slower.items():
+            bar.line(f"{name}: {part} learns at {times:.2g} of the rate: its input is larger")
+        state = start_state(params, optimizer)
+        state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
+        return shard(state, layout and layout.state)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
-        figures, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
+        found, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
         speed = epoch.steps / per_epoch * len(data.split.train) / epoch.seconds
         row = {
             "epoch": at,
             "train": compute_metrics(epoch.metrics),
-            "test": figures,
+            "test": found,
             "learning_rate": rate(epoch.done - 1),
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
+        worse = too_high(row["train"]["loss"], started_at(cfg.out / name))
+        if worse:
+            bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({rate(0):g})"])
         line = (
             f"{name} epoch {at}/{epochs}: loss {row['train']['loss']:.3f}, test loss "
-            f"{figures['loss']:.3f}, mean IU {figures['mean_iu']:.1%}, background "
-            f"{figures['background_share']:.0%} of predictions, {speed:.0f} images/s"
+            f"{found['loss']:.3f}, mean IU {found['mean_iu']:.1%}, background "
+            f"{found['background_share']:.0%} of predictions, {speed:.0f} images/s"
         )
-        return EpochReport({epoch.done: row}, plain(figures["mean_iu"]), line)
+        return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
         step=stage_step(cfg, model, colour, layout),
@@ -144,6 +165,8 @@ def stage_task(
         end_epoch=end_epoch,
         learning_rate=rate,
         describe=lambda n: f"images {', '.join(training.ids(n))}",
+        gather=unchanged if frozen is None else frozen.gather,
+        scatter=unchanged if frozen is None else frozen.scatter,
         score=checkpoint.Score("mean_iu"),
         meta={
             "model": describe(model),
@@ -169,7 +192,7 @@ def train_stage(
     name = f"fcn{cfg.stages[number]}s"
     task, model = stage_task(cfg, number, data, begin, mesh, bar)
     folder = cfg.out / name
-    state = session.train(task, folder, mesh=mesh, reporter=bar, name=name).state
+    state = task.gather(session.train(task, folder, mesh=mesh, reporter=bar, name=name).state)
     params = gather_to_host(state.params, shardings(None, mesh))
     if not processes.is_main_process():
         return {}, []
@@ -187,33 +210,8 @@ def train_stage(
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
+    found += worse_than_start(cfg, number, rows)
     return {**{key: last[key] for key in SUMMARY}, "seconds": seconds}, found
-
-
-def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
-    """Where the first stage starts, and the record of the imported weights."""
-    imported = None
-    if cfg.weights is not None:
-        found = vgg16.load_vgg16(cfg.weights, format=cfg.weights_format)
-        bar.line(vgg16.describe(found.record))
-        start, imported = Start(None, found.trunk, tuple(found.mean)), found.record
-    else:
-        start = Start(None, None, VGG_MEAN)
-    if cfg.start_from is not None:
-        source = find(cfg.start_from)
-        start = start._replace(source=source, mean=start_mean(cfg, source))
-    elif start.trunk is None and cfg.preset != "demo":
-        bar.line(
-            "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
-            "On photographs expect little but background; see the README on where to get them."
-        )
-    return start, imported
-
-
-def input_files(cfg: Config) -> list[Path]:
-    """What decides the result besides the configuration and the pictures."""
-    start = () if cfg.start_from is None else checkpoint.newest_sums(find(cfg.start_from))
-    return [*(() if cfg.weights is None else (cfg.weights,)), *start]
 
 
 def write_record(
@@ -246,6 +244,7 @@ def run_stages(
     begin, imported = first_start(cfg, bar)
     source, split = processes.main_process_first(lambda: open_source(cfg, bar))
     data = processes.main_process_first(lambda: open_data(cfg, source, split, bar))
+    cfg = fit(cfg, data, bar)
     bar.line(
         f"{len(data.split.train)} training and {len(data.split.test)} test images, "
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
@@ -267,7 +266,8 @@ def run_stages(
         summary[name], found = train_stage(cfg, number, data, begin, mesh, bar)
         warnings += found
         summary["warnings"] = warnings
-        begin = Start(cfg.out / name / "checkpoints", None, begin.mean)
+        folder = cfg.out / name / "checkpoints"
+        begin = Start(folder, None, begin.mean, checkpoint.best_step(folder, bar.line))
         if record is not None and lead:
             write_json(path, summary)
             from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import

@@ -100,9 +100,9 @@ def initial_sweep(
     *,
     optimizer: optax.GradientTransformation,
     hidden: int,
-    inputs: int = 1,
-    outputs: int = 1,
-    layers: int = 1,
+    inputs: int,
+    outputs: int,
+    layers: int,
 ) -> TrainState:
     """`start_sweep` without its jit; `hidden` is the largest of the units."""
 

@@ -5,7 +5,7 @@ are all peak rates: dense (no sparsity), at the boost clock, which no program re
 H100 with other memory: NVIDIA's data sheet "H200 Tensor Core GPU" (SXM: 141 GB, 4.8 TB/s, half of
 its sparse rates); its L2 as the runtime of a real card reports it.
 
-Links are data-sheet figures too, of one direction: NVLink (A100, H100, H200, B200) or PCIe x16 (T4:
+Links are data-sheet numbers too, of one direction: NVLink (A100, H100, H200, B200) or PCIe x16 (T4:
 3.0, A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's eighth of it,
 from typing import Literal
 from those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100, H200 and B200 (8 x 400), and for T4,

@@ -1,6 +1,6 @@
 """What a jaxpr will move and hold on a device once its elementwise operations are fused.
 
-No compiler is asked, so the figures are estimates, by a few rules of what compilers do:
+No compiler is asked, so the numbers are estimates, by a few rules of what compilers do:
 
 - Matrix products, convolutions, sorts, loops and collectives find their operands in memory and
   leave their results there; so do reductions their results. Each is a kernel.
@@ -10,7 +10,7 @@ No compiler is asked, so the figures are estimates, by a few rules of what compi
   in place.
 - Rows gathered and scattered count, not their tables.
 
-`tests/planner/test_jaxpr_cost.py` and `tests/planner/test_plan.py` hold the figures beside compiled
+`tests/planner/test_jaxpr_cost.py` and `tests/planner/test_plan.py` hold the numbers beside compiled
 programs.
 """
 

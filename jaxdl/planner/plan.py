@@ -279,11 +279,11 @@ def rows(
 
 
 def assumptions(card: Card, network: float, more: Sequence[str]) -> list[str]:
-    """What the figures rest on, a sentence each."""
+    """What the numbers rest on, a sentence each."""
     wire = "NVLink" if card.link > 100e9 else "PCIe"
     return [
         *more,
-        f"{card.name.upper()}, data-sheet figures: {card.float32 / 1e12:.0f} Tflop/s in float32 "
+        f"{card.name.upper()}, data sheet: {card.float32 / 1e12:.0f} Tflop/s in float32 "
         f"(TF32 where it has it), {card.bfloat16 / 1e12:.0f} in bfloat16, memory "
         f"{card.bandwidth / 1e9:,.0f} GB/s, {wire} {card.link / 1e9:.0f} GB/s one way in a host of "
         f"{HOST}, network {network / 1e9:.4g} GB/s a card one way; sources in "

@@ -1,6 +1,7 @@
 """Optimisers whose rate each step sets, and its schedule."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -61,6 +62,46 @@ def momentum_sgd(
     if bias_rule:
         parts.append(optax.masked(optax.scale(2.0), is_bias))
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+class Multiplied(NamedTuple):
+    """Numbers that multiply the updates of top-level modules; a checkpoint carries them."""
+
+    multipliers: dict[str, Float[Array, ""]]
+
+
+def multiply(names: Sequence[str]) -> optax.GradientTransformation:
+    """Multiply the updates of the modules `names` by numbers that lie in the state, 1 at first.
+
+    They are no part of the program: other numbers compile nothing again. See `set_multipliers`.
+    """
+
+    def init(params):
+        return Multiplied({name: jnp.ones((), jnp.float32) for name in names if name in params})
+
+    def update(updates, state, params=None):
+        scaled = {
+            name: jax.tree.map(lambda u, m=number: u * m.astype(u.dtype), updates[name])
+            for name, number in state.multipliers.items()
+        }
+        return {**updates, **scaled}, state
+
+    return optax.GradientTransformation(init, update)
+
+
+def set_multipliers(opt_state: PyTree, multipliers: Mapping[str, float]) -> PyTree:
+    """The optimiser's state with these multipliers; names that it has not are left out."""
+
+    def is_part(node):
+        return isinstance(node, Multiplied)
+
+    def change(node):
+        if not is_part(node):
+            return node
+        new = {n: jnp.float32(multipliers.get(n, m)) for n, m in node.multipliers.items()}
+        return Multiplied(new)
+
+    return jax.tree.map(change, opt_state, is_leaf=is_part)
 
 
 class Accumulated(NamedTuple):

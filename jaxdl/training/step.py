@@ -39,14 +39,14 @@ def dense_step(
     """The jitted step of an Optax optimiser over a whole tree of parameters.
 
     Args:
-        loss_fn: ``loss_fn(params, batch) -> (loss, (weight, figures))``; `weight` is the number of
+        loss_fn: ``loss_fn(params, batch) -> (loss, (weight, outcome))``; `weight` is the number of
             items (valid pixels) in the batch, for `accumulate`. With batch statistics in the state
-            it is ``loss_fn(params, batch, batch_stats) -> (loss, (weight, figures, batch_stats))``.
+            it is ``loss_fn(params, batch, batch_stats) -> (loss, (weight, outcome, batch_stats))``.
         optimizer: from `momentum_sgd`, perhaps in `accumulate`; must hold one ``learning_rate``.
-        add: ``add(metrics, figures) -> metrics``.
+        add: ``add(metrics, outcome) -> metrics``.
         layout: of the state, on the devices that share the work: each computes on whole parameters,
             gathered for the step where the state is split, and on its rows of the batch. Sums over
-            the batch (loss, weight, figures) are those of all rows, as on one device.
+            the batch (loss, weight, outcome) are those of all rows, as on one device.
         prepare: ``prepare(batch, number) -> batch``, in the graph: what update `number` trains on.
         updates: in one dispatch, by a scan. The loss is then the mean of theirs, and a batch
             without items changes nothing. ``state.step`` counts dispatches.
@@ -60,7 +60,7 @@ def dense_step(
             params = jax.lax.with_sharding_constraint(params, layout.replicated)
         stats = (state.batch_stats,) if jax.tree.leaves(state.batch_stats) else ()
         graded = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (weight, figures, *new_stats)), grads = graded(params, batch, *stats)
+        (loss, (weight, outcome, *new_stats)), grads = graded(params, batch, *stats)
         if layout is not None:
             grads = jax.lax.with_sharding_constraint(grads, layout.state.params)
 
@@ -75,7 +75,7 @@ def dense_step(
             state = change(None)
         else:
             state = jax.lax.cond(weight > 0, change, lambda _: state, None)
-        return state, add(metrics, figures), loss, weight
+        return state, add(metrics, outcome), loss, weight
 
     def step(state, metrics, batch, rate):
         rate = jnp.asarray(rate, jnp.float32)

@@ -1,6 +1,6 @@
 """gensim's evaluations of word vectors: judged word pairs and analogies, with its rules.
 
-Source: gensim 4.4.0's keyedvectors.py, whose figures these are.
+Source: gensim 4.4.0's keyedvectors.py, whose numbers these are.
 """
 
 import itertools

@@ -31,6 +31,6 @@ def held_out_loss(
     float32 sums over millions of pairs drift; this figure can be compared between epochs and runs.
     """
     with jax.enable_x64(True):
-        figures = _double_sums(tables, prepared.blocks, tree, objective)
-        count = int(figures.count)
-        return float(figures.positive + figures.negative) / max(count, 1), count
+        metrics = _double_sums(tables, prepared.blocks, tree, objective)
+        count = int(metrics.count)
+        return float(metrics.positive + metrics.negative) / max(count, 1), count

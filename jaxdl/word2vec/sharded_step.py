@@ -158,9 +158,9 @@ def train_blocks_sharded(
             ]
             return Tables(*changed)
 
-        figures = sampled_metrics(count, entries, count_every)
+        metrics = sampled_metrics(count, entries, count_every)
         tables = over_blocks(step, tables, entries, rate, slope)
-        return tables, jax.tree.map(lambda a: lax.psum(a, AXES), figures)
+        return tables, jax.tree.map(lambda a: lax.psum(a, AXES), metrics)
 
     split, whole = Spec(AXES), Spec()
     return jax.shard_map(

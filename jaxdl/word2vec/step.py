@@ -215,11 +215,11 @@ def train_blocks(
             *(tables, block, read, soft, rate, tree), objective=objective, sum_first=sum_first
         )
 
-    figures = sampled_metrics(count, prepared[1:], count_every)
+    metrics = sampled_metrics(count, prepared[1:], count_every)
     # The loop changes the tables in place, so the sums have to come first: XLA would copy both
     # tables for them if nothing said so. A sum that is not finite stops the run anyway.
-    rate = rate + 0 * figures.positive
-    return over_blocks(step, tables, prepared[1:], rate, slope), figures
+    rate = rate + 0 * metrics.positive
+    return over_blocks(step, tables, prepared[1:], rate, slope), metrics
 
 
 def whole_loss(
@@ -278,5 +278,5 @@ def train_dense(
         updates, opt_state = optimizer.update(grads, opt_state, tables)
         return optax.apply_updates(tables, updates), opt_state
 
-    figures = sampled_metrics(count, prepared.blocks, count_every)
-    return *over_blocks(step, (tables, opt_state), prepared.blocks, rate, slope), figures
+    metrics = sampled_metrics(count, prepared.blocks, count_every)
+    return *over_blocks(step, (tables, opt_state), prepared.blocks, rate, slope), metrics

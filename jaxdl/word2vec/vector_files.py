@@ -1,7 +1,7 @@
 """Reading word vectors: word2vec's text and binary, and .npz, to words and a float32 (V, D) table.
 
 Text is a header "V D", then a line "word x1 .. xD" each; binary has D little-endian float32 after
-"word ", then a newline (word2vec.c) or none (gensim). A file's figures are held against its size
+"word ", then a newline (word2vec.c) or none (gensim). A file's numbers are held against its size
 before memory is taken, and nothing is unpickled. Sources: word2vec.c (Mikolov et al. 2013), gensim
 4.4.0's keyedvectors.py.
 """

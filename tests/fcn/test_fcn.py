@@ -254,6 +254,19 @@ def test_parameters_have_the_documented_names_and_shapes():
 
 
 @pytest.mark.slow
+def test_the_start_is_hes_for_bytes_and_then_for_what_they_give():
+    """Variance 2 / fan in for inputs of spread 1, as all layers have but the first, whose is 64."""
+
+    def first(key):
+        params: Any = FCN(32, CLASSES, 4).init(key, jnp.zeros((1, 32, 32, 3)))["params"]
+        trunk = params["trunk"]
+        return 64 * trunk["conv1_1"]["kernel"], trunk["conv1_2"]["kernel"]
+
+    for kernel, inputs in zip(jax.jit(first)(jax.random.key(0)), (3, 16), strict=True):
+        assert float(kernel.std()) == pytest.approx((2 / (9 * inputs)) ** 0.5, rel=0.15)
+
+
+@pytest.mark.slow
 def test_remat_changes_no_gradient():
     batch = padded(np.random.default_rng(0), [(40, 50)], (64, 64))
     results = []

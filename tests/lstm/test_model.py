@@ -171,6 +171,11 @@ def test_chainers_start():
     np.testing.assert_array_equal(params["lstm_2"]["bias"].reshape(4, 50).sum(1), [0, 0, 50, 0])
     both = np.corrcoef(params["lstm_1"]["recurrent"].ravel(), params["lstm_2"]["recurrent"].ravel())
     assert abs(both[0, 1]) < 0.05
+    # Each weight has a draw of its own. The last layer's are all of one scale; as a draw is one of
+    # 2**23 numbers, about 30 of these 21,500 repeat another by chance.
+    last = [*params["lstm_2"].values(), params["readout"]["kernel"]]
+    drawn = np.concatenate([np.ravel(array) for array in last if array.ndim == 2])
+    assert drawn.size - np.unique(drawn).size < 100
 
 
 @pytest.mark.slow

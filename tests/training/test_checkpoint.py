@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, TrainingError
 from jaxdl.fcn.metrics import empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.stages import find
@@ -21,6 +21,7 @@ from jaxdl.training import checkpoint
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.training.step import TrainState, start_state
 from jaxdl.training.transfer import transfer
+from tests.helpers.processes import full_after
 
 
 def params_of(stride: Any, num_classes: int = 3, width: int = 32) -> dict:
@@ -45,6 +46,16 @@ def test_latest_and_best_are_kept(tmp_path: Path):
     assert checkpoint.steps(tmp_path) == [20, 40, 45]
     assert checkpoint.best_step(tmp_path) == 20
     assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "40", "45"]
+
+
+@pytest.mark.parametrize("kept", [(3,), (3, 20, 100)])
+def test_a_save_that_fails_names_the_newest_step(tmp_path: Path, kept: tuple[int, ...]):
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        for step in kept:
+            checkpoint.save(manager, step, {"step": jnp.asarray(step)}, {}, {"mean_iu": 1 / step})
+    told = f"step {kept[-1]}, the last that was saved, is whole; free some space"
+    with full_after(0), pytest.raises(TrainingError, match=told), checkpoint._saving(tmp_path):
+        (tmp_path / "more").write_bytes(b"12345")
 
 
 @pytest.mark.slow

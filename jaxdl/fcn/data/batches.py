@@ -58,7 +58,8 @@ class Examples(Protocol):
 class Batch(NamedTuple):
     """The arrays of one batch on one canvas."""
 
-    images: Array | np.ndarray  # uint8 (B, H, W, 3), 0 outside each image
+    # uint8 (B, H, W, 3), 0 outside each image; or a frozen trunk's pools of them
+    images: Any
     labels: Array | np.ndarray  # uint8 (B, H, W), 255 is void
     sizes: Array | np.ndarray  # int32 (B, 2), true heights and widths
 
@@ -93,7 +94,7 @@ def part(batch: Batch | Stored, i: Array, of: int) -> Batch | Stored:
 
     if isinstance(batch, Stored):
         return batch._replace(rows=rows(batch.rows))
-    return Batch(*map(rows, batch))
+    return jax.tree.map(rows, batch)
 
 
 def preprocess(
@@ -222,6 +223,11 @@ class BatchSource:
         if not 0 <= n < len(self):  # An IndexError also ends a for loop over the source.
             raise IndexError(f"batch {n} of {len(self)}")
         return self._plan(n // self.per_epoch)[n % self.per_epoch]
+
+    def rows(self, n: int) -> list[int]:
+        """The examples of batch n, by their numbers."""
+        canvas, positions = self._where(n)
+        return self._groups[canvas][positions].tolist()
 
     def ids(self, n: int) -> list[str]:
         """The ids of the images in batch n."""

@@ -24,6 +24,8 @@ MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in RGB
 _MOST_SCANNED = 1 << 31
 _PHOTOS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _SIGNS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
+_HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf", b"ftypavi")  # from byte 4 on
+_TURN = 0x0112  # EXIF's tag of the camera's orientation; 1 is upright
 _PALETTE = "save it as a palette PNG"
 
 
@@ -56,25 +58,44 @@ def decode(data: bytes, name: str, formats: tuple[str, ...], advice: str = RESTO
 
 
 def read_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """A JPEG as RGB, read-only. EXIF rotation is not applied: the labels are not rotated."""
-    return np.asarray(decode(data, name, ("JPEG",)).convert("RGB"))
+    """A picture as RGB, read-only, turned upright as its camera recorded.
 
-
-def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """A user's own picture as RGB, turned upright as its camera recorded."""
-    try:
-        data = read_bytes(path, MOST)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as an image ({reason(error)})") from error
-    image = decode(data, str(path), _PHOTOS, "save it as JPEG or PNG")
+    Raises:
+        InputError: not one of the formats, damaged, or of more than 8 bits a channel.
+    """
+    if data[4:12].startswith(_HEIC):
+        raise InputError(
+            f"{name}: is a HEIC or AVIF picture, which is not read; save it as JPEG (a phone does "
+            "so when set to 'most compatible'; heif-convert does so on a computer)"
+        )
+    image = decode(data, name, _PHOTOS, "restore the file, or save it as JPEG or PNG")
     if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
-        raise InputError(f"{path}: {image.mode} pixels are more than 8 bits; save it as 8-bit RGB")
+        raise InputError(f"{name}: {image.mode} pixels are more than 8 bits; save it as 8-bit RGB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except Exception as error:  # EXIF and palettes are read as late as here
+        raise InputError(f"{name}: cannot be read as an image ({reason(error)})") from error
+
+
+def is_turned(data: bytes, name: str) -> bool:
+    """Whether the camera recorded that the picture is to be turned or mirrored."""
+    try:
+        return decode(data, name, _PHOTOS).getexif().get(_TURN, 1) not in (0, 1)
+    except InputError:
+        raise
+    except Exception:  # a damaged EXIF block says nothing
+        return False
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A user's own picture; see `read_image`."""
+    try:
+        data = read_bytes(path, MOST)
+    except OSError as error:
         raise InputError(f"{path}: cannot be read as an image ({reason(error)})") from error
+    return read_image(data, str(path))
 
 
 def read_label(data: bytes, name: str, num_classes: int) -> Int32[np.ndarray, "h w"]:

@@ -56,8 +56,8 @@ def check_labels(
             first = int(np.argmax(pixels[:, VOID] > 0))
             raise InputError(
                 f"{name(first)}: holds 0 and {VOID} alone, as all {len(pixels)} training labels "
-                f"do; {VOID} is void, and left out: write class indices, 0 to {last} (an object's "
-                f"{VOID} as 1)"
+                f"do; {VOID} is void, and left out: write class indices, 0 to {last}, or say "
+                f"--mask-values 0 {VOID} if the object is {VOID}"
             )
         if void > MOST_VOID:
             warnings.append(
@@ -65,7 +65,11 @@ def check_labels(
             )
         absent = [name for n, name in enumerate(classes) if not sums[n]]
         if side == "training" and absent:
-            warnings.append(f"no training label has a pixel of {some(absent)}: not to be learnt")
+            tested = [name for n, name in enumerate(classes) if name in absent and test[:, n].any()]
+            more = f" (the test labels have {some(tested)})" if tested else ""
+            warnings.append(
+                f"no training label has a pixel of {some(absent)}: not to be learnt{more}"
+            )
         if side == "test" and last and not sums[1:VOID].any():
             warnings.append(
                 f"no test label has a pixel of a class but {some(classes[:1])}: the results say "

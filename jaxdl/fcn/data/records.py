@@ -10,19 +10,19 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from jaxdl.errors import FULL, InputError, writing
-from jaxdl.fcn.data.decode import IGNORE, VOID, decode, read_image
-from jaxdl.fcn.data.voc import Source, check_files
+from jaxdl.fcn.data.decode import IGNORE, VOID, decode, is_turned, read_image
+from jaxdl.fcn.data.source import Source, check_files
 from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
 
-_FORMAT = 2  # raise it when records change: older preparations are then left alone, not misread
+_FORMAT = 3  # raise it when records change: older preparations are then left alone, not misread
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Prepared:
     ids: tuple[str, ...]
     sizes: Int32[np.ndarray, "n 2"]  # height, width
     pixels: Int32[np.ndarray, "n 256"]  # of each class in the label; the last: void
+    hashes: tuple[str, ...]  # sha256 of each image's file
     _positions: dict[str, int] = field(repr=False)
     _records: Any = field(repr=False)  # TFDS data source that does not decode pictures
 
@@ -52,7 +53,7 @@ class Prepared:
         if not 0 <= i < len(self.ids):
             raise IndexError(f"example {i} of {len(self.ids)}")
         record = self._records[i]
-        # Not TFDS's own decoding: with OpenCV installed, that turns pictures by their EXIF tag.
+        # Not TFDS's own decoding, which depends on whether OpenCV is installed.
         image = read_image(record["image"], f"{self.folder}: image of {self.ids[i]}")
         name = f"{self.folder}: label of {self.ids[i]}"
         label = np.asarray(decode(record["label"], name, ("PNG",)))
@@ -112,15 +113,18 @@ def open_prepared(folder: Path) -> Prepared:
     try:
         builder = tfds.builder_from_directory(folder)
         records: Any = builder.as_data_source(split=SPLIT, decoders={"image": skip, "label": skip})
-        heads = [(r["id"].decode(), (r["height"], r["width"]), r["pixels"]) for r in records]
+        heads = [
+            (r["id"].decode(), (r["height"], r["width"]), r["pixels"], r["sha256"].decode())
+            for r in records
+        ]
     # TFDS and array_record raise many types on missing or damaged files.
     except Exception as error:
         text = f"not a readable preparation ({reason(error)}); delete the folder and prepare again"
         raise InputError(f"{folder}: {text}") from error
-    ids, sizes, pixels = zip(*heads, strict=True)
+    ids, sizes, pixels, hashes = zip(*heads, strict=True)
     places = {id: i for i, id in enumerate(ids)}
     counted = np.stack(pixels).astype(np.int32)
-    return Prepared(folder, ids, np.array(sizes, np.int32), counted, places, records)
+    return Prepared(folder, ids, np.array(sizes, np.int32), counted, hashes, places, records)
 
 
 def _finished(folder: Path) -> bool:
@@ -150,28 +154,62 @@ def _write(root: Path, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
             raise
 
 
+class Pair(NamedTuple):
+    """An image's file and its label, checked against each other."""
+
+    image: bytes
+    label: UInt8[np.ndarray, "h w"]  # class indices, 255 where void
+
+
+def read_pair(source: Source, id: str, num_classes: int) -> Pair:
+    """A pair, decoded to check it.
+
+    Raises:
+        InputError: a file that cannot be read, a value that is no class, or sizes that differ.
+    """
+    data = source.image(id)
+    height, width, _ = read_image(data, source.image_name(id)).shape
+    label = source.read_label(id, num_classes)
+    if label.shape != (height, width):
+        raise InputError(
+            f"{source.image_name(id)} is {height}x{width} (height x width) but its label "
+            f"{source.label_name(id)} is {label.shape[0]}x{label.shape[1]}; "
+            + (
+                "the camera's EXIF tag turns the picture, and the label was drawn on it unturned: "
+                "save the picture again without the tag (exiftool -Orientation= FILE)"
+                if is_turned(data, source.image_name(id))
+                else "give both the same size: labels are not scaled"
+            )
+        )
+    return Pair(data, np.where(label == IGNORE, VOID, label).astype(np.uint8))
+
+
+def count_pixels(label: UInt8[np.ndarray, "h w"]) -> Int32[np.ndarray, " 256"]:
+    """Pixels of each value."""
+    return np.bincount(label.ravel(), minlength=VOID + 1).astype(np.int32)
+
+
 def _records(
     source: Source,
     ids: Sequence[str],
     num_classes: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every pair, decoded to check it, as TFDS wants it."""
+    """Every pair as TFDS wants it."""
     for n, id in enumerate(ids):
-        jpeg = source.image(id)
-        height, width, _ = read_image(jpeg, source.image_name(id)).shape
-        label = source.read_label(id, num_classes)
-        if label.shape != (height, width):
-            raise InputError(
-                f"{source.image_name(id)} is {height}x{width} (height x width) but its label "
-                f"{source.label_name(id)} is {label.shape[0]}x{label.shape[1]}; "
-                "restore both from the original archive"
-            )
-        # Mode L, never P: TFDS decodes a palette PNG to colours once OpenCV is installed.
-        grey = np.where(label == IGNORE, VOID, label).astype(np.uint8)
-        record = {"id": id, "image": jpeg, "height": height, "width": width}
-        record["label"] = Image.fromarray(grey)
-        record["pixels"] = np.bincount(grey.ravel(), minlength=VOID + 1).astype(np.int32)
-        yield n, record
+        image, label = read_pair(source, id, num_classes)
+        yield (
+            n,
+            {
+                "id": id,
+                "image": image,
+                # Mode L, never P: TFDS decodes a palette PNG to colours if OpenCV is installed.
+                "label": Image.fromarray(label),
+                "height": label.shape[0],
+                "width": label.shape[1],
+                "pixels": count_pixels(label),
+                "sha256": hashlib.sha256(image).hexdigest(),
+            },
+        )
         if progress is not None:
             progress(n + 1, len(ids))

@@ -1,13 +1,15 @@
 """Which ids to train on and which to test on: VOC's own lists, the FCN papers' split, 4 to 1."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.data.voc import LONGEST_LIST, Source, parse_ids
+from jaxdl.fcn.data.source import Source
+from jaxdl.fcn.data.voc import LONGEST_LIST, parse_ids
 from jaxdl.files.limits import read_bytes
 
 
@@ -20,7 +22,12 @@ class Split:
 
 
 def check_split(split: Split) -> Split:
-    """The split itself; InputError if a side is empty or repeats an id, or the sides overlap."""
+    """The split itself; InputError if a side is empty or repeats an id, or the sides overlap.
+
+    A split that `overfit` made tests on what it trains on, and passes.
+    """
+    if split.train and split.train == split.test:
+        return split
     for side, ids in (("train", split.train), ("test", split.test)):
         if not ids:
             raise InputError(f"the {side} side of the split is empty; give it at least one id")
@@ -34,6 +41,59 @@ def check_split(split: Split) -> Split:
             "train, or the test scores mean nothing"
         )
     return split
+
+
+def random_split(
+    ids: Iterable[str], seed: int, test_share: float, by_prefix: bool = False
+) -> Split:
+    """A share of the ids to test on, at least one, drawn at random; the rest to train on.
+
+    Args:
+        ids: depends on their set alone, not on their order.
+        seed: of the draw.
+        test_share: of the ids, above 0 and below 1.
+        by_prefix: frames of one film stay together: ids that differ in their last number alone.
+
+    Raises:
+        InputError: there are not two ids, or not two films.
+    """
+    groups: dict[str, list[str]] = {}
+    for id in sorted(ids):
+        groups.setdefault(prefix(id) if by_prefix else id, []).append(id)
+    if len(groups) < 2:
+        what = f"one prefix alone ({next(iter(groups))!r})" if groups and by_prefix else "one image"
+        raise InputError(
+            f"there is {what if groups else 'no image'}, which cannot be split into training and "
+            "test images; add others, or try it with --overfit 1"
+        )
+    count = sum(map(len, groups.values()))
+    names = list(groups)
+    test: list[str] = []
+    order = np.random.default_rng(seed).permutation(len(names))
+    for place in order[:-1]:  # one stays to train on
+        if len(test) >= max(1, round(count * test_share)):
+            break
+        test += groups[names[place]]
+    held = set(test)
+    train = [id for place in order for id in groups[names[place]] if id not in held]
+    return check_split(Split(tuple(train), tuple(test)))
+
+
+def prefix(id: str) -> str:
+    """An id without its last number: ``film_a/0012`` and ``film_a/0013`` are of one film."""
+    return re.sub(r"\d+(?=\D*$)", "#", id)
+
+
+def overfit(split: Split, count: int) -> Split:
+    """The first `count` training images, to train and to test on: the first check of a network."""
+    ids = (*split.train, *split.test)[:count]
+    return Split(ids, ids)
+
+
+def equal_content(split: Split, hashes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Pairs of a training and a test id whose images are the same file."""
+    first = {hashes[id]: id for id in reversed(split.train)}
+    return [(first[hashes[id]], id) for id in split.test if hashes[id] in first]
 
 
 def split_4_to_1(ids: Iterable[str], seed: int) -> Split:

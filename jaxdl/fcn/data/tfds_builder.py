@@ -17,7 +17,7 @@ class _Info(tfds.core.DatasetInfo):
 
 
 class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """TFDS builder `voc_segmentation`: the JPEG as it was, the label as a grey PNG, 255 void."""
+    """TFDS builder `voc_segmentation`: the image as it was, the label as a grey PNG, 255 void."""
 
     VERSION = tfds.core.Version("1.0.0")
     # TFDS looks for checksum files beside the class, with importlib_resources, which it does not
@@ -35,6 +35,7 @@ class VocSegmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
             "height": tfds.features.Scalar(np.int32),
             "width": tfds.features.Scalar(np.int32),
+            "sha256": tfds.features.Text(),
             "pixels": tfds.features.Tensor(shape=(VOID + 1,), dtype=np.int32),
         }
         return _Info(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxdl.errors import InputError
+from jaxdl.fcn.data.source import Source
 from jaxdl.fcn.data.splits import Split
-from jaxdl.fcn.data.voc import Source
 from jaxdl.files.atomic import write_bytes
 from jaxdl.files.fingerprint import changed
 from jaxdl.report import reading

@@ -31,6 +31,7 @@ VOC_CLASSES = (
 # benchmark.tgz as served, and the file that the FCN authors' Chainer port calls benchmark.tar
 SBD_MD5 = ("82b4d87ceb2ed10f6038a1cba92111cb", "2b2af8a6cff7365684e002c08be823a6")
 LONGEST_LIST = 1 << 24  # bytes of an id list: a million ids
+_SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".PNG")
 _LONGEST_ID, _LONGEST_NAME = 200, 100  # bytes, characters
 _VOC_SOURCE = "get the official VOC2012 'trainval' tar from the PASCAL VOC site and pass its path"
 _SBD_SOURCE = "get 'benchmark.tgz' from the SBD (Semantic Boundaries Dataset) page of UC Berkeley"
@@ -55,7 +56,9 @@ class Part:
     classes: tuple[str, ...] = VOC_CLASSES
 
     def pair(self, id: str) -> tuple[str, str]:
-        return f"{self.images}/{id}.jpg", f"{self.labels}/{id}{self.suffix}"
+        names = (f"{self.images}/{id}{suffix}" for suffix in _SUFFIXES)
+        image = next((name for name in names if self.files.has(name)), f"{self.images}/{id}.jpg")
+        return image, f"{self.labels}/{id}{self.suffix}"
 
     def has(self, id: str) -> bool:
         return all(self.files.has(rel) for rel in self.pair(id))
@@ -163,18 +166,27 @@ def open_sbd(
 
 
 def parse_classes(data: bytes, name: str) -> tuple[str, ...]:
-    """The names in a class_names.txt's bytes, one a line; blank lines are skipped."""
+    """The names in a class_names.txt's bytes, one a line.
+
+    Blank lines and # lines are skipped, and labelme's ``__ignore__``, which stands for void.
+
+    Raises:
+        InputError: not UTF-8, a name twice or too long, no name or too many.
+    """
     try:
-        lines = data[:LONGEST_LIST].decode().split("\n")
+        lines = data[:LONGEST_LIST].decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 ({error}); write one class name a line") from error
-    found = tuple(line.strip() for line in lines if line.strip())
+    found = [text for line in lines if (text := line.strip()) and not text.startswith("#")]
+    found = [text for text in found if text != "__ignore__"]
     if not 1 <= len(found) <= VOID:
         raise InputError(f"{name}: {len(found)} class names; write 1 to {VOID}, one a line")
     if long := [line for line in found if len(line) > _LONGEST_NAME]:
         text = f"the class name {show(long[0])} has more than {_LONGEST_NAME} characters"
         raise InputError(f"{name}: {text}; shorten it")
-    return found
+    if twice := [text for n, text in enumerate(found) if text in found[:n]]:
+        raise InputError(f"{name}: the class name {show(twice[0])} is there twice; name each once")
+    return tuple(found)
 
 
 def parse_ids(data: bytes, name: str) -> tuple[str, ...]:
@@ -185,7 +197,7 @@ def parse_ids(data: bytes, name: str) -> tuple[str, ...]:
     if len(data) > LONGEST_LIST:
         raise InputError(f"{name}: more than {LONGEST_LIST >> 20} MiB; is this a list of ids?")
     try:
-        lines = data.decode().splitlines()
+        lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not a text file ({error}); write one id a line") from error
     seen: dict[str, int] = {}
@@ -206,14 +218,3 @@ def parse_ids(data: bytes, name: str) -> tuple[str, ...]:
     if not seen:
         raise InputError(f"{name}: the list is empty; write one id a line into it")
     return tuple(seen)
-
-
-def check_files(source: Source, ids: Sequence[str], *, listed_in: str = "the id list") -> None:
-    """InputError unless every id has an image and a label; `listed_in` names the list for it."""
-    missing = [name for id in ids for name in source.missing(id)]
-    if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputError(
-            f"{first}: {len(missing)} of the files that {listed_in} asks for are missing; "
-            "restore them or take their ids off the list"
-        )

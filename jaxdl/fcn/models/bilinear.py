@@ -84,7 +84,7 @@ def upsample(
             where the crop depends on the size of each image. None means the whole canvas.
         interpolate: `interpolate`, or another form of it (`jaxdl.fcn.models.fcn.forms`).
 
-    Source: seed, "Fully Convolutional Networks by Chainer, revisit 1" (fixed bilinear
+    Source: the 2016 posts, "Fully Convolutional Networks by Chainer, revisit 1" (fixed bilinear
     ``deconvolution_2d`` with ``outsize``); Long, Shelhamer, Darrell 2015, section 3.3.
     """
     _, h, w, c = x.shape

@@ -43,6 +43,14 @@ def forms(for_cpu: bool | None, remat: bool) -> Forms:
     return Forms(jax.checkpoint(block, static_argnums=(3,)) if remat else block)
 
 
+class Pools(NamedTuple):
+    """What the scores read: the trunk's pools at 1/8, 1/16 and 1/32 of the canvas."""
+
+    pool3: Float[Array, "b h8 w8 c3"]
+    pool4: Float[Array, "b h16 w16 c4"]
+    pool5: Float[Array, "b h32 w32 c5"]
+
+
 class FCN(nn.Module):
     """``model.apply({"params": p}, images, sizes)`` gives the logits (B, H, W, num_classes).
 
@@ -73,23 +81,27 @@ class FCN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "b h w 3"], sizes: Int[Array, "b 2"] | None = None
+        self, images: Float[Array, "b h w 3"] | Pools, sizes: Int[Array, "b 2"] | None = None
     ) -> Float[Array, "b h w c"]:
         """Preprocessed images to logits.
 
         Args:
             images: RGB minus the trunk's mean (`jaxdl.fcn.data.batches.preprocess`), floating
-            point.
+                point; or what a trunk has made of them, on a canvas whose sides 32 divides.
             sizes: int32 true heights and widths of the images inside the canvas; None means that
                 each fills it. Logits outside an image mean nothing (their labels are void).
         """
-        if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise InputError(f"images of {images.dtype}; give RGB minus the mean colour, float32")
-        height, width = images.shape[1:3]
         block, interpolate = forms(self.for_cpu, self.remat)
-        x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
-        x = keep_valid(x, sizes, 0)
-        pools = Trunk(self.width, block, name="trunk")(x, sizes)
+        if isinstance(images, Pools):
+            height, width = (32 * side for side in images.pool5.shape[1:3])
+            pools = [None, None, *images]
+        else:
+            if not jnp.issubdtype(images.dtype, jnp.floating):
+                raise InputError(f"images of {images.dtype}; give RGB minus the mean, float32")
+            height, width = images.shape[1:3]
+            x = images if self.compute_dtype is None else images.astype(self.compute_dtype)
+            x = keep_valid(x, sizes, 0)
+            pools = Trunk(self.width, block, name="trunk")(x, sizes)
         for number, pool in enumerate(pools, 1):
             self.sow("intermediates", f"pool{number}", pool)
 

@@ -147,7 +147,7 @@ def test_killed_then_good(year: Path, tmp_path: Path):
 
 def test_image_and_label_of_different_size(year: Path, tmp_path: Path):
     write_label(year, "a", np.zeros((25, 41), np.uint8))
-    message = r"JPEGImages/a\.jpg is 41x25 .*SegmentationClass/a\.png is 25x41; restore both"
+    message = r"JPEGImages/a\.jpg is 41x25 .*SegmentationClass/a\.png is 25x41; give both the same"
     with pytest.raises(InputError, match=message):
         run(year, tmp_path / "out")
 

@@ -9,6 +9,7 @@ from PIL import Image
 from jaxdl.errors import InputError
 from jaxdl.fcn.data import voc
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, make_scene, write_scenes
+from jaxdl.fcn.data.source import check_files
 from jaxdl.fcn.data.splits import official_split
 
 TRAIN, VAL = 30, 10
@@ -52,7 +53,7 @@ def test_tree_is_read_as_voc(devkit: Path):
     assert source.ids("trainval") == split.train + split.test
     assert source.classes == SCENE_CLASSES
     assert len(SCENE_CLASSES) >= 7
-    voc.check_files(source, source.ids("trainval"))
+    check_files(source, source.ids("trainval"))
 
 
 def test_labels_are_palette_pngs(devkit: Path):

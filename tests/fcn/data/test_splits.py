@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxdl.errors import InputError
 from jaxdl.fcn.data import splits, voc
 from tests.helpers.voc_tree import refused, write, write_sbd, write_voc
 
@@ -73,3 +74,36 @@ def test_overlap_of_splits():
         splits.check_split(splits.Split(ids, ()))
     with refused("the train side", "repeats 'id1'"):
         splits.check_split(splits.Split((*ids[:2], "id1"), ids[3:]))
+
+
+def test_a_random_split_holds_its_share_and_does_not_depend_on_the_order():
+    ids = [f"x{n}" for n in range(50)]
+    found = splits.random_split(ids, 3, 0.2)
+    assert (len(found.train), len(found.test)) == (40, 10)
+    assert set(found.train) | set(found.test) == set(ids)
+    assert splits.random_split(ids[::-1], 3, 0.2) == found
+    assert splits.random_split(ids, 4, 0.2) != found
+    assert len(splits.random_split(ids[:2], 0, 0.01).test) == 1
+    with pytest.raises(InputError, match=r"there is one image, .*--overfit 1"):
+        splits.random_split(ids[:1], 0, 0.2)
+
+
+def test_frames_of_a_film_stay_together():
+    ids = [f"{film}/frame_{n:03}" for film in "abcde" for n in range(7)]
+    found = splits.random_split(ids, 0, 0.3, by_prefix=True)
+    films = [{id[0] for id in side} for side in (found.train, found.test)]
+    assert not films[0] & films[1]
+    assert len(found.test) == 14
+    with pytest.raises(InputError, match="one prefix alone"):
+        splits.random_split(ids[:7], 0, 0.3, by_prefix=True)
+
+
+def test_overfitting_tests_on_what_it_trains_on():
+    found = splits.overfit(splits.Split(("a", "b", "c"), ()), 2)
+    assert found == splits.check_split(splits.Split(("a", "b"), ("a", "b")))
+
+
+def test_equal_content_across_the_sides_is_found():
+    split = splits.Split(("a", "b", "c"), ("d", "e"))
+    hashes = {"a": "1", "b": "2", "c": "3", "d": "2", "e": "1"}
+    assert splits.equal_content(split, hashes) == [("b", "d"), ("a", "e")]

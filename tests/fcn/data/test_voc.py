@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxdl.fcn.data import voc
+from jaxdl.fcn.data.source import check_files
 from tests.helpers.voc_tree import (
     SIZES,
     jpeg,
@@ -55,11 +56,11 @@ def test_empty_list(year: Path):
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
-def test_images_become_rgb_and_stay_unrotated(mode: str):
+def test_images_become_rgb_and_are_turned_upright(mode: str):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: rotate by 90 degrees
     image = voc.read_image(jpeg(30, 40, mode, exif=exif), "x.jpg")
-    assert (image.shape, image.dtype) == ((30, 40, 3), np.uint8)
+    assert (image.shape, image.dtype) == ((40, 30, 3), np.uint8)
 
 
 @pytest.mark.parametrize("cut", [0, 10, 400])
@@ -136,8 +137,8 @@ def test_ids_without_files(year: Path):
     ids = ("2007_000001", "2007_000002", "y", "z")
     names = "SegmentationClass/2007_000002.png", "JPEGImages/y.jpg", "SegmentationClass/y.png, ..."
     with refused(*names, "5 of the files", "train.txt", "off the list"):
-        voc.check_files(voc.open_voc(year), ids, listed_in="train.txt")
-    voc.check_files(voc.open_voc(year), ids[:1])
+        check_files(voc.open_voc(year), ids, listed_in="train.txt")
+    check_files(voc.open_voc(year), ids[:1])
 
 
 def test_class_names(year: Path):
@@ -203,6 +204,6 @@ def test_vocs_label_wins_over_sbds(year: Path, sbd_root: Path):
     # VOC has only the picture (no label) of most SBD images: then both come from SBD
     write(year / "JPEGImages/sbd_1.jpg", jpeg(9, 9))
     assert both.image("sbd_1") == (sbd_root / "img/sbd_1.jpg").read_bytes()
-    voc.check_files(both, [*SIZES, "sbd_1"])
+    check_files(both, [*SIZES, "sbd_1"])
     with refused("JPEGImages/none.jpg", "2 of the files"):
-        voc.check_files(both, ["none"])
+        check_files(both, ["none"])

@@ -1,0 +1,58 @@
+"""Whether a stage made its network worse: it is said, and the better checkpoint is kept."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxdl.errors import InputError
+from jaxdl.fcn.config import Config
+from jaxdl.files.atomic import read_json
+from jaxdl.training.run_folder import read_rows
+
+TIMES = 1.5  # a training loss of so many times the start's is one that rises
+
+
+def started_at(stage: Path) -> float | None:
+    """The training loss at a stage's start; None if it was not measured."""
+    try:
+        found = read_json(stage / "transfer.json").get("loss")
+    except (AttributeError, InputError):
+        return None
+    return found if isinstance(found, (int, float)) else None
+
+
+def too_high(loss: Any, start: float | None) -> str:
+    """What to say of an epoch's training loss; nothing if it is not far above the start's."""
+    if loss is None or start is None or loss <= TIMES * start:
+        return ""
+    return f"the training loss {loss:.3g} is above that of the start, {start:.3g}"
+
+
+def worse_than_start(cfg: Config, number: int, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What to say of a stage whose loss rose, or that is below the stage before it; mostly nothing.
+
+    Args:
+        cfg: the config.
+        number: of the stage.
+        rows: its metrics, by epoch.
+    """
+    name, rate = f"fcn{cfg.stages[number]}s", cfg.learning_rate[number]
+    advice = f"its --learning-rate, {rate:g}, may be too high; the best checkpoint is the one used"
+    start = started_at(cfg.out / name)
+    found = []
+    if rises := [row for row in rows if too_high(row["train"]["loss"], start)]:
+        worst = max(rises, key=lambda row: row["train"]["loss"])
+        text = too_high(worst["train"]["loss"], start)
+        found.append(f"{name}: in epoch {worst['epoch']} {text}; {advice}")
+    if number:
+        before = f"fcn{cfg.stages[number - 1]}s"
+        mine, theirs = _best(rows), _best(read_rows(cfg.out / before / "metrics.jsonl"))
+        if mine is not None and theirs is not None and mine < theirs:
+            text = f"mean IU {mine:.1%} is below {before}'s {theirs:.1%}"
+            found.append(f"{name}: its {text}; {advice}")
+    return found
+
+
+def _best(rows: Sequence[dict[str, Any]]) -> float | None:
+    scores = [row["test"]["mean_iu"] for row in rows if row["test"]["mean_iu"] is not None]
+    return max(scores, default=None)
