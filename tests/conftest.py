@@ -13,15 +13,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # As the commands do: jaxlib 0.10.1 tells of every kept program that it loads, falsely, and a test
 # that does not read it all would wait for ever. (A plugin has imported jax: it is 1 by now.)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-# Tests compile hundreds of small programs and run each a few times: light optimisation by LLVM
-# makes the suite three times faster. What the experiments' tests start runs without this.
-if "XLA_FLAGS" not in os.environ:
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 import pytest
 
-from tests.helpers import compiled
+from tests.helpers import compiled, processes
+
+# Tests compile hundreds of small programs and run each a few times. JAX reads this when it first
+# asks for a device. `make check-numbers` and `make soak` run as at a user's.
+os.environ.setdefault("XLA_FLAGS", processes.QUICK)
 
 # Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
 gc.set_threshold(100_000, 20, 100)

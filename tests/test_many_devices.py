@@ -23,19 +23,19 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("text") / "text.txt"
     words = [chr(97 + n) * 2 for n in range(26)]
-    lines = [" ".join(rng.choice(words, 12)) for _ in range(2000)]
+    lines = [" ".join(rng.choice(words, 12)) for _ in range(1500)]
     path.write_text("\n".join(lines))
     return path
 
 
 def command(name: str, text: Path) -> list[str]:
     if name == "lstm_sine":
-        return ["--steps", "400", "--seeds", "2", "--log-every", "2", "--window", "10"]
+        return ["--steps", "200", "--seeds", "2", "--log-every", "2", "--window", "10"]
     sizes = [
         "--dim",
         "8",
         "--epochs",
-        "9",
+        "6",
         "--logs-per-epoch",
         "1",
         "--held-out",
@@ -71,7 +71,7 @@ def test_devices_and_processes_train_what_one_device_does(
     assert done.returncode == 0, done.stderr
 
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
-    mesh, line = ["--mesh", "data=4,model=2"], "epoch 3/9" if name == "word2vec" else "step 100 of"
+    mesh, line = ["--mesh", "data=4,model=2"], "epoch 2/6" if name == "word2vec" else "step 100 of"
     stopped = [*given, "--out", str(eight)]
     status, errors = processes.stop_at(module, line, signal.SIGTERM, *stopped, *mesh)
     assert status == 143, errors

@@ -16,12 +16,10 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.data.batches import BatchSource
 from jaxdl.fcn.data.decode import VOID
 from tests.helpers.meshed import BATCH, CLASSES, STEPS, Scenes
-from tests.helpers.processes import ROOT, environment
+from tests.helpers.processes import QUICK, ROOT, environment
 
 # One worker runs the file: its runs are made once.
 pytestmark = [pytest.mark.xdist_group("mesh"), pytest.mark.slow]
-
-QUICK = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
 def free_port() -> int:
@@ -34,7 +32,7 @@ def start(devices: int, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.helpers.meshed", *arguments],
         cwd=ROOT,
-        env={**environment(), **QUICK, "JAX_NUM_CPU_DEVICES": str(devices)},
+        env={**environment(QUICK), "JAX_NUM_CPU_DEVICES": str(devices)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -18,8 +18,8 @@ from jaxdl.devices.processes import (
 )
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
-from tests.devices.test_mesh import QUICK, free_port
-from tests.helpers.processes import ROOT, environment
+from tests.devices.test_mesh import free_port
+from tests.helpers.processes import QUICK, ROOT, environment
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -104,8 +104,7 @@ def launch(folder: Path, out: str, *more: str, devices: int = 1) -> subprocess.P
         [sys.executable, "-m", *["jaxdl", "fcn", "train"], *TINY, *where, *more],
         cwd=ROOT,
         env={
-            **environment(),
-            **QUICK,
+            **environment(QUICK),
             "JAX_NUM_CPU_DEVICES": str(devices),
             "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",

@@ -128,9 +128,7 @@ sizes = st.tuples(st.integers(1, 200), st.integers(1, 200))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("stride", "align"), [(32, "exact"), (16, "center"), (8, "exact"), (8, "center")]
-)
+@pytest.mark.parametrize(("stride", "align"), [(32, "exact"), (16, "center"), (8, "exact")])
 def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
     """Logits, loss and gradients, over sizes 1..200; the canvas is what holds them."""
     model = FCN(stride, CLASSES, 32, align)
@@ -143,7 +141,7 @@ def test_a_mixed_batch_equals_image_by_image(stride: Any, align: Any):
         images = batch.images.astype(jnp.float32) - MEAN[None, None, None]
         return model.apply({"params": params}, images, batch.sizes), loss, count, grads
 
-    @settings(max_examples=6, deadline=None, derandomize=True)
+    @settings(max_examples=4, deadline=None, derandomize=True)
     @given(st.lists(sizes, min_size=3, max_size=3))
     @example([(200, 200), (1, 1), (33, 64)])
     def check(sizes: list[tuple[int, int]]):
@@ -309,13 +307,13 @@ def test_one_compilation_for_each_canvas():
     step: Any = dense_step(pixel_loss(model, MEAN, "mean"), optimizer, add_outcome)
     state, totals = start_state(random_params(model), optimizer), empty_metrics(CLASSES)
     rng = np.random.default_rng(0)
-    canvases = [(32, 64), (64, 32), (64, 64)]
-    for n in range(12):
-        canvas = canvases[n % 3]
+    canvases = [(32, 64), (64, 32)]
+    for n in range(8):
+        canvas = canvases[n % 2]
         shapes: Any = [tuple(int(v) for v in rng.integers(1, np.add(canvas, 1))) for _ in "ab"]
         state, totals, _ = step(state, totals, padded(rng, shapes, canvas), 0.1 / (n + 1))
     assert step._cache_size() == len(canvases)
-    assert int(state.step) == 12
+    assert int(state.step) == 8
 
 
 @pytest.mark.slow

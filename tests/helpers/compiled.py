@@ -15,7 +15,7 @@ from pathlib import Path
 import jaxlib
 from jax._src.compilation_cache import decompress_executable
 
-LIMIT = 512 << 20  # bytes; a run of all tests makes about NNN MB
+LIMIT = 512 << 20  # bytes; a run of all tests makes about 75 MB
 
 
 def folder(top: Path) -> Path:

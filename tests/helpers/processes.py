@@ -15,14 +15,22 @@ TWO_PROCESSES = (
     "import sys; from jaxdl.__main__ import main; from jaxdl.word2vec import dataset;"
     "dataset.LONG_RUN = 0; sys.argv[1:1] = ['word2vec', 'train']; sys.exit(main())",
 )
+# Most of a small program's time is compilation. XLA's older code for fusions on CPUs takes half of
+# the time, and its programs run as fast. Without LLVM's work it is a sixth, but convolutions then
+# run 20 times slower: for programs that run a few times.
+OLDER = "--xla_cpu_use_fusion_emitters=false"
+QUICK = f"--xla_backend_optimization_level=0 {OLDER}"
 
 
-def environment() -> dict[str, str]:
-    """As at a user's: without the tests' compiler flags. Output is not held back in a pipe.
+def environment(flags: str = OLDER) -> dict[str, str]:
+    """Of a process on the CPU that a test starts. Output is not held back in a pipe.
 
     Programs are compiled once for all processes of a test run: most of a tiny run is compilation.
+
+    Args:
+        flags: of its compiler; empty is as at a user's.
     """
-    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    kept = {**os.environ, "XLA_FLAGS": flags}
     cache = {
         "JAX_COMPILATION_CACHE_DIR": os.environ["JAXDL_TEST_CACHE"],  # of tests/conftest.py
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
@@ -31,24 +39,26 @@ def environment() -> dict[str, str]:
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
 
-def finish(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def finish(module: str, *arguments: str, flags: str = OLDER) -> subprocess.CompletedProcess[str]:
     """``python -m module arguments`` to its end; the module may have words after it."""
     return subprocess.run(
         [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
-        env=environment(),
+        env=environment(flags),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def stop_at(module: str, line: str, number: int, *arguments: str) -> tuple[int, str]:
+def stop_at(
+    module: str, line: str, number: int, *arguments: str, flags: str = OLDER
+) -> tuple[int, str]:
     """Start it, send the signal when a line of its output has that text; status and errors."""
     with subprocess.Popen(
         [sys.executable, "-m", *module.split(), *arguments],
         cwd=ROOT,
-        env=environment(),
+        env=environment(flags),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -153,7 +153,10 @@ def test_padding_at_the_start_is_the_start_of_the_smaller():
     key, sizes = jax.random.key(4), {"inputs": 2, "outputs": 2, "layers": 2}
     small = init_params(key, hidden=3, **sizes)
     traced = jax.jit(lambda units: init_params(key, hidden=6, units=units, **sizes))(3)
-    jax.tree.map(np.testing.assert_array_equal, traced, with_units(small, 6))
+    # Two programs: the last bit may differ.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), traced, with_units(small, 6)
+    )
 
 
 @pytest.mark.slow

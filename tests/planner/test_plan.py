@@ -193,11 +193,10 @@ def test_a_cards_network_is_an_eighth_of_its_hosts(name: str, host: str):
 @pytest.fixture(scope="module")
 def beside() -> dict[str, Any]:
     """Plans and compiled programs of `tests.helpers.planned`, in a process with 8 devices."""
-    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     run = subprocess.run(
         [sys.executable, "-m", "tests.helpers.planned"],
         cwd=processes.ROOT,
-        env={**processes.environment(), **quick},
+        env=processes.environment(processes.QUICK),
         capture_output=True,
         text=True,
         check=False,

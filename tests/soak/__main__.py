@@ -121,7 +121,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, *words, *options, "--out", str(out)],
             cwd=processes.ROOT,
-            env=processes.environment(),
+            env=processes.environment(""),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

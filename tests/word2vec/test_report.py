@@ -1,5 +1,6 @@
 """The word2vec section of the page: its numbers, its map, and what it says of a broken run."""
 
+import functools
 import itertools
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 from jaxdl.files.atomic import read_json, write_json
 from jaxdl.report.page import write_page
 from jaxdl.training.run_folder import Recorder, run_record
+from jaxdl.word2vec import report
 from jaxdl.word2vec.report import training_curves, word2vec_section
 from jaxdl.word2vec.word_map import MAP_SIZE, place_labels, word_map
 from tests.report.test_report import _Page
@@ -77,6 +79,21 @@ def _section(run: Path) -> _Page:
 
 def _totals(page: _Page) -> dict[str, str]:
     return dict(zip(*page.tables["numbers totals"], strict=True))
+
+
+@pytest.fixture(autouse=True)
+def each_figure_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes a third of a second, and most tests damage what is not drawn."""
+    monkeypatch.setattr(report, "training_curves", _drawn_once)
+
+
+@functools.cache
+def _draw(rows: str) -> str:
+    return training_curves(json.loads(rows))
+
+
+def _drawn_once(rows: list[dict[str, Any]]) -> str:
+    return _draw(json.dumps(rows))
 
 
 # --- the section

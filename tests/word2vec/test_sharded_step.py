@@ -15,7 +15,7 @@ from jaxdl.word2vec.model import init_tables
 from jaxdl.word2vec.objectives import Objective
 from jaxdl.word2vec.sharded_step import shard_tables, split_blocks, train_blocks_sharded
 from jaxdl.word2vec.step import train_blocks
-from tests.helpers.processes import ROOT, environment
+from tests.helpers.processes import QUICK, ROOT, environment
 from tests.helpers.sharded import DEVICES, WIDTH, WORDS, laid
 from tests.helpers.word_blocks import SKIP_GRAM
 
@@ -29,11 +29,10 @@ PADDED_BYTES = 4 * -(-WORDS // DEVICES) * DEVICES * WIDTH
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """The runs of `tests.helpers.sharded`, in a process that starts with 8 devices."""
-    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     run = subprocess.run(
         [sys.executable, "-m", "tests.helpers.sharded"],
         cwd=ROOT,
-        env={**environment(), **quick},
+        env=environment(QUICK),
         capture_output=True,
         text=True,
     )
