@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,17 @@ def test_devices_and_processes_train_what_one_device_does(
     """A run of eight devices is stopped and resumed on one; two processes of four end alike."""
     module, given = f"jaxdl {name.split('_')[0]} train", command(name, text)
     one, eight, two = (tmp_path / n for n in ("one", "eight", "two"))
-    done = processes.finish(module, *given, "--out", str(one))
+    flags = processes.QUICK  # for eight devices, LLVM's work takes long
+    finish = partial(processes.finish, module, flags=flags)
+    done = finish(*given, "--out", str(one))
     assert done.returncode == 0, done.stderr
 
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
     mesh, line = ["--mesh", "data=4,model=2"], "epoch 2/6" if name == "word2vec" else "step 100 of"
     stopped = [*given, "--out", str(eight)]
-    status, errors = processes.stop_at(module, line, signal.SIGTERM, *stopped, *mesh)
+    status, errors = processes.stop_at(module, line, signal.SIGTERM, *stopped, *mesh, flags=flags)
     assert status == 143, errors
-    done = processes.finish(module, *stopped)
+    done = finish(*stopped)
     assert done.returncode == 0, done.stderr
 
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")
@@ -85,7 +88,7 @@ def test_devices_and_processes_train_what_one_device_does(
         subprocess.Popen(
             [sys.executable, "-m", *module.split(), *given, *among, "--process-id", str(number)],
             cwd=processes.ROOT,
-            env=processes.environment(),
+            env=processes.environment(flags),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
