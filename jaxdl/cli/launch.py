@@ -114,6 +114,7 @@ def train_everywhere(
 
     def same(record: dict[str, Any]) -> None:
         check_unchanged(cfg.out, record.get("inputs"), inputs)
+        check(record)
 
     def find() -> tuple[dict[str, Any] | None, dict[str, Any]]:
         record = open_run(
@@ -127,8 +128,7 @@ def train_everywhere(
         )
         if record is None:
             return None, {}
-        check_unchanged(cfg.out, record.get("inputs"), inputs)
-        check(record)
+        same(record)
         summary, why = finished_summary(cfg.out, record, summary_keys)
         if why:
             bar.line(why)

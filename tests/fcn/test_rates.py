@@ -1,0 +1,80 @@
+"""Skips' scores learn as much slower as their pools are larger than pool5."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl.fcn import rates
+from jaxdl.fcn.data.batches import Batch, preprocess
+from jaxdl.fcn.models.fcn import FCN, init
+from jaxdl.fcn.worse import too_high
+from jaxdl.training.optimizers import momentum_sgd, set_multipliers
+
+MEAN = jnp.asarray([120.0, 110.0, 100.0])
+MODEL = FCN(8, 3, 32, for_cpu=False)
+
+
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    sizes = np.array([[40, 64], [64, 33], [0, 0]], np.int32)
+    images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    for image, (h, w) in zip(images, sizes, strict=True):
+        image[h:], image[:, w:] = 0, 0
+    return Batch(images, np.zeros((3, 64, 64), np.uint8), sizes)
+
+
+@pytest.mark.slow
+def test_multipliers_are_mean_squares_inside_the_images():
+    """In NumPy, image by image; a void image counts for nothing."""
+    params = init(MODEL, jax.random.key(0))
+    # pool4 and pool3 as much larger as ImageNet's weights make them.
+    params["trunk"]["conv5_1"]["kernel"] /= 20
+    params["trunk"]["conv4_1"]["kernel"] /= 4
+    given = batch()
+    _, found = MODEL.apply(
+        {"params": params},
+        preprocess(jnp.asarray(given.images), MEAN),
+        jnp.asarray(given.sizes),
+        mutable=["intermediates"],
+    )
+    squares = {}
+    for level in (5, 4, 3):
+        (pool,) = found["intermediates"][f"pool{level}"]
+        cells = [
+            np.asarray(pool[n, : -(-h // 2**level), : -(-w // 2**level)], np.float64)
+            for n, (h, w) in enumerate(given.sizes)
+        ]
+        count = sum(cell.shape[0] * cell.shape[1] for cell in cells)
+        squares[level] = sum((cell**2).sum() for cell in cells) / count
+    slower = rates.skip_multipliers(MODEL, params, [given], MEAN)
+    assert slower["score_pool4"] == pytest.approx(squares[5] / squares[4], rel=1e-4)
+    assert slower["score_pool3"] == pytest.approx(squares[5] / squares[3], rel=1e-4)
+    assert max(slower.values()) < 0.1
+    params["trunk"]["conv5_1"]["kernel"] *= 1e4
+    assert set(rates.skip_multipliers(MODEL, params, [given], MEAN).values()) == {1.0}
+    assert rates.skip_multipliers(FCN(32, 3, 32), {"trunk": params["trunk"]}, [given], MEAN) == {}
+
+
+def test_an_update_is_momentum_sgds_times_the_multiplier():
+    params = {name: {"kernel": jnp.ones(3)} for name in ("trunk", "score_pool5", "score_pool4")}
+    grads = jax.tree.map(lambda p: 2 * p, params)
+    optimizer = rates.with_skip_rates(momentum_sgd(momentum=0.5))
+    state = set_multipliers(optimizer.init(params), {"score_pool4": 0.25, "score_pool3": 9.0})
+    for velocity in (2.0, 3.0):
+        state = optax.tree_utils.tree_set(state, learning_rate=jnp.float32(0.1))
+        new: Any
+        new, state = optimizer.update(grads, state, params)
+        for name, times in (("trunk", 1.0), ("score_pool5", 1.0), ("score_pool4", 0.25)):
+            want = np.full(3, -0.1 * velocity * times)
+            np.testing.assert_allclose(np.asarray(new[name]["kernel"]), want, rtol=1e-6)
+
+
+def test_a_loss_that_rises_is_told_and_one_that_falls_is_not():
+    assert too_high(4.0, 2.0) == "the training loss 4 is above that of the start, 2"
+    assert not too_high(3.0, 2.0)
+    assert not too_high(4.0, None)
+    assert not too_high(None, 2.0)
