@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdl.fcn.data.batches import Batch, Stored, gather, preprocess
 from jaxdl.fcn.models.fcn import FCN, forms
-from jaxdl.fcn.models.vgg import Trunk, size_after
+from jaxdl.fcn.models.vgg import Trunk, keep_valid, size_after
 from jaxdl.training.optimizers import multiply
 
 SKIPS = {4: "score_pool4", 3: "score_pool3"}  # pool -> its score
@@ -42,7 +42,8 @@ def _squares(
 ) -> Float[Array, "3 2"]:
     """Sum of squares of pool5, pool4 and pool3 inside the images, and their cells."""
     images, _, sizes = map(jnp.asarray, gather(batch))
-    pools: Any = trunk.apply({"params": params}, preprocess(images, mean), sizes)
+    x = keep_valid(preprocess(images, mean), sizes, 0)
+    pools: Any = trunk.apply({"params": params}, x, sizes)
     rows = []
     for level in (5, 4, 3):
         pool = pools[level - 1].astype(jnp.float32)

@@ -213,9 +213,7 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     for unfinished in (False, True):
         if unfinished:
             (out / "summary.json").unlink()
-        with pytest.raises(
-            InputError, match=r"flow\.csv holds \d+ bytes, and held \d+ .*when"
-        ):
+        with pytest.raises(InputError, match=r"flow\.csv holds \d+ bytes, and held \d+ .*when"):
             run(cfg, Bar())
 
 
