@@ -6,4 +6,10 @@ Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
 Reduction = Literal["mean", "sum"]
 Split = Literal["auto", "random", "random-4-to-1", "official", "seg11valid"]
+# fmt: off
+WeightsFormat = Literal[
+    "jaxdl", "torchvision", "caffe-rgb", "caffe-bgr", "keras", "frossard", "chainer", "chainercv",
+    "pytorch-fcn", "keras-onnx",
+]
+# fmt: on
 VOC2012_MD5 = "6cd6e144f989b92b3379bac3b3de84fd"  # of VOCtrainval_11-May-2012.tar

@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, Split
+from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, Split, WeightsFormat
 from jaxdl.training.schedules import Schedule
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -84,7 +84,7 @@ class Config:
     """Images are padded to so many sizes at most, each a compiled program."""
     weights: Path | None = None
     """The trunk starts from VGG-16's ImageNet weights (.safetensors, .npz, .h5, .onnx, .pth)."""
-    weights_format: str | None = None
+    weights_format: WeightsFormat | None = None
     """The weights' format, if the file does not tell it."""
     start_from: Path | None = None
     """The first stage starts from the parameters of this run or stage folder."""

@@ -34,7 +34,7 @@ from jaxdl.fcn.start import (
     write_start,
 )
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
-from jaxdl.fcn.worse import started_at, too_high, worse_than_start
+from jaxdl.fcn.worse import never_warm, started_at, too_high, worse_than_start
 from jaxdl.files.atomic import plain, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
@@ -221,7 +221,7 @@ def train_stage(
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
-    found += worse_than_start(cfg, number, rows)
+    found += never_warm(cfg, number, task.steps) + worse_than_start(cfg, number, rows)
     return {**{key: last[key] for key in SUMMARY}, "seconds": seconds}, found
 
 

@@ -28,6 +28,16 @@ def too_high(loss: Any, start: float | None) -> str:
     return f"the training loss {loss:.3g} is above that of the start, {start:.3g}"
 
 
+def never_warm(cfg: Config, number: int, steps: int) -> list[str]:
+    """What to say of a warm-up that is not over when a stage ends; mostly nothing."""
+    if cfg.warmup < steps or not cfg.warmup:
+        return []
+    return [
+        f"fcn{cfg.stages[number]}s: --warmup {cfg.warmup} is not over after its {steps} steps: "
+        "--learning-rate is not reached; lower it, or train longer"
+    ]
+
+
 def worse_than_start(cfg: Config, number: int, rows: Sequence[dict[str, Any]]) -> list[str]:
     """What to say of a stage whose loss rose, or that is below the stage before it; mostly nothing.
 

@@ -7,9 +7,10 @@ import optax
 import pytest
 
 from jaxdl.fcn import rates
+from jaxdl.fcn.config import Config, for_each_stage
 from jaxdl.fcn.data.batches import Batch, preprocess
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.worse import too_high
+from jaxdl.fcn.worse import never_warm, too_high
 from jaxdl.training.optimizers import momentum_sgd, set_multipliers
 from jaxdl.training.transfer import by_name
 
@@ -69,6 +70,13 @@ def test_an_update_is_momentum_sgds_times_the_multiplier():
         for name, times in (("trunk", 1.0), ("score_pool5", 1.0), ("score_pool4", 0.25)):
             want = np.full(3, -0.1 * velocity * times)
             np.testing.assert_allclose(by_name(new)[f"{name}/kernel"], want, rtol=1e-6)
+
+
+def test_a_warm_up_that_is_never_over_is_told():
+    cfg = for_each_stage(Config(data=Path("x"), warmup=9))
+    assert not never_warm(cfg, 1, 10)
+    (line,) = never_warm(cfg, 1, 9)
+    assert line.startswith("fcn16s: --warmup 9 is not over after its 9 steps")
 
 
 def test_a_loss_that_rises_is_told_and_one_that_falls_is_not():

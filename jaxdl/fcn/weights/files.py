@@ -22,6 +22,7 @@ from jaxdl.files.text import reason, show
 
 SUFFIXES = (".safetensors", ".npz", ".h5", ".hdf5", ".model", ".onnx", ".pth", ".pt")
 _MOST = 3 * 3 * 512 * 512  # numbers of VGG-16's largest convolution
+_EXTRA = "pip install 'jaxdl-functional[weights]'"
 _WHOLE = 1 << 31  # bytes of a file that its library reads whole
 _TORCH_SAFE = "2.10"  # before, weights_only could be led astray: CVE-2025-32434, CVE-2026-24747
 
@@ -56,12 +57,12 @@ def open_arrays(path: Path) -> Generator[tuple[list[str], Callable[[str], Any], 
                     arrays = [name.removesuffix(".npy") for name in archive.namelist()]
                     yield arrays, partial(_npy, path, archive), {}
             case ".h5" | ".hdf5" | ".model":
-                with _library(path, "h5py", "pip install h5py").File(path, "r") as file:
+                with _library(path, "h5py", _EXTRA).File(path, "r") as file:
                     found: list[str] = []
                     file.visititems(lambda k, at: found.append(k) if hasattr(at, "dtype") else None)
                     yield found, lambda key: _hdf5(path, file, key), {}
             case ".onnx":
-                onnx = _library(path, "onnx", "pip install onnx")
+                onnx = _library(path, "onnx", _EXTRA)
                 loaded = onnx.load(str(path), load_external_data=False)
                 stored = {t.name: t for t in loaded.graph.initializer}
 

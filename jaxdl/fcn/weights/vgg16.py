@@ -59,6 +59,7 @@ class _Format:
 
 _TORCH = r"(?:.*\.)?features\.(?P<index>\d+)\.(?:(?P<kernel>weight)|(?P<bias>bias))"
 _CONV = r"conv(?P<b>\d)_(?P<c>\d)"
+_DOTS = rf"(?:.*\.)?{_CONV}\.(?:(?P<kernel>weight)|(?P<bias>bias))"
 _W_B = r"(?:(?P<kernel>W)|(?P<bias>b))"
 _BLOCK = r"(?!optimizer)(?:.*/)?block(?P<b>\d)_conv(?P<c>\d)"
 _KERAS = rf"{_BLOCK}/(?:block\d_conv\d_)?(?:(?P<kernel>W_1|kernel)|(?P<bias>b_1|bias))(?::0)?"
@@ -73,6 +74,7 @@ _FORMATS = {
     "frossard": _Format(rf"{_CONV}_{_W_B}", "HWIO"),
     "chainer": _Format(rf"(?:.*/)?{_CONV}/{_W_B}", bgr=True),
     "chainercv": _Format(rf"(?:.*/)?{_CONV}/conv/{_W_B}"),
+    "pytorch-fcn": _Format(_DOTS, bgr=True, mean=(122.67891434, 116.66876762, 104.00698793)),
     "keras-onnx": _Format(_TF2ONNX, bgr=True),
 }
 
@@ -132,7 +134,8 @@ def _check(path: Path, raw: Mapping[tuple[str, str], np.ndarray], layout: str) -
             array = raw.get((layer, kind))
             if array is None:
                 raise InputError(f"{path}: no {kind} of {layer}; give a whole VGG-16, 26 arrays")
-            if array.shape != shape or array.dtype.kind != "f":
+            number = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+            if array.shape != shape or not number:
                 found = f"{array.dtype.name} {array.shape}"
                 text = f"{kind} of {layer} is {found}, expected float {shape}"
                 raise InputError(f"{path}: {text}; give a full-width VGG-16, {layout}")
@@ -153,11 +156,13 @@ def _settle(path: Path, format: str, first: Mapping[str, np.ndarray]) -> str:
     if format in _PRINTS:
         if not near:
             text = "conv1_1 is of no known trunk and the keys do not tell what its input was"
-            raise InputError(f"{path}: {text}; give format= as one of {', '.join(_PRINTS)}")
+            raise InputError(
+                f"{path}: {text}; give --weights-format as one of {', '.join(_PRINTS)}"
+            )
         return near[0]
     if near and near[0] != _FORMATS[format].origin:
         text = f"{format} keys mean a {_FORMATS[format].origin} trunk, but conv1_1 is {near[0]}'s"
-        raise InputError(f"{path}: {text}; correct it, or give format={format!r} to take it as is")
+        raise InputError(f"{path}: {text}; correct it, or force --weights-format {format}")
     return format
 
 
@@ -183,7 +188,8 @@ def load_vgg16(
             (needs torch, which unpickles weights alone).
         format: None recognises it from the keys, and checks the colour order of conv1_1 where its
             values are ImageNet's. Otherwise jaxdl, torchvision (timm too), caffe-rgb or caffe-bgr
-            (PyTorch's keys), keras, frossard, chainer, chainercv or keras-onnx, taken at its word.
+            (PyTorch's keys), keras, frossard, chainer, chainercv, pytorch-fcn or keras-onnx, taken
+            at its word.
         mean: what to subtract instead of the format's own, RGB 0..255.
 
     Raises:

@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
 from safetensors.numpy import save_file
 
 from jaxdl.errors import InputError
+from jaxdl.fcn.choices import WeightsFormat
 from jaxdl.fcn.models.vgg import Trunk
+from jaxdl.fcn.weights import vgg16
 from jaxdl.fcn.weights.vgg16 import VGG_LAYERS, describe, load_vgg16, save_vgg16
 
 Arrays = dict[str, np.ndarray]
@@ -51,6 +54,10 @@ def feed_torchvision(rgb):
 
 def feed_amdegroot(rgb):
     return rgb - np.array([123.0, 117.0, 104.0])
+
+
+def feed_pytorch_fcn(rgb):
+    return rgb[..., ::-1] - np.array([104.00698793, 116.66876762, 122.67891434])
 
 
 def write_npz(path: Path, arrays: Arrays) -> None:
@@ -164,6 +171,10 @@ CASES = {
     "mitmul": Case("chainer", "VGG.model", write_hdf5, plain("{n}/W", "{n}/b"), feed_bgr),
     "chainercv": Case(
         "chainercv", "a.npz", write_npz, plain("{n}/conv/W", "{n}/conv/b"), feed_rgb
+    ),
+    "pytorch_fcn": Case(
+        "pytorch-fcn", "a.npz", write_npz, plain("{n}.weight", "{n}.bias"), feed_pytorch_fcn,
+        seen=BGR_PRINT,
     ),
     "onnx": Case(
         "keras-onnx", "a.onnx", write_onnx, block(ONNX_CONV, "functional_1/{n}_1/Squeeze:0"),
@@ -297,15 +308,31 @@ def test_colour_order_that_contradicts_the_keys_is_refused_unless_forced(weights
     """Chainer's keys mean BGR; ImageNet's own conv1_1 in RGB order under them is a wrong file."""
     case, path = CASES["chainer"], folder / "a.npz"
     write_npz(path, as_stored(case, planted(weights, RGB_PRINT)))
-    with pytest.raises(InputError, match=r"mean a caffe-bgr trunk.*is caffe-rgb's.*format="):
+    with pytest.raises(
+        InputError, match=r"mean a caffe-bgr trunk.*is caffe-rgb's.*--weights-format chainer"
+    ):
         load_vgg16(path)
     assert load_vgg16(path, format="chainer").record["format"] == "chainer"
+
+
+def test_bfloat16_is_read_as_float32(weights, folder):
+    arrays = as_stored(CASES["torchvision_forced"], weights)
+    path = folder / "a.safetensors"
+    write_safetensors(path, {key: np.asarray(a, jnp.bfloat16) for key, a in arrays.items()})
+    got = load_vgg16(path, format="torchvision").trunk["conv2_1"]["kernel"]
+    want = np.asarray(weights["conv2_1"][0].transpose(2, 3, 1, 0), jnp.bfloat16)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, want.astype(np.float32))
+
+
+def test_the_option_offers_every_format():
+    assert set(get_args(WeightsFormat)) == set(vgg16._FORMATS)
 
 
 def test_unknown_trunk_under_pytorch_keys_asks_for_the_format(weights, folder):
     path = folder / "a.safetensors"
     write_safetensors(path, as_stored(CASES["torchvision"], weights))
-    with pytest.raises(InputError, match="torchvision, caffe-rgb, caffe-bgr"):
+    with pytest.raises(InputError, match="--weights-format torchvision or caffe-rgb or caffe-bgr"):
         load_vgg16(path)
     with pytest.raises(InputError, match=r"mean is \[1.0, nan, 3.0\]"):
         load_vgg16(path, format="caffe-rgb", mean=[1.0, float("nan"), 3.0])
@@ -422,8 +449,8 @@ def test_paths_that_hold_no_weights_are_refused(folder):
     ("name", "module", "remedy"),
     [
         ("a.pth", "torch", "convert the file to .safetensors, or install PyTorch's CPU build"),
-        ("a.h5", "h5py", "pip install h5py"),
-        ("a.onnx", "onnx", "pip install onnx"),
+        ("a.h5", "h5py", r"pip install 'jaxdl-functional\[weights\]'"),
+        ("a.onnx", "onnx", r"pip install 'jaxdl-functional\[weights\]'"),
     ],
 )
 def test_missing_reader_is_named_with_its_remedy(name, module, remedy, folder, monkeypatch):
