@@ -1,5 +1,7 @@
 """Skips' scores learn as much slower as their pools are larger than pool5."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np

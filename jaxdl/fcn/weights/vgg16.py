@@ -156,9 +156,7 @@ def _settle(path: Path, format: str, first: Mapping[str, np.ndarray]) -> str:
     if format in _PRINTS:
         if not near:
             text = "conv1_1 is of no known trunk and the keys do not tell what its input was"
-            raise InputError(
-                f"{path}: {text}; give --weights-format as one of {', '.join(_PRINTS)}"
-            )
+            raise InputError(f"{path}: {text}; give --weights-format {' or '.join(_PRINTS)}")
         return near[0]
     if near and near[0] != _FORMATS[format].origin:
         text = f"{format} keys mean a {_FORMATS[format].origin} trunk, but conv1_1 is {near[0]}'s"

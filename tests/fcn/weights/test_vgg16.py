@@ -309,7 +309,7 @@ def test_colour_order_that_contradicts_the_keys_is_refused_unless_forced(weights
     case, path = CASES["chainer"], folder / "a.npz"
     write_npz(path, as_stored(case, planted(weights, RGB_PRINT)))
     with pytest.raises(
-        InputError, match=r"mean a caffe-bgr trunk.*is caffe-rgb's.*--weights-format chainer"
+        InputError, match=r"a caffe-bgr trunk.*is caffe-rgb's.*--weights-format chainer"
     ):
         load_vgg16(path)
     assert load_vgg16(path, format="chainer").record["format"] == "chainer"
