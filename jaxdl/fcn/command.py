@@ -80,7 +80,8 @@ TRAIN = Command(
         "Model": ("stages", "width_divisor", "weights", "weights_format", "start_from", "align"),
         "Training": (
             *("epochs", "learning_rate", "schedule", "warmup", "batch_size", "accumulate"),
-            *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction", "bfloat16"),
+            *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
+            *("class_weights", "bfloat16"),
             *("remat", "steps_per_dispatch", "seed"),
         ),
         "Output": ("out", "resume", "overwrite", "samples"),

@@ -109,6 +109,9 @@ class Config:
     reduction: Reduction = "mean"
     """The loss is the mean or the sum over a batch's valid pixels; a sum's rate is the mean's
     divided by their number."""
+    class_weights: tuple[str, ...] = ()
+    """Weight of each class in the training loss: one number for each class, or auto, by median
+    frequency balancing over the training labels. By default all pixels count alike."""
     batch_size: Annotated[int, Range(0)] = 1
     """Images in a batch; 0 lets the data decide. They share a canvas; sizes may differ. With --mesh
     all devices together have so many."""
@@ -223,12 +226,33 @@ def for_each_stage(cfg: Config) -> Config:
     return dataclasses.replace(cfg, **values)
 
 
+def given_class_weights(cfg: Config) -> tuple[float, ...] | None:
+    """The numbers of --class-weights; None if it is auto, or left out.
+
+    Raises:
+        InputError: neither auto nor numbers of 0 and more, some of them above 0.
+    """
+    if cfg.class_weights in ((), ("auto",)):
+        return None
+    try:
+        numbers = tuple(map(float, cfg.class_weights))
+    except ValueError:
+        numbers = ()
+    if not any(numbers) or not all(number in Range(0) for number in numbers):
+        raise InputError(
+            f"--class-weights {' '.join(cfg.class_weights)}: give auto, or a number for each "
+            "class, 0 or more, not all of them 0"
+        )
+    return numbers
+
+
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
     check_ranges(cfg)
     if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
     for_each_stage(cfg)
+    given_class_weights(cfg)
     if cfg.preset != "own" and not (cfg.batch_size and all(cfg.epochs)):
         flag = "--epochs" if cfg.batch_size else "--batch-size"
         raise InputError(f"{flag} 0: the data decides with --preset own alone; give a number")

@@ -70,7 +70,9 @@ def sources(
     return of("train", seed, cfg.epochs[number], cfg.steps_per_dispatch), of("test", None, 1, 1)
 
 
-def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | None) -> Any:
+def stage_step(
+    cfg: Config, model: FCN, data: Data, colour: jax.Array, layout: Shardings | None
+) -> Any:
     """The jitted training step of a stage."""
     draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + model.stride)
     step = make_step(
@@ -78,6 +80,7 @@ def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | N
         optimizer_of(cfg),
         mean=colour,
         reduction=cfg.reduction,
+        class_weights=tuple(data.class_weights.values()) or None,
         layout=layout,
         prepare=make_prepare(
             draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop
@@ -136,7 +139,7 @@ def stage_task(
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
-        step=stage_step(cfg, model, colour, layout),
+        step=stage_step(cfg, model, data, colour, layout),
         start=start,
         metrics=lambda: shard(empty_metrics(len(data.classes)), whole),
         batches=lambda first: read(training, first),
@@ -231,6 +234,7 @@ def write_record(
         pictures = record_pictures(cfg.out, source, data.split, progress)
     counts = {"train": len(data.split.train), "test": len(data.split.test)}
     record |= {"splits": counts, "weights": imported, "pictures": pictures}
+    record["class_weights"] = data.class_weights
     record["inputs"] = of_files(input_files(cfg))
     write_json(cfg.out / "run.json", record)
     return record

@@ -95,7 +95,7 @@ def accumulate(
         total, seen = state.weight + weight, state.seen + 1
 
         def apply(_):
-            count = jnp.maximum(total, 1) if mean else 1.0
+            count = jnp.where(total > 0, total, 1) if mean else 1.0
             whole = jax.tree.map(lambda g: g / count, grads)
             new, inner = optimizer.update(whole, state.inner, params, **extra)
             zeros = jax.tree.map(jnp.zeros_like, grads)
