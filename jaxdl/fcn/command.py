@@ -81,7 +81,7 @@ TRAIN = Command(
         "Training": (
             *("epochs", "learning_rate", "schedule", "warmup", "batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
-            *("class_weights", "bfloat16"),
+            *("class_weights", "dice", "bfloat16"),
             *("remat", "steps_per_dispatch", "seed"),
         ),
         "Output": ("out", "resume", "overwrite", "samples"),

@@ -112,6 +112,8 @@ class Config:
     class_weights: tuple[str, ...] = ()
     """Weight of each class in the training loss: one number for each class, or auto, by median
     frequency balancing over the training labels. By default all pixels count alike."""
+    dice: Annotated[float, Range(0)] = 0.0
+    """The training loss is the cross-entropy plus this many times the soft Dice loss."""
     batch_size: Annotated[int, Range(0)] = 1
     """Images in a batch; 0 lets the data decide. They share a canvas; sizes may differ. With --mesh
     all devices together have so many."""
@@ -259,6 +261,11 @@ def check(cfg: Config) -> None:
     if cfg.weights is not None and (cfg.width_divisor != 1 or cfg.start_from is not None):
         raise InputError(
             f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
+        )
+    if cfg.dice and cfg.accumulate > 1:
+        raise InputError(
+            f"--dice {cfg.dice:g}: Dice is no sum over pixels, so --accumulate {cfg.accumulate} "
+            "cannot be exact; leave one of them out, or use a larger --batch-size"
         )
     if cfg.scale[0] > cfg.scale[1]:
         raise InputError(f"--scale {cfg.scale[0]} {cfg.scale[1]}: give the smaller factor first")

@@ -81,6 +81,7 @@ def stage_step(
         mean=colour,
         reduction=cfg.reduction,
         class_weights=tuple(data.class_weights.values()) or None,
+        dice=cfg.dice,
         layout=layout,
         prepare=make_prepare(
             draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop

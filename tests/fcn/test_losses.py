@@ -14,10 +14,17 @@ from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.config import PRESETS, check
 from jaxdl.fcn.data.batches import Batch
 from jaxdl.fcn.dataset import class_weights
-from jaxdl.fcn.losses import median_frequency, pixel_xent, reduce_pixels, weighted_xent
+from jaxdl.fcn.losses import (
+    SMOOTH,
+    median_frequency,
+    pixel_xent,
+    reduce_pixels,
+    soft_dice_loss,
+    weighted_xent,
+)
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.task import apply, make_step
+from jaxdl.fcn.task import apply, make_step, pixel_loss
 from jaxdl.training.optimizers import accumulate, momentum_sgd
 from jaxdl.training.step import dense_step, start_state
 
@@ -77,8 +84,60 @@ def test_equal_weights_are_the_plain_loss_and_none_weigh_what_is_void():
         np.testing.assert_allclose(reduce_pixels(*sums, "mean"), plain, rtol=tolerance)
     nothing = weighted_xent(logits, jnp.full_like(labels, -1), jnp.ones(CLASSES))
     assert [float(n) for n in (*nothing, reduce_pixels(*nothing, "mean"))] == [0, 0, 0]
-    with pytest.raises(ValueError, match="3 class weights of 4 classes"):
-        weighted_xent(logits, labels, jnp.ones(3))
+
+
+def numpy_dice(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """The soft Dice loss, and its gradient by the scores."""
+    valid = np.argwhere(labels >= 0)
+    occurring = sorted({int(labels[tuple(place)]) for place in valid})
+    p, loss, slope_p = softmax(logits), 0.0, np.zeros(logits.shape)
+    for c in occurring:
+        top, bottom = SMOOTH, SMOOTH
+        for place in valid:
+            at, hit = tuple(place), float(labels[tuple(place)] == c)
+            top += 2 * p[at][c] * hit
+            bottom += p[at][c] ** 2 + hit
+        loss += (1 - top / bottom) / len(occurring)
+        for place in valid:
+            at, hit = tuple(place), float(labels[tuple(place)] == c)
+            change = 2 * hit / bottom - top * 2 * p[at][c] / bottom**2
+            slope_p[at][c] = -change / len(occurring)
+    inner = (slope_p * p).sum(-1, keepdims=True)
+    return loss, p * (slope_p - inner)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_soft_dice_is_numpys_with_its_gradient():
+    """Void pixels, and classes that no label has, change nothing."""
+    run = jax.jit(jax.value_and_grad(soft_dice_loss))
+    for seed in range(3):
+        logits, labels = case(seed)
+        want, slope = numpy_dice(logits, labels)
+        got, grads = run(jnp.asarray(logits), jnp.asarray(labels))
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+        np.testing.assert_allclose(grads, slope, atol=1e-13)
+        assert np.abs(slope).max() > 1e-4
+        assert not np.asarray(grads)[labels < 0].any()
+
+
+@pytest.mark.slow
+def test_soft_dice_is_0_of_the_truth_1_of_its_opposite_and_0_of_nothing():
+    labels = jnp.asarray(np.arange(2000).reshape(2, 20, 50) % 2)
+    right = 1e3 * jax.nn.one_hot(labels, 3)
+    run = jax.jit(jax.value_and_grad(soft_dice_loss))
+    assert float(run(right, labels)[0]) == 0
+    assert float(run(-right, labels)[0]) > 0.99
+    none, grads = run(right, jnp.full_like(labels, -1))
+    assert float(none) == 0
+    assert not np.asarray(grads).any()
+
+
+def test_dice_and_accumulate_are_refused_together():
+    cfg = dataclasses.replace(PRESETS["demo"], dice=0.5)
+    check(cfg)
+    with pytest.raises(InputError, match=r"--dice 0.5: .* --accumulate 2 cannot be exact"):
+        check(dataclasses.replace(cfg, accumulate=2))
 
 
 def test_accumulated_weights_below_one_are_a_mean_over_their_union():
@@ -157,8 +216,8 @@ def test_class_weights_that_do_not_fit_the_data_are_refused():
 
 
 @pytest.mark.slow
-def test_a_step_trains_on_the_weighted_loss_and_reports_the_plain_one():
-    """The step's loss is NumPy's of the network's scores; the metrics' is without weights."""
+def test_a_step_trains_on_weights_and_dice_and_reports_the_plain_loss():
+    """The step's loss is NumPy's of the network's scores; the metrics' is plain."""
     rng = np.random.default_rng(1)
     batch = Batch(
         rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8),
@@ -167,14 +226,17 @@ def test_a_step_trains_on_the_weighted_loss_and_reports_the_plain_one():
     )
     batch.labels[1, 20:] = 255
     model, mean, optimizer = FCN(32, CLASSES, 32), jnp.full(3, 120.0), momentum_sgd()
+    with pytest.raises(ValueError, match="3 class weights of 4 classes"):
+        pixel_loss(model, mean, "mean", class_weights=(1, 2, 3))({}, batch)
     params = init(model, jax.random.key(0))
     scores = jax.jit(partial(apply, model, mean=mean))(params, batch.images, batch.sizes)
     logits = np.asarray(scores, np.float64)
     labels = np.where(batch.labels == 255, -1, batch.labels.astype(int))
     want, weight, _ = numpy_xent(logits, labels, WEIGHTS)
     plain, pixels, _ = numpy_xent(logits, labels, np.ones(CLASSES))
-    step = make_step(model, optimizer, mean=mean, class_weights=tuple(WEIGHTS))
+    step = make_step(model, optimizer, mean=mean, class_weights=tuple(WEIGHTS), dice=2.0)
     _, metrics, loss = step(start_state(params, optimizer), empty_metrics(CLASSES), batch, 0.1)
-    np.testing.assert_allclose(loss, want / weight, rtol=1e-4)
-    assert abs(want / weight - plain / pixels) > 1e-2
+    whole = want / weight + 2.0 * numpy_dice(logits, labels)[0]
+    np.testing.assert_allclose(loss, whole, rtol=1e-4)
+    assert abs(whole - plain / pixels) > 1e-2
     np.testing.assert_allclose(compute_metrics(metrics)["loss"], plain / pixels, rtol=1e-4)
