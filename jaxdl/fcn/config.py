@@ -94,8 +94,12 @@ class Config:
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
     learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
     """Peak learning rate: one number for all stages, or one for each."""
+    head_learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = ()
+    """Peak learning rate of the score layers: one number for all stages, or one for each. By
+    default it is that of the trunk."""
     schedule: Schedule = "constant"
-    """The learning rate's course after its warm-up."""
+    """The learning rate's course after its warm-up; poly is the rate times (1 - step / steps)
+    ** 0.9."""
     warmup: Annotated[int, Range(0)] = 0
     """The learning rate rises linearly for so many steps of each stage."""
     momentum: Annotated[float, Range(0, 1)] = 0.9
@@ -206,7 +210,7 @@ def settle(cfg: Config) -> Config:
 
 
 def for_each_stage(cfg: Config) -> Config:
-    """The config with a number of epochs and a learning rate for each of its stages.
+    """The config with a number of epochs and learning rates for each of its stages.
 
     What the preset gives for its own stages goes to the same strides if there are fewer of them.
 
@@ -214,7 +218,8 @@ def for_each_stage(cfg: Config) -> Config:
         InputError: neither one value for all stages nor one for each.
     """
     count, values = len(cfg.stages), {}
-    for name in ("epochs", "learning_rate"):
+    head = ("head_learning_rate",) if cfg.head_learning_rate else ()
+    for name in ("epochs", "learning_rate", *head):
         given, own = getattr(cfg, name), getattr(PRESETS[cfg.preset], name)
         if given == own and len(given) not in (1, count):
             by_stride = dict(zip(PRESETS[cfg.preset].stages, own, strict=True))

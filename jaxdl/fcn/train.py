@@ -77,7 +77,7 @@ def stage_step(
     draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + model.stride)
     step = make_step(
         model,
-        optimizer_of(cfg),
+        optimizer_of(cfg, cfg.stages.index(model.stride)),
         mean=colour,
         reduction=cfg.reduction,
         class_weights=tuple(data.class_weights.values()) or None,
@@ -97,7 +97,7 @@ def stage_task(
     """What a stage brings to `jaxdl.training.session.train`, and its network."""
     stride, epochs = cfg.stages[number], cfg.epochs[number]
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
-    colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
+    colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg, number)
     fresh = fresh_params(model, cfg.seed)
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
     whole = None if layout is None else layout.replicated
