@@ -79,7 +79,7 @@ TRAIN = Command(
         "Data": ("preset", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
         "Model": ("stages", "width_divisor", "weights", "weights_format", "start_from", "align"),
         "Training": (
-            *("epochs", "learning_rate", "head_learning_rate", "schedule", "warmup"),
+            *("epochs", "early_stop", "learning_rate", "head_learning_rate", "schedule", "warmup"),
             *("batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
             *("class_weights", "dice", "bfloat16"),

@@ -92,6 +92,8 @@ class Config:
     """Strides to train, in this order."""
     epochs: Annotated[tuple[int, ...], Range(0)] = (60,)
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
+    early_stop: Annotated[int | None, Range(1)] = None
+    """A stage ends when its test mean IU has not become better for so many epochs."""
     learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
     """Peak learning rate: one number for all stages, or one for each."""
     head_learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = ()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from jaxdl.files.atomic import plain, read_json, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
-from jaxdl.training.loop import Epoch, EpochReport, Task
+from jaxdl.training.loop import Epoch, EpochReport, Task, stale
 from jaxdl.training.network import describe
 from jaxdl.training.step import TrainState, start_state
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
+SCORE = checkpoint.Score("mean_iu")
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
 
 
@@ -149,7 +151,8 @@ def stage_task(
         end_epoch=end_epoch,
         learning_rate=rate,
         describe=lambda n: f"images {', '.join(training.ids(n))}",
-        score=checkpoint.Score("mean_iu"),
+        score=SCORE,
+        enough=partial(stale, score=SCORE, epochs=cfg.early_stop),
         meta={
             "model": describe(model),
             "mean": list(begin.mean),
@@ -179,14 +182,15 @@ def train_stage(
     if not processes.is_main_process():
         return {}, []
     predict = make_predict(model, jnp.asarray(begin.mean, jnp.float32))
-    with run_folder.Recorder(folder, task.steps) as recorder:
+    done = int(state.step)
+    with run_folder.Recorder(folder, done) as recorder:
         draw_samples(
             cfg.out / "samples",
             folder / "samples",
             data,
             cfg.samples,
             lambda image: predict(params, image),
-            lambda id, picture: recorder.image(task.steps, f"predictions/{id}", picture),
+            lambda id, picture: recorder.image(done, f"predictions/{id}", picture),
         )
     rows = run_folder.read_rows(folder / "metrics.jsonl")
     last = rows[-1]["test"]

@@ -172,6 +172,12 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
     return manager.restore(step, args=args)["state"]
 
 
+def restore_meta(manager: ocp.CheckpointManager) -> dict[str, Any]:
+    """The latest step's JSON; there must be a step."""
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    return manager.restore(manager.latest_step(), args=args)["meta"]
+
+
 def steps(folder: Path) -> list[int]:
     """The steps of a checkpoint folder, sound or not, without a manager (which may clean it up)."""
     if not folder.is_dir():

@@ -121,11 +121,10 @@ def train(
         processes.abort_on_error(),
         contextlib.ExitStack() as opened,
     ):
-        state, metrics = _first(manager, task)
+        state, metrics, scores = _first(manager, task)
         first, recorder = int(state.step), None
         if first:
-            at, end = first * task.counts, task.steps * task.counts
-            reporter.line(f"{name}: resumes at step {at} of {end}")
+            reporter.line(f"{name}: resumes at {_place(task, first)}")
         if processes.is_main_process():
             recorder = opened.enter_context(Recorder(folder, _recorded(task, first)))
         speed = {"items": task.items / task.counts, "unit": task.unit}
@@ -136,10 +135,13 @@ def train(
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
             nonlocal saved_at
             saved_at = time.monotonic()
-            checkpoint.save(manager, done, _saved(task, state, metrics), meta, score)
+            so_far = meta | {"scores": [*scores]}  # a copy: it is written in the background
+            checkpoint.save(manager, done, _saved(task, state, metrics), so_far, score)
 
-        def end_epoch(done: int, state: TrainState, metrics: Any) -> None:
+        def end_epoch(done: int, state: TrainState, metrics: Any) -> bool:
             report = task.end_epoch(clock.epoch(done, state, metrics))
+            scores.append(report.score)
+            last = done == task.steps or task.enough(scores)
             for number, row in report.rows.items():
                 if recorder is not None:
                     recorder.row(number * task.counts, row)
@@ -148,23 +150,30 @@ def train(
             clock.start(done)
             # Clocks differ, and all processes must save, or none.
             due = jax.process_count() == 1 and time.monotonic() - saved_at >= task.save_seconds
-            if report.save or due or done == task.steps:
+            if report.save or due or last:
                 save(done, state, task.metrics(), {task.score.name: report.score})
+            if last and done < task.steps:
+                reporter.line(f"{name}: ends at {_place(task, done)}: no better {task.score.name}")
+            return last
 
         try:
-            state = loop.fit(
-                dataclasses.replace(task, step=clock.around(task.step)),
-                state,
-                metrics,
-                end_epoch=end_epoch,
-                save=save,
-                stop=lambda: vote(asked.is_set()),
-                show=lambda done, loss: show(done * task.counts, loss),
-            )
+            if not task.enough(scores):
+                state = loop.fit(
+                    dataclasses.replace(task, step=clock.around(task.step)),
+                    *(state, metrics),
+                    end_epoch=end_epoch,
+                    save=save,
+                    stop=lambda: vote(asked.is_set()),
+                    show=lambda done, loss: show(done * task.counts, loss),
+                )
         except Stopped as stopped:
             stopped.number = getattr(asked, "number", stopped.number)
             raise
     return Trained(state, clock.first_step)
+
+
+def _place(task: Task, done: int) -> str:
+    return f"step {done * task.counts} of {task.steps * task.counts}"
 
 
 def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
@@ -173,15 +182,16 @@ def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
     return {name: tree for name, tree in kept.items() if jax.tree.leaves(tree)}
 
 
-def _first(manager: Any, task: Task) -> tuple[TrainState, Any]:
-    """State and metrics to begin with: the newest checkpoint's, or those of step 0."""
+def _first(manager: Any, task: Task) -> tuple[TrainState, Any, list[float | None]]:
+    """State, metrics and scores to begin with: the newest checkpoint's, or those of step 0."""
     resumed = manager.latest_step() is not None
     state, metrics = task.start(resumed), task.metrics()
     if not resumed:
-        return state, metrics
+        return state, metrics, []
     kept = checkpoint.restore(manager, _saved(task, state, metrics))
     metrics = kept.pop("metrics", metrics)
-    return task.scatter(state._replace(**kept)), metrics
+    scores = checkpoint.restore_meta(manager).get("scores", [])
+    return task.scatter(state._replace(**kept)), metrics, scores
 
 
 def _recorded(task: Task, first: int) -> int:
