@@ -1,7 +1,7 @@
 """The FCN experiment's work: data, the stages one after another, what each leaves behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,16 +73,20 @@ def sources(
 
 
 def stage_step(
-    cfg: Config, model: FCN, data: Data, colour: jax.Array, layout: Shardings | None
+    cfg: Config,
+    model: FCN,
+    class_weights: Sequence[float],
+    colour: jax.Array,
+    layout: Shardings | None,
 ) -> Any:
-    """The jitted training step of a stage."""
+    """The jitted training step of a stage; without class weights all pixels count alike."""
     draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + model.stride)
     step = make_step(
         model,
         optimizer_of(cfg, cfg.stages.index(model.stride)),
         mean=colour,
         reduction=cfg.reduction,
-        class_weights=tuple(data.class_weights.values()) or None,
+        class_weights=class_weights or None,
         dice=cfg.dice,
         layout=layout,
         prepare=make_prepare(
@@ -142,7 +146,7 @@ def stage_task(
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
-        step=stage_step(cfg, model, data, colour, layout),
+        step=stage_step(cfg, model, [*data.class_weights.values()], colour, layout),
         start=start,
         metrics=lambda: shard(empty_metrics(len(data.classes)), whole),
         batches=lambda first: read(training, first),

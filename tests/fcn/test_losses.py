@@ -11,7 +11,7 @@ import pytest
 
 from jaxdl.errors import InputError
 from jaxdl.fcn.choices import Reduction
-from jaxdl.fcn.config import PRESETS, check
+from jaxdl.fcn.config import PRESETS, check, for_each_stage
 from jaxdl.fcn.data.batches import Batch
 from jaxdl.fcn.dataset import class_weights
 from jaxdl.fcn.losses import (
@@ -24,7 +24,9 @@ from jaxdl.fcn.losses import (
 )
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.task import apply, make_step, pixel_loss
+from jaxdl.fcn.setup import optimizer_of
+from jaxdl.fcn.task import apply, pixel_loss
+from jaxdl.fcn.train import stage_step
 from jaxdl.training.optimizers import accumulate, momentum_sgd
 from jaxdl.training.step import dense_step, start_state
 
@@ -225,7 +227,8 @@ def test_a_step_trains_on_weights_and_dice_and_reports_the_plain_loss():
         np.array([[32, 32], [20, 32]], np.int32),
     )
     batch.labels[1, 20:] = 255
-    model, mean, optimizer = FCN(32, CLASSES, 32), jnp.full(3, 120.0), momentum_sgd()
+    cfg = dataclasses.replace(for_each_stage(PRESETS["demo"]), dice=2.0)
+    model, mean, optimizer = FCN(32, CLASSES, 32), jnp.full(3, 120.0), optimizer_of(cfg, 0)
     with pytest.raises(ValueError, match="3 class weights of 4 classes"):
         pixel_loss(model, mean, "mean", class_weights=(1, 2, 3))({}, batch)
     params = init(model, jax.random.key(0))
@@ -234,7 +237,7 @@ def test_a_step_trains_on_weights_and_dice_and_reports_the_plain_loss():
     labels = np.where(batch.labels == 255, -1, batch.labels.astype(int))
     want, weight, _ = numpy_xent(logits, labels, WEIGHTS)
     plain, pixels, _ = numpy_xent(logits, labels, np.ones(CLASSES))
-    step = make_step(model, optimizer, mean=mean, class_weights=tuple(WEIGHTS), dice=2.0)
+    step = stage_step(cfg, model, WEIGHTS.tolist(), mean, None)
     _, metrics, loss = step(start_state(params, optimizer), empty_metrics(CLASSES), batch, 0.1)
     whole = want / weight + 2.0 * numpy_dice(logits, labels)[0]
     np.testing.assert_allclose(loss, whole, rtol=1e-4)

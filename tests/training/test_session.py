@@ -150,6 +150,9 @@ def test_an_epoch_is_saved_when_it_says_so_or_is_due(tmp_path: Path):
 
     session.train(task(end_epoch=unsaved, save_seconds=3600), tmp_path / "seldom")
     assert checkpoint.steps(tmp_path / "seldom" / "checkpoints") == [10]  # the last is always
+    last = {"end_epoch": unsaved, "save_seconds": 3600, "enough": lambda scores: len(scores) == 2}
+    session.train(task(**last), tmp_path / "early")
+    assert checkpoint.steps(tmp_path / "early" / "checkpoints") == [6]
     session.train(task(end_epoch=unsaved), tmp_path / "often")
     assert len(checkpoint.steps(tmp_path / "often" / "checkpoints")) > 1
     assert len(read_rows(tmp_path / "seldom" / "metrics.jsonl")) == 4
