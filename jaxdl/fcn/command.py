@@ -34,6 +34,7 @@ from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
+from jaxdl.fcn.checks import check
 from jaxdl.fcn.config import (
     GONE,
     PRESETS,
@@ -41,7 +42,6 @@ from jaxdl.fcn.config import (
     RENAMED_VALUES,
     RESUMABLE,
     Config,
-    check,
     for_each_stage,
     settle,
 )
@@ -82,8 +82,10 @@ TRAIN = Command(
             "align",
         ),
         "Training": (
-            *("epochs", "learning_rate", "schedule", "warmup", "batch_size", "accumulate"),
-            *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction", "bfloat16"),
+            *("epochs", "early_stop", "learning_rate", "head_learning_rate", "schedule", "warmup"),
+            *("batch_size", "accumulate"),
+            *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
+            *("class_weights", "dice", "bfloat16"),
             *("remat", "steps_per_dispatch", "seed"),
         ),
         "Output": ("out", "resume", "overwrite", "samples"),

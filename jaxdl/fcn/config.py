@@ -8,7 +8,7 @@ import tyro
 
 from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
-from jaxdl.cli.options import Range, check_ranges
+from jaxdl.cli.options import Range
 from jaxdl.errors import InputError
 from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, Split, WeightsFormat
 from jaxdl.training.schedules import Schedule
@@ -92,10 +92,16 @@ class Config:
     """Strides to train, in this order."""
     epochs: Annotated[tuple[int, ...], Range(0, 100_000)] = (60,)
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
+    early_stop: Annotated[int | None, Range(1)] = None
+    """A stage ends when its test mean IU has not become better for so many epochs."""
     learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = (1e-4,)
     """Peak learning rate: one number for all stages, or one for each."""
+    head_learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = ()
+    """Peak learning rate of the score layers: one number for all stages, or one for each. By
+    default it is that of the trunk."""
     schedule: Schedule = "constant"
-    """The learning rate's course after its warm-up."""
+    """The learning rate's course after its warm-up; poly is the rate times (1 - step / steps)
+    ** 0.9."""
     warmup: Annotated[int, Range(0)] = 0
     """The learning rate rises linearly for so many steps of each stage."""
     momentum: Annotated[float, Range(0, 1)] = 0.9
@@ -109,6 +115,11 @@ class Config:
     reduction: Reduction = "mean"
     """The loss is the mean or the sum over a batch's valid pixels; a sum's rate is the mean's
     divided by their number."""
+    class_weights: tuple[str, ...] = ()
+    """Weight of each class in the training loss: one number for each class, or auto, by median
+    frequency balancing over the training labels. By default all pixels count alike."""
+    dice: Annotated[float, Range(0)] = 0.0
+    """The training loss is the cross-entropy plus this many times the soft Dice loss."""
     batch_size: Annotated[int, Range(0)] = 1
     """Images in a batch; 0 lets the data decide. They share a canvas; sizes may differ. With --mesh
     all devices together have so many."""
@@ -205,7 +216,7 @@ def settle(cfg: Config) -> Config:
 
 
 def for_each_stage(cfg: Config) -> Config:
-    """The config with a number of epochs and a learning rate for each of its stages.
+    """The config with a number of epochs and learning rates for each of its stages.
 
     What the preset gives for its own stages goes to the same strides if there are fewer of them.
 
@@ -213,7 +224,8 @@ def for_each_stage(cfg: Config) -> Config:
         InputError: neither one value for all stages nor one for each.
     """
     count, values = len(cfg.stages), {}
-    for name in ("epochs", "learning_rate"):
+    head = ("head_learning_rate",) if cfg.head_learning_rate else ()
+    for name in ("epochs", "learning_rate", *head):
         given, own = getattr(cfg, name), getattr(PRESETS[cfg.preset], name)
         if given == own and len(given) not in (1, count):
             by_stride = dict(zip(PRESETS[cfg.preset].stages, own, strict=True))
@@ -227,44 +239,21 @@ def for_each_stage(cfg: Config) -> Config:
     return dataclasses.replace(cfg, **values)
 
 
-def check(cfg: Config) -> None:
-    """Refuse what cannot be trained, in one line, before anything else is done."""
-    check_ranges(cfg)
-    if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
-        raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
-    for_each_stage(cfg)
-    if cfg.preset != "own" and not (cfg.batch_size and all(cfg.epochs)):
-        flag = "--epochs" if cfg.batch_size else "--batch-size"
-        raise InputError(f"{flag} 0: the data decides with --preset own alone; give a number")
-    if cfg.weights is not None and (cfg.width_divisor != 1 or cfg.start_from is not None):
-        raise InputError(
-            f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
-        )
-    if cfg.freeze == "trunk":
-        _check_freeze(cfg)
-    if cfg.scale[0] > cfg.scale[1]:
-        raise InputError(f"--scale {cfg.scale[0]} {cfg.scale[1]}: give the smaller factor first")
-    if cfg.devices.mesh is not None and cfg.steps_per_dispatch > 1:
-        given = f"--steps-per-dispatch {cfg.steps_per_dispatch}"
-        raise InputError(f"{given}: a dispatch is one step with --mesh; leave it out")
-    if cfg.devices.mesh is None and cfg.fsdp:
-        raise InputError("--fsdp splits parameters over devices: name them with --mesh data=N")
-    if cfg.devices.mesh is not None and cfg.cache == "device":
-        raise InputError("--cache device keeps images on one device: use host with --mesh")
-    if cfg.data is None and cfg.preset != "demo":
-        raise InputError(
-            "--data is missing: name a folder of images and masks, or VOCtrainval_11-May-2012.tar, "
-            "or train on the embedded scenes with --preset demo"
-        )
+def given_class_weights(cfg: Config) -> tuple[float, ...] | None:
+    """The numbers of --class-weights; None if it is auto, or left out.
 
-
-def _check_freeze(cfg: Config) -> None:
-    if cfg.weights is None and cfg.start_from is None:
-        raise InputError("--freeze trunk: keeps random weights; give --weights or --start-from")
-    if cfg.devices.mesh is not None or cfg.cache == "device":
-        raise InputError("--freeze trunk: is for one device, and keeps pools in the host's memory")
-    if cfg.flip or cfg.crop is not None or cfg.scale != (1.0, 1.0):
+    Raises:
+        InputError: neither auto nor numbers of 0 and more, some of them above 0.
+    """
+    if cfg.class_weights in ((), ("auto",)):
+        return None
+    try:
+        numbers = tuple(map(float, cfg.class_weights))
+    except ValueError:
+        numbers = ()
+    if not any(numbers) or not all(number in Range(0) for number in numbers):
         raise InputError(
-            "--freeze trunk: each image's pools are computed once, so that --flip, --scale and "
-            "--crop cannot change it; leave them out"
+            f"--class-weights {' '.join(cfg.class_weights)}: give auto, or a number for each "
+            "class, 0 or more, not all of them 0"
         )
+    return numbers

@@ -8,12 +8,13 @@ from jaxtyping import Int32
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
-from jaxdl.fcn.config import Config
+from jaxdl.fcn.config import Config, given_class_weights
 from jaxdl.fcn.data import batches, labels, records, scenes, splits, voc
 from jaxdl.fcn.data.detect import open_data_set
 from jaxdl.fcn.data.labels import some
 from jaxdl.fcn.data.layouts.given import Given
 from jaxdl.fcn.data.source import Source
+from jaxdl.fcn.losses import median_frequency
 from jaxdl.files.text import visible
 
 
@@ -26,6 +27,7 @@ class Data:
     examples: records.Prepared
     canvases: tuple[batches.Canvas, ...]
     warnings: list[str]
+    class_weights: dict[str, float]  # of the training loss; empty: all pixels count alike
     decoded: batches.Decoded = dataclasses.field(default_factory=dict)
 
     def rows(self, side: str) -> list[int]:
@@ -92,9 +94,43 @@ def open_data(cfg: Config, source: Source, split: splits.Split, bar: Bar) -> Dat
     hashes = dict(zip(examples.ids, examples.hashes, strict=True))
     counted = examples.pixels[train], examples.pixels[test]
     warnings = data_warnings(cfg, source, split, *counted, hashes)
+    weights = class_weights(cfg, classes, counted[0])
+    if weights:
+        shown = ", ".join(f"{visible(name)} {weight:.3g}" for name, weight in weights.items())
+        bar.line(f"class weights of the training loss: {shown}")
     return Data(
-        classes=classes, split=split, examples=examples, canvases=canvases, warnings=warnings
+        classes=classes,
+        split=split,
+        examples=examples,
+        canvases=canvases,
+        warnings=warnings,
+        class_weights=weights,
     )
+
+
+def class_weights(
+    cfg: Config, classes: tuple[str, ...], train: Int32[np.ndarray, "n 256"]
+) -> dict[str, float]:
+    """What a pixel of each class counts for in the training loss; empty: all alike.
+
+    Args:
+        cfg: the config.
+        classes: their names.
+        train: pixels of each value in the training labels.
+
+    Raises:
+        InputError: not one weight for each class, or all that is trained on has the weight 0.
+    """
+    if not cfg.class_weights:
+        return {}
+    pixels, given = train[:, : len(classes)], given_class_weights(cfg)
+    weights = median_frequency(pixels).tolist() if given is None else given
+    typed = f"--class-weights {' '.join(cfg.class_weights)}"
+    if len(weights) != len(classes):
+        raise InputError(f"{typed}: give {len(classes)} numbers, one for each of {some(classes)}")
+    if not np.dot(pixels.sum(0, dtype=np.float64), weights):
+        raise InputError(f"{typed}: no training pixel has a weight above 0")
+    return dict(zip(classes, weights, strict=True))
 
 
 def data_warnings(

@@ -220,6 +220,10 @@ def fcn_section(run: Path) -> tuple[str, str]:
         classes=classes,
         transfers={STAGES[stage]: record for stage, record in loaded.items() if record},
         splits=record.get("splits") or {},
+        class_weights=[
+            (clip(str(name), 60), decimal(weight, 1, 3))
+            for name, weight in (record.get("class_weights") or {}).items()
+        ],
         weights=flatten(record.get("weights") or {}),
         notes=notes,
     )

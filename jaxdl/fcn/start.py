@@ -10,12 +10,16 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
+from jaxdl.fcn.data.source import Source
+from jaxdl.fcn.data.unchanged import record_pictures
+from jaxdl.fcn.dataset import Data
 from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import read_meta
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.weights import vgg16
 from jaxdl.files.atomic import write_json
-from jaxdl.training import checkpoint, steps
+from jaxdl.files.fingerprint import of_files
+from jaxdl.training import checkpoint, run_folder, steps
 from jaxdl.training.transfer import by_name, transfer
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
@@ -118,3 +122,23 @@ def write_start(stage: Path, record: dict[str, Any], bar: Bar) -> None:
         write_json(stage / "transfer.json", record)
     for part, times in record["multipliers"].items():
         bar.line(f"{stage.name}: {part} learns at {times:.2g} of the rate: its input is larger")
+
+
+def write_record(
+    cfg: Config,
+    config: dict[str, Any],
+    source: Source,
+    data: Data,
+    imported: dict[str, Any] | None,
+    bar: Bar,
+) -> dict[str, Any]:
+    """run.json and the lists of images."""
+    record = run_folder.run_record("fcn", config, data.classes)
+    with bar.task("hashing images") as progress:
+        pictures = record_pictures(cfg.out, source, data.split, progress)
+    counts = {"train": len(data.split.train), "test": len(data.split.test)}
+    record |= {"splits": counts, "weights": imported, "pictures": pictures}
+    record["class_weights"] = data.class_weights
+    record["inputs"] = of_files(input_files(cfg))
+    write_json(cfg.out / "run.json", record)
+    return record

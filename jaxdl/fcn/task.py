@@ -1,6 +1,6 @@
 """The FCN's task: loss, evaluation and prediction as jitted pure functions of parameters."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from jaxdl.devices.mesh import Shardings, shard
 from jaxdl.fcn.choices import Reduction
 from jaxdl.fcn.data.augment import augment
 from jaxdl.fcn.data.batches import Batch, Stored, class_labels, gather, part, preprocess
-from jaxdl.fcn.losses import pixel_xent, reduce_pixels
+from jaxdl.fcn.losses import pixel_xent, reduce_pixels, soft_dice_loss, weighted_xent
 from jaxdl.fcn.metrics import (
     Metrics,
     compute_metrics,
@@ -59,27 +59,41 @@ def loss(
     *,
     mean: Float[Array, " 3"],
     reduction: Reduction = "mean",
+    class_weights: Sequence[float | int] | None = None,
+    dice: float | int = 0.0,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Any]]:
-    """Softmax cross-entropy over the valid pixels, (weight, outcome) beside it.
+    """Softmax cross-entropy over the valid pixels plus `dice` times Dice; (weight, outcome).
 
-    The weight is the number of valid pixels; the outcome is (predicted classes, labels, summed
-    loss), for `add_outcome`. Labels are class numbers, uint8; 255 is void.
+    The weight is the number of valid pixels, or the sum of their class weights; the outcome is
+    (predicted classes, labels, summed cross-entropy without weights), for `add_outcome`. Labels are
+    class numbers, uint8; 255 is void.
 
     Source: Long, Shelhamer, Darrell 2015, section 3; `jaxdl.fcn.losses`.
     """
+    if class_weights is not None and len(class_weights) != model.num_classes:
+        raise ValueError(f"{len(class_weights)} class weights of {model.num_classes} classes")
     pixels, classes, sizes = jax.tree.map(jnp.asarray, gather(batch))
     logits = apply(model, params, pixels, sizes, mean=mean)
     labels = class_labels(classes)
-    total, count = pixel_xent(logits, labels)
-    value = reduce_pixels(total, count, reduction)
-    return value, (count.astype(value.dtype), (logits.argmax(-1), labels, total))
+    total, weight = plain = pixel_xent(logits, labels)
+    if class_weights is not None:
+        total, weight = weighted_xent(logits, labels, jnp.asarray(class_weights, float))
+    value = reduce_pixels(total, weight, reduction)
+    if dice:
+        value = value + dice * soft_dice_loss(logits, labels)
+    return value, (weight.astype(value.dtype), (logits.argmax(-1), labels, plain[0]))
 
 
 def pixel_loss(
-    model: FCN, mean: Float[Array, " 3"], reduction: Reduction
+    model: FCN,
+    mean: Float[Array, " 3"],
+    reduction: Reduction,
+    class_weights: Sequence[float | int] | None = None,
+    dice: float | int = 0.0,
 ) -> Callable[[PyTree, Batch | Stored], tuple[Array, tuple[Array, Any]]]:
     """``loss_fn(params, batch)`` for `jaxdl.training.step.dense_step`: `loss` of one model."""
-    return partial(loss, model, mean=mean, reduction=reduction)
+    terms = {"reduction": reduction, "class_weights": class_weights, "dice": dice}
+    return partial(loss, model, mean=mean, **terms)
 
 
 def make_step(
@@ -88,6 +102,8 @@ def make_step(
     *,
     mean: Float[Array, " 3"],
     reduction: Reduction = "mean",
+    class_weights: Sequence[float | int] | None = None,
+    dice: float | int = 0.0,
     layout: Shardings | None = None,
     prepare: Callable[[Any, Array], Any] | None = None,
     updates: int = 1,
@@ -99,6 +115,8 @@ def make_step(
         optimizer: `jaxdl.training.optimizers.momentum_sgd`.
         mean: colour that is subtracted, RGB.
         reduction: over valid pixels.
+        class_weights: what a pixel of each class counts for in the cross-entropy; None: all alike.
+        dice: weight of the soft Dice loss beside it; no sum over pixels, so not to `accumulate`.
         layout: see `jaxdl.training.step.dense_step`, as for the rest.
         prepare: of `make_prepare`.
         updates: in one dispatch.
@@ -106,7 +124,7 @@ def make_step(
     The state (of `jaxdl.training.step.start_state`) and the metrics (of `empty_metrics`) are
     donated.
     """
-    loss_fn = pixel_loss(model, mean, reduction)
+    loss_fn = pixel_loss(model, mean, reduction, class_weights, dice)
     return dense_step(loss_fn, optimizer, add_outcome, layout, prepare=prepare, updates=updates)
 
 

@@ -3,7 +3,8 @@
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,6 @@ from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows,
 from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
-from jaxdl.fcn.data.unchanged import record_pictures
 from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.frozen import Frozen
 from jaxdl.fcn.images import draw_overview, draw_samples
@@ -29,21 +29,21 @@ from jaxdl.fcn.start import (
     Start,
     first_start,
     fresh_params,
-    input_files,
     start_params,
+    write_record,
     write_start,
 )
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.worse import never_warm, started_at, too_high, worse_than_start
 from jaxdl.files.atomic import plain, write_json
-from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
-from jaxdl.training.loop import Epoch, EpochReport, Task, unchanged
+from jaxdl.training.loop import Epoch, EpochReport, Task, stale, unchanged
 from jaxdl.training.network import describe
 from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
 
+SCORE = checkpoint.Score("mean_iu")
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
 
 ROW = {"epoch": int, "train": dict, "test": dict.fromkeys(SUMMARY, (float, None)), "seconds": float}
@@ -81,14 +81,22 @@ def sources(
     return of("train", seed, cfg.epochs[number], cfg.steps_per_dispatch), of("test", None, 1, 1)
 
 
-def stage_step(cfg: Config, model: FCN, colour: jax.Array, layout: Shardings | None) -> Any:
-    """The jitted training step of a stage."""
+def stage_step(
+    cfg: Config,
+    model: FCN,
+    class_weights: Sequence[float],
+    colour: jax.Array,
+    layout: Shardings | None,
+) -> Any:
+    """The jitted training step of a stage; without class weights all pixels count alike."""
     draws = jax.random.fold_in(jax.random.key(cfg.seed), 1000 + model.stride)
     step = make_step(
         model,
-        optimizer_of(cfg),
+        optimizer_of(cfg, cfg.stages.index(model.stride)),
         mean=colour,
         reduction=cfg.reduction,
+        class_weights=class_weights or None,
+        dice=cfg.dice,
         layout=layout,
         prepare=make_prepare(
             draws, cfg.steps_per_dispatch, flip=cfg.flip, scale=cfg.scale, crop=cfg.crop
@@ -114,7 +122,7 @@ def stage_task(
     """What a stage brings to `jaxdl.training.session.train`, and its network."""
     stride, epochs = cfg.stages[number], cfg.epochs[number]
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
-    colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg)
+    colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg, number)
     fresh = fresh_params(model, cfg.seed)
     frozen = Frozen(model, fresh["trunk"], colour) if cfg.freeze == "trunk" else None
     layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
@@ -166,7 +174,7 @@ def stage_task(
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
     return Task(
-        step=stage_step(cfg, model, colour, layout),
+        step=stage_step(cfg, model, [*data.class_weights.values()], colour, layout),
         start=start,
         metrics=lambda: shard(empty_metrics(len(data.classes)), whole),
         batches=lambda first: read(training, first),
@@ -177,7 +185,8 @@ def stage_task(
         describe=lambda n: f"images {', '.join(training.ids(n))}",
         gather=unchanged if frozen is None else frozen.gather,
         scatter=unchanged if frozen is None else frozen.scatter,
-        score=checkpoint.Score("mean_iu"),
+        score=SCORE,
+        enough=partial(stale, score=SCORE, epochs=cfg.early_stop),
         meta={
             "model": describe(model),
             "mean": list(begin.mean),
@@ -208,14 +217,15 @@ def train_stage(
     if not processes.is_main_process():
         return {}, []
     predict = make_predict(model, jnp.asarray(begin.mean, jnp.float32))
-    with run_folder.Recorder(folder, task.steps) as recorder:
+    done = int(state.step)
+    with run_folder.Recorder(folder, done) as recorder:
         draw_samples(
             cfg.out / "samples",
             folder / "samples",
             data,
             cfg.samples,
             lambda image: predict(params, image),
-            lambda id, picture: recorder.image(task.steps, f"predictions/{id}", picture),
+            lambda id, picture: recorder.image(done, f"predictions/{id}", picture),
         )
     rows = run_folder.recorded_rows(folder / "metrics.jsonl", ROW)
     last = rows[-1]["test"]
@@ -223,25 +233,6 @@ def train_stage(
     found = [f"{name}: {text}" for text in doubts(last, data.classes)]
     found += never_warm(cfg, number, task.steps) + worse_than_start(cfg, number, rows)
     return {**{key: last[key] for key in SUMMARY}, "seconds": seconds}, found
-
-
-def write_record(
-    cfg: Config,
-    config: dict[str, Any],
-    source: voc.Source,
-    data: Data,
-    imported: dict[str, Any] | None,
-    bar: Bar,
-) -> dict[str, Any]:
-    """run.json and the lists of images."""
-    record = run_folder.run_record("fcn", config, data.classes)
-    with bar.task("hashing images") as progress:
-        pictures = record_pictures(cfg.out, source, data.split, progress)
-    counts = {"train": len(data.split.train), "test": len(data.split.test)}
-    record |= {"splits": counts, "weights": imported, "pictures": pictures}
-    record["inputs"] = of_files(input_files(cfg))
-    write_json(cfg.out / "run.json", record)
-    return record
 
 
 def run_stages(

@@ -8,7 +8,7 @@ saving. `jaxdl.training.session.train` puts checkpoints, records and signals aro
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -50,6 +50,19 @@ def unchanged(state: TrainState) -> TrainState:
     return state
 
 
+def never(scores: Sequence[float | None]) -> bool:
+    """No scores end the training before its last step."""
+    return False
+
+
+def stale(scores: Sequence[float | None], score: Score, epochs: int | None) -> bool:
+    """Whether none of the last `epochs` scores is better than all before them; None: never."""
+    if epochs is None or not scores:
+        return False
+    ranks = [score.rank({score.name: each}) for each in scores]
+    return len(ranks) - 1 - ranks.index(max(ranks)) >= epochs
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What a subject brings to training."""
@@ -78,6 +91,9 @@ class Task:
     """What each row of the run's metrics must hold (`jaxdl.files.schema`)."""
     score: Score
     """What ranks the checkpoints."""
+    enough: Callable[[Sequence[float | None]], bool] = never
+    """Whether to end before the last step, after an epoch; given the score of every epoch so far.
+    Checkpoints hold the scores, so that a resumed run decides alike, and so do all processes."""
     meta: dict[str, Any]
     """JSON that is saved with each checkpoint: what prediction needs."""
     gather: Callable[[TrainState], TrainState] = unchanged
@@ -100,18 +116,19 @@ def fit(
     state: TrainState,
     metrics: Any,
     *,
-    end_epoch: Callable[[int, TrainState, Any], None],
+    end_epoch: Callable[[int, TrainState, Any], bool | None],
     save: Callable[[int, TrainState, Any], None],
     stop: Callable[[], bool],
     show: Callable[[int, float], None],
 ) -> TrainState:
-    """Train from ``state.step`` to ``task.steps``.
+    """Train from ``state.step`` to ``task.steps``, or to the epoch that is told to be the last.
 
     Args:
         task: see `Task`; its `end_epoch` is left to the caller's.
         state: where to start; donated.
         metrics: those of the running epoch so far; donated.
-        end_epoch: ``end_epoch(done, state, metrics)``: evaluates, records and saves.
+        end_epoch: ``end_epoch(done, state, metrics)``: evaluates, records and saves; true ends
+            the training.
         save: ``save(done, state, metrics)``, called before a stop.
         stop: called once a step: whether to save and stop after it. Several processes must do so
             after the same step (`jaxdl.devices.processes.stop_vote`).
@@ -158,7 +175,8 @@ def fit(
         done = n + 1
         if task.ends(done) or done == task.steps:
             settle()
-            end_epoch(done, state, metrics)
+            if end_epoch(done, state, metrics):
+                return state
             metrics = task.metrics()
         if stop() and done < task.steps:
             leave(done)

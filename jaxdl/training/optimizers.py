@@ -1,7 +1,7 @@
 """Optimisers whose rate each step sets, and its schedule."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +11,16 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdl.training.schedules import Schedule
 
+POWER = 0.9  # of the schedule "poly"
+
 
 def learning_rate(
     step: int, *, peak: float, steps: int, schedule: Schedule, warmup: int = 0, end: float = 0.0
 ) -> float:
     """The rate of step 0..steps-1: linear warm-up to `peak`, then constant, or down to `end`.
 
+    Without warm-up and `end`, "poly" is ``peak * (1 - step / steps) ** 0.9`` (Chen et al. 2017,
+    DeepLab).
     A number for the step's argument, not part of the program: no rate compiles anything again.
     """
     if step < warmup:
@@ -26,6 +30,8 @@ def learning_rate(
         return peak
     if schedule == "linear":
         return peak - (peak - end) * step / steps
+    if schedule == "poly":
+        return end + (peak - end) * (1 - step / steps) ** POWER
     return end + (peak - end) * (0.5 + 0.5 * math.cos(math.pi * (step / steps)))
 
 
@@ -104,6 +110,24 @@ def set_multipliers(opt_state: PyTree, multipliers: Mapping[str, float]) -> PyTr
     return jax.tree.map(change, opt_state, is_leaf=is_part)
 
 
+def scaled(
+    optimizer: optax.GradientTransformationExtraArgs,
+    ratio: float | int,
+    chosen: Callable[[PyTree], PyTree],
+) -> optax.GradientTransformationExtraArgs:
+    """The optimiser, with a rate of `ratio` times the step's for some of the parameters.
+
+    Args:
+        optimizer: such as `momentum_sgd`, whose state gains no array.
+        ratio: multiplies their updates, and so their weight decay.
+        chosen: ``chosen(params)`` marks them, in a tree of bools.
+    """
+    if ratio == 1:
+        return optimizer
+    slower = optax.masked(optax.scale(ratio), chosen)
+    return optax.with_extra_args_support(optax.chain(optimizer, slower))
+
+
 class Accumulated(NamedTuple):
     """Sums over the micro-batches seen since the last update."""
 
@@ -136,7 +160,7 @@ def accumulate(
         total, seen = state.weight + weight, state.seen + 1
 
         def apply(_):
-            count = jnp.maximum(total, 1) if mean else 1.0
+            count = jnp.where(total > 0, total, 1) if mean else 1.0
             whole = jax.tree.map(lambda g: g / count, grads)
             new, inner = optimizer.update(whole, state.inner, params, **extra)
             zeros = jax.tree.map(jnp.zeros_like, grads)

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Schedule = Literal["constant", "cosine", "linear"]
+Schedule = Literal["constant", "cosine", "linear", "poly"]

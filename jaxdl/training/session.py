@@ -132,11 +132,11 @@ def train(
     ):
         if jax.process_count() > 1:  # all stop after the same step
             deferral.begin()
-        state, metrics = _first(manager, task, folder)
+        state, metrics, scores = _first(manager, task, folder)
         first, recorder = int(state.step), None
         span = (name, first * task.counts, task.steps * task.counts)
         if first:
-            reporter.line("{}: resumes at step {} of {}".format(*span))
+            reporter.line(f"{name}: resumes at {_place(task, first)}")
         if processes.is_main_process():
             recorder = opened.enter_context(_recorder(task, folder, first))
         speed = {"items": task.items / task.counts, "unit": task.unit}
@@ -148,10 +148,14 @@ def train(
             saved_at = time.monotonic()
             _note_saved(folder)
             own = meta | {"step": done, "rows": recorder.rows if recorder else 0}
+            if task.enough is not loop.never:
+                own |= {"scores": [*scores]}  # a copy: it is written in the background
             checkpoint.save(manager, done, _saved(task, state, metrics), own, score)
 
-        def end_epoch(done: int, state: TrainState, metrics: Any) -> None:
+        def end_epoch(done: int, state: TrainState, metrics: Any) -> bool:
             report = task.end_epoch(clock.epoch(done, state, metrics))
+            scores.append(report.score)
+            last = done == task.steps or task.enough(scores)
             for number, row in report.rows.items():
                 if recorder is not None:
                     recorder.row(number * task.counts, row)
@@ -160,24 +164,31 @@ def train(
             clock.start(done)
             # Clocks differ, and all processes must save, or none.
             due = jax.process_count() == 1 and time.monotonic() - saved_at >= task.save_seconds
-            if report.save or due or done == task.steps:
+            if report.save or due or last:
                 save(done, state, task.metrics(), {task.score.name: report.score})
+            if last and done < task.steps:
+                reporter.line(f"{name}: ends at {_place(task, done)}: no better {task.score.name}")
+            return last
 
         try:
-            state = loop.fit(
-                dataclasses.replace(task, step=clock.around(task.step, deferral.begin)),
-                state,
-                metrics,
-                end_epoch=end_epoch,
-                save=save,
-                stop=lambda: vote(deferral.number is not None),
-                show=lambda done, loss: show(done * task.counts, loss),
-            )
+            if not task.enough(scores):
+                state = loop.fit(
+                    dataclasses.replace(task, step=clock.around(task.step, deferral.begin)),
+                    *(state, metrics),
+                    end_epoch=end_epoch,
+                    save=save,
+                    stop=lambda: vote(deferral.number is not None),
+                    show=lambda done, loss: show(done * task.counts, loss),
+                )
         except Stopped as stopped:
             stopped.number = deferral.number or stopped.number
             raise
     _note_saved(folder)
     return Trained(state, clock.first_step)
+
+
+def _place(task: Task, done: int) -> str:
+    return f"step {done * task.counts} of {task.steps * task.counts}"
 
 
 def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
@@ -195,8 +206,8 @@ def _note_saved(folder: Path) -> None:
         give_up(home_of(folder) or folder)
 
 
-def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any]:
-    """State and metrics to begin with: the newest checkpoint's, or those of step 0."""
+def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any, list[float | None]]:
+    """State, metrics and scores to begin with: the newest checkpoint's, or those of step 0."""
     step = manager.latest_step()
     if step is None and (folder / SAVED).exists():
         raise InputError(
@@ -205,7 +216,7 @@ def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any]:
         )
     state, metrics = task.start(step is not None), task.metrics()
     if step is None:
-        return state, metrics
+        return state, metrics, []
     kept = checkpoint.restore(manager, _saved(task, state, metrics))
     if int(kept["step"]) != step:
         raise InputError(
@@ -213,7 +224,8 @@ def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any]:
             "name; give it its own"
         )
     metrics = kept.pop("metrics", metrics)
-    return task.scatter(state._replace(**kept)), metrics
+    scores = checkpoint.restore_meta(manager).get("scores", [])
+    return task.scatter(state._replace(**kept)), metrics, scores
 
 
 def _recorder(task: Task, folder: Path, first: int) -> Recorder:

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.config import PRESETS, Config, check, for_each_stage
+from jaxdl.fcn.checks import check
+from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.predict import predict
 from jaxdl.fcn.stages import find
@@ -23,6 +24,7 @@ from jaxdl.fcn.start import start_mean
 from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
 from jaxdl.training.run_folder import read_rows
+from jaxdl.training.steps import newest_sums
 from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.
@@ -122,6 +124,40 @@ def test_a_run_stopped_in_each_stage_ends_in_the_same_bits(
     done = finish(*arguments)
     assert done.returncode == 0, done.stderr
     assert_same_run(straight, tmp_path / "run")
+
+
+def test_a_stage_that_ends_early_stays_ended(data: Path, tmp_path: Path):
+    """At a rate of next to nothing no epoch is better than the first; killed in the next stage.
+
+    With the options of the loss and the rates that no other run here has.
+    """
+    out = tmp_path / "run"
+    arguments = (
+        *(*TINY, "--out", str(out), "--data-dir", str(data), "--stages", "32", "16"),
+        *("--epochs", "5", "--early-stop", "1", "--learning-rate", "1e-9"),
+        *("--head-learning-rate", "2e-9", "--schedule", "poly", "--dice", "0.5"),
+        *("--class-weights", "auto"),
+    )
+    returned, errors = stop_at("fcn16s starts from", signal.SIGKILL, *arguments)
+    assert returned == -signal.SIGKILL, errors
+    saved = newest_sums(out / "fcn32s" / "checkpoints")[0].read_bytes()
+    done = finish(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "fcn16s: ends at step 6 of 15: no better mean_iu" in done.stdout
+    for stage in STAGES[:2]:
+        rows = read_rows(out / stage / "metrics.jsonl")
+        assert [(row["epoch"], row["step"]) for row in rows] == [(1, 3), (2, 6)]
+        assert checkpoint.steps(out / stage / "checkpoints")[-1] == 6
+        assert json.loads((out / "summary.json").read_text())[stage]["mean_iu"] >= 0
+    assert newest_sums(out / "fcn32s" / "checkpoints")[0].read_bytes() == saved
+    weights = json.loads((out / "run.json").read_text())["class_weights"]
+    assert list(weights) == list(SCENE_CLASSES)
+    assert weights["background"] < 1 < max(weights.values())
+    page = (out / "report.html").read_text()
+    shown = re.search("Class weights of the training loss: (.*?)</p>", page)
+    assert shown
+    assert f"</bdi> {weights['background']:.3f}" in shown[1]
+    assert "finished already" in finish(*arguments).stdout
 
 
 def test_a_finished_run_is_not_trained_again(straight: Path, data: Path):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.config import Config, check
+from jaxdl.fcn.checks import check
+from jaxdl.fcn.config import Config
 from jaxdl.fcn.data.batches import BatchSource
 from jaxdl.fcn.frozen import Frozen
 from jaxdl.fcn.models.fcn import FCN, init

@@ -32,6 +32,7 @@ with install_import_hook("jaxdl", "beartype.beartype"):
     )
     from jaxdl.errors import InputError
     from jaxdl.fcn.data.batches import BatchSource
+    from jaxdl.fcn.losses import reduce_pixels, soft_dice_loss, weighted_xent
     from jaxdl.fcn.metrics import Metrics, compute_metrics, empty_metrics
     from jaxdl.fcn.models.fcn import FCN
     from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
@@ -144,6 +145,32 @@ def train_on(
     return Run(losses, state, found)
 
 
+def losses_are_of_all_rows() -> None:
+    """Class weights and Dice: value and gradient of split scores are those of whole ones.
+
+    Rows differ in their classes: the mean of each device's Dice would be another number.
+    """
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(8, 4, 5, CLASSES)).astype(np.float32)
+    labels = np.tile(np.arange(8, dtype=np.int32)[:, None, None] % CLASSES, (1, 4, 5))
+    labels[rng.random(labels.shape) < 0.2] = -1
+    layout = shardings(None, make_mesh(8))
+    assert layout is not None
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(logits, labels):
+        weighted = weighted_xent(logits, labels, jnp.asarray([1.0, 2.0, 0.5]))
+        return reduce_pixels(*weighted, "mean") + soft_dice_loss(logits, labels)
+
+    one, split = loss(logits, labels), loss(*shard((logits, labels), layout.batch))
+    assert len(split[1].sharding.device_set) == 8
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), split, one)
+    dice = jax.jit(soft_dice_loss)
+    alone = np.mean([dice(logits[n : n + 1], labels[n : n + 1]) for n in range(8)])
+    assert abs(dice(logits, labels) - alone) > 0.01
+
+
 def moved(program: str) -> list[tuple[str, int]]:
     """Collectives of the compiled program: the kind, and the numbers in the largest result."""
     found = []
@@ -176,6 +203,7 @@ def main() -> None:
             make_mesh(4)
             raise AssertionError("half the devices made a mesh")
     else:
+        losses_are_of_all_rows()
         runs["one"] = train_on(None, False, 0, STEPS)
         runs["two"] = train_on((2, 1), False, 0, STEPS)
         runs["eight"] = train_on((4, 2), False, 0, STEPS)

@@ -165,6 +165,11 @@ def test_learning_rate_schedules():
     assert rates("cosine")[6] == pytest.approx(0.5)
     assert rates("cosine", 0.2)[6::4] == pytest.approx([0.6, 0.2])
     assert min(rates("cosine")[:10]) > 0
+    steps = np.arange(9, dtype=np.float64)  # after the warm-up; the last is the end
+    for end in (0.0, 0.2):
+        want = end + (1 - end) * (1 - steps / 8) ** 0.9
+        np.testing.assert_allclose(rates("poly", end)[2:], want, rtol=1e-14)
+    assert rates("poly")[:2] == [0.5, 1.0]
 
 
 class Run:

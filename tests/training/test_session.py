@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from jaxdl import signals
 from jaxdl.errors import Stopped, exit_status
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training import checkpoint, session
-from jaxdl.training.loop import Epoch, EpochReport, Task
+from jaxdl.training.loop import Epoch, EpochReport, Task, stale
 from jaxdl.training.network import describe
 from jaxdl.training.optimizers import momentum_sgd
 from jaxdl.training.run_folder import read_rows
@@ -94,6 +95,33 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
         assert [(r["step"], r["sum"]) for r in rows] == [(r["step"], r["sum"]) for r in want]
 
 
+def test_a_training_that_ends_early_ends_there_again(tmp_path: Path):
+    """Stopped before, killed after its last row, or started once more: the scores are saved."""
+    early = {"enough": lambda scores: stale(scores, task().score, 1)}
+    straight = session.train(task(**early), tmp_path / "straight").state
+    assert int(straight.step) == 9  # the best is step 6
+    for at in (1, 4, 6):
+        folder = tmp_path / str(at)
+        with pytest.raises(Stopped, match=f"step {at + 1} of 10"):
+            session.train(task(**early, batches=stopping(at)), folder)
+        same(session.train(task(**early), folder).state, straight)
+    shutil.rmtree(folder / "checkpoints" / "9")
+    for _ in range(2):
+        same(session.train(task(**early), folder).state, straight)
+        assert [row["step"] for row in read_rows(folder / "metrics.jsonl")] == [3, 6, 9]
+    assert checkpoint.best_step(folder / "checkpoints") == 6
+
+
+def test_scores_are_stale_when_the_best_is_so_many_epochs_old():
+    """Better is strictly better; a score that is no number never is."""
+    iu, loss = checkpoint.Score("iu"), checkpoint.Score("loss", larger_is_better=False)
+    scores = [0.2, 0.3, 0.3, None, 0.1]
+    assert [stale(scores[:n], iu, 2) for n in range(6)] == [False] * 4 + [True] * 2
+    assert [stale([3.0, 2.0, 2.5], loss, n) for n in (None, 1, 2)] == [False, True, False]
+    assert stale([None, None], iu, 1)
+    assert not stale([None, 0.0], iu, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_saves_and_is_the_exit_status(number: int, tmp_path: Path):
     with signals.handled(), pytest.raises(Stopped, match="step 2 of 10") as stopped:
@@ -124,6 +152,9 @@ def test_an_epoch_is_saved_when_it_says_so_or_is_due(tmp_path: Path):
 
     session.train(task(end_epoch=unsaved, save_seconds=3600), tmp_path / "seldom")
     assert checkpoint.steps(tmp_path / "seldom" / "checkpoints") == [10]  # the last is always
+    last = {"end_epoch": unsaved, "save_seconds": 3600, "enough": lambda scores: len(scores) == 2}
+    session.train(task(**last), tmp_path / "early")
+    assert checkpoint.steps(tmp_path / "early" / "checkpoints") == [6]
     session.train(task(end_epoch=unsaved), tmp_path / "often")
     assert len(checkpoint.steps(tmp_path / "often" / "checkpoints")) > 1
     assert len(read_rows(tmp_path / "seldom" / "metrics.jsonl")) == 4
