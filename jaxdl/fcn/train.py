@@ -106,6 +106,13 @@ def stage_step(
     return reuse_temp_memory(step) if layout is None else step
 
 
+def meta_of(model: FCN, mean: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
+    """What prediction needs besides the parameters."""
+    palette = voc.palette()[: len(classes)].tolist()
+    described = describe(model)
+    return {"model": described, "mean": [*mean], "classes": [*classes], "palette": palette}
+
+
 def epoch_line(name: str, row: dict[str, Any], epochs: int) -> str:
     """What is printed of an epoch's row of metrics."""
     test = row["test"]
@@ -187,12 +194,7 @@ def stage_task(
         scatter=unchanged if frozen is None else frozen.scatter,
         score=SCORE,
         enough=partial(stale, score=SCORE, epochs=cfg.early_stop),
-        meta={
-            "model": describe(model),
-            "mean": list(begin.mean),
-            "classes": list(data.classes),
-            "palette": voc.palette()[: len(data.classes)].tolist(),
-        },
+        meta=meta_of(model, begin.mean, data.classes),
         row=ROW,
         items=cfg.batch_size * cfg.steps_per_dispatch,
         epoch_steps=per_epoch,

@@ -156,11 +156,7 @@ def train(
             report = task.end_epoch(clock.epoch(done, state, metrics))
             scores.append(report.score)
             last = done == task.steps or task.enough(scores)
-            for number, row in report.rows.items():
-                if recorder is not None:
-                    recorder.row(number * task.counts, row)
-            if report.line:
-                reporter.line(report.line)
+            _tell(report, recorder, reporter, task.counts)
             clock.start(done)
             # Clocks differ, and all processes must save, or none.
             due = jax.process_count() == 1 and time.monotonic() - saved_at >= task.save_seconds
@@ -185,6 +181,17 @@ def train(
             raise
     _note_saved(folder)
     return Trained(state, clock.first_step)
+
+
+def _tell(
+    report: loop.EpochReport, recorder: Recorder | None, reporter: Reporter, counts: int
+) -> None:
+    """Record an epoch's rows, and print its line."""
+    if recorder is not None:
+        for number, row in report.rows.items():
+            recorder.row(number * counts, row)
+    if report.line:
+        reporter.line(report.line)
 
 
 def _place(task: Task, done: int) -> str:

@@ -102,7 +102,7 @@ def test_a_training_that_ends_early_ends_there_again(tmp_path: Path):
     assert int(straight.step) == 9  # the best is step 6
     for at in (1, 4, 6):
         folder = tmp_path / str(at)
-        with pytest.raises(Stopped, match=f"step {at + 1} of 10"):
+        with signals.handled(), pytest.raises(Stopped, match=f"step {at + 1} of 10"):
             session.train(task(**early, batches=stopping(at)), folder)
         same(session.train(task(**early), folder).state, straight)
     shutil.rmtree(folder / "checkpoints" / "9")
