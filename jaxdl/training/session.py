@@ -134,13 +134,9 @@ def train(
             deferral.begin()
         state, metrics, scores = _first(manager, task, folder)
         first, recorder = int(state.step), None
-        span = (name, first * task.counts, task.steps * task.counts)
-        if first:
-            reporter.line(f"{name}: resumes at {_place(task, first)}")
         if processes.is_main_process():
             recorder = opened.enter_context(_recorder(task, folder, first))
-        speed = {"items": task.items / task.counts, "unit": task.unit}
-        show = opened.enter_context(reporter.training(*span, epoch=task.epoch_steps, **speed))
+        show = opened.enter_context(_progress(task, first, reporter, name))
         clock, vote, saved_at = _Clock(first), processes.stop_vote(mesh), time.monotonic()
 
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
@@ -181,6 +177,15 @@ def train(
             raise
     _note_saved(folder)
     return Trained(state, clock.first_step)
+
+
+def _progress(task: Task, first: int, reporter: Reporter, name: str) -> Any:
+    """What shows each step's loss, after a line on where training resumes."""
+    if first:
+        reporter.line(f"{name}: resumes at {_place(task, first)}")
+    span = (name, first * task.counts, task.steps * task.counts)
+    speed = {"items": task.items / task.counts, "unit": task.unit}
+    return reporter.training(*span, epoch=task.epoch_steps, **speed)
 
 
 def _tell(
