@@ -121,7 +121,8 @@ def write_start(stage: Path, record: dict[str, Any], bar: Bar) -> None:
     if processes.is_main_process():
         write_json(stage / "transfer.json", record)
     for part, times in record["multipliers"].items():
-        bar.line(f"{stage.name}: {part} learns at {times:.2g} of the rate: its input is larger")
+        if times < 1:
+            bar.line(f"{stage.name}: {part} learns at {times:.2g} of the rate: its input is larger")
 
 
 def write_record(

@@ -170,12 +170,6 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
     return manager.restore(step, args=args)["state"]
 
 
-def restore_meta(manager: ocp.CheckpointManager) -> dict[str, Any]:
-    """The latest step's JSON; there must be a step."""
-    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    return manager.restore(manager.latest_step(), args=args)["meta"]
-
-
 def best_step(folder: Path, say: Say = print) -> int:
     """The sound step of the best score among those kept with metrics."""
     scores = {}

@@ -236,7 +236,7 @@ def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any, lis
             "name; give it its own"
         )
     metrics = kept.pop("metrics", metrics)
-    scores = checkpoint.restore_meta(manager).get("scores", [])
+    scores = read_meta(folder / "checkpoints" / str(step)).get("scores", [])
     return task.scatter(state._replace(**kept)), metrics, scores
 
 
