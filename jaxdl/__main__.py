@@ -42,8 +42,8 @@ Options
   --completion bash  print a completion script (or zsh): eval "$(jaxdl --completion bash)"
 
 Exit status: 0 done; 1 a fault of ours; 2 bad input or options; 3 stopped by the machine (a full
-disk, a lost process, a loss that is not finite); 143, 129 or 130 stopped by SIGTERM,
-SIGHUP or Ctrl-C, saved: the same command resumes."""
+disk, a lost process, a loss that is not finite); 4 done, but some inputs were skipped; 143, 129
+or 130 stopped by SIGTERM, SIGHUP or Ctrl-C, saved: the same command resumes."""
 
 
 def refuse(text: str) -> int:

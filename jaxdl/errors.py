@@ -18,6 +18,10 @@ class TrainingError(RuntimeError):
     """Training cannot continue: a loss that is not finite, or a full disk. Exit status 3."""
 
 
+class Skipped(Exception):
+    """All was done but for some inputs, which were named. Exit status 4."""
+
+
 class Stopped(Exception):
     """A signal asked to stop, and the state was saved. Exit status 128 + its number.
 
@@ -28,10 +32,10 @@ class Stopped(Exception):
     number: int = signal.SIGTERM
 
 
-EXIT_STATUS = {InputError: 2, TrainingError: 3}
+EXIT_STATUS = {InputError: 2, TrainingError: 3, Skipped: 4}
 
 
-def exit_status(error: InputError | TrainingError | Stopped) -> int:
+def exit_status(error: InputError | TrainingError | Skipped | Stopped) -> int:
     """The status that a command exits with after such an error."""
     return 128 + error.number if isinstance(error, Stopped) else EXIT_STATUS[type(error)]
 

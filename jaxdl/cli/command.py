@@ -18,7 +18,16 @@ from jaxdl.cli.help import help_text
 from jaxdl.cli.options import Command, check_ranges, options_of
 from jaxdl.cli.paths import check_path, check_paths
 from jaxdl.cli.printing import printing
-from jaxdl.errors import BARRED, FULL, InputError, Stopped, TrainingError, exit_status, writing
+from jaxdl.errors import (
+    BARRED,
+    FULL,
+    InputError,
+    Skipped,
+    Stopped,
+    TrainingError,
+    exit_status,
+    writing,
+)
 from jaxdl.files.text import reason
 
 T = TypeVar("T")
@@ -208,6 +217,9 @@ def main(call: Callable[[], T]) -> T:
                 raise
             with writing(name):
                 raise
-    except (InputError, TrainingError, Stopped) as message:
-        print(f"{'' if isinstance(message, Stopped) else 'error: '}{message}", file=sys.stderr)
+    except (InputError, TrainingError, Skipped, Stopped) as message:
+        print(
+            f"{'' if isinstance(message, (Skipped, Stopped)) else 'error: '}{message}",
+            file=sys.stderr,
+        )
         sys.exit(exit_status(message))

@@ -109,12 +109,15 @@ class Predict:
     run: Annotated[Path, tyro.conf.Positional]
     """A run folder (its last stage is used) or a stage folder."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures of any size: JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, told by their content."""
-    which: Literal["latest", "best"] = "latest"
+    """Pictures of any size (JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, told by their content), and
+    folders of them."""
+    which: Literal["latest", "best"] = "best"
     """The last checkpoint is used, or that of the best test mean IU."""
     out: Path = Path("predictions")
     """NAME_classes.png and NAME_overlay.png are written into this folder. Of earlier files only
     this command's own are replaced."""
+    probabilities: bool = False
+    """NAME_probabilities.npz is written too: the probability of each class, float16 (h, w, c)."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )
@@ -128,7 +131,7 @@ PREDICT = Command(
     groups={
         "Data": ("run", "images"),
         "Model": ("which",),
-        "Output": ("out",),
+        "Output": ("out", "probabilities"),
         "Devices": ("compile_cache",),
     },
     examples=(
@@ -137,8 +140,8 @@ PREDICT = Command(
             "Classes of one photo, by the demo's FCN-8s.",
         ),
         (
-            "jaxdl fcn predict runs/voc/fcn16s *.jpg --which best --out classes",
-            "All photos here, by the best checkpoint of one stage.",
+            "jaxdl fcn predict runs/voc/fcn16s photos/ --out classes --probabilities",
+            "All photos of a folder, by one stage.",
         ),
     ),
     renamed={"checkpoint": "run"},
@@ -260,7 +263,12 @@ def predict(options: Predict) -> None:
 
     cpu_memory.start()
     started(options)
-    predict.predict(options.run, options.images, which=options.which, out=options.out)
+    predict.predict(
+        *(options.run, options.images),
+        which=options.which,
+        probabilities=options.probabilities,
+        out=options.out,
+    )
 
 
 def plan(options: Plan) -> None:

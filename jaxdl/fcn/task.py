@@ -208,18 +208,30 @@ def make_predict(
     Images of a like size share a compiled program: sides are padded to a multiple of 32 up to 256
     pixels, of 128 beyond, which changes nothing in the result.
     """
+    one = _on_canvas(reuse_temp_memory(jax.jit(predict_batch(model, mean))))
+    return lambda params, image: one(params, image).astype(np.uint8)
 
-    one = reuse_temp_memory(jax.jit(predict_batch(model, mean)))
 
-    def predict(params, image):
+def make_probabilities(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "h w c"]]:
+    """``probabilities(params, image)`` of the classes, float32 (h, w, c); as `make_predict`."""
+
+    def one(params, images, sizes):
+        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
+
+    return _on_canvas(reuse_temp_memory(jax.jit(one)))
+
+
+def _on_canvas(one: Callable[[PyTree, Any, Any], Array]) -> Callable[[PyTree, Any], np.ndarray]:
+    def call(params, image):
         h, w = image.shape[:2]
         canvas = [-(-side // m) * m for side in (h, w) for m in ((32 if side <= 256 else 128),)]
         images = np.zeros((1, *canvas, 3), np.uint8)
         images[0, :h, :w] = image
-        classes = one(params, images, np.array([[h, w]], np.int32))
-        return np.asarray(classes)[0, :h, :w].astype(np.uint8)
+        return np.asarray(one(params, images, np.array([[h, w]], np.int32)))[0, :h, :w]
 
-    return predict
+    return call
 
 
 def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdl.errors import InputError
+from jaxdl.errors import InputError, Skipped
 from jaxdl.fcn.checks import check
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
-from jaxdl.fcn.predict import predict
+from jaxdl.fcn.predict import name_results, predict
 from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import start_mean
 from jaxdl.training import checkpoint
@@ -197,6 +197,45 @@ def test_predict_writes_classes_and_overlays_of_any_size(straight: Path, tmp_pat
     bad = predict_images(str(straight), str(straight / "run.json"))
     assert bad.returncode == 2
     assert "run.json: not a readable image" in bad.stderr
+
+
+def test_predict_goes_through_a_folder_and_names_what_it_skips(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Folders are kept, two of one stem keep their suffixes, probabilities are the classes'."""
+    rng, photos, out = np.random.default_rng(0), tmp_path / "photos", tmp_path / "out"
+    for name in ("a.png", "a.jpg", "deep/b.PNG"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (40, 101, 3), dtype=np.uint8)
+        Image.fromarray(image).save(photos / name)
+    (photos / "c.jpg").write_text("no picture")
+    (photos / ".DS_Store").write_text("")
+    with pytest.raises(Skipped, match=r"^1 of 4 images were skipped$"):
+        predict(straight, [photos], probabilities=True, out=out)
+    shown = capsys.readouterr().out
+    assert f"skipped: {photos / 'c.jpg'}: not a readable image" in shown
+    assert "3 images in" in shown
+    assert len(list(out.rglob("*_overlay.png"))) == 3
+    with np.load(out / "deep/b.PNG_probabilities.npz") as found:
+        chances, names = found["probabilities"], found["names"].tolist()
+    assert (chances.shape, names) == ((40, 101, 7), list(SCENE_CLASSES))
+    np.testing.assert_allclose(chances.astype(np.float32).sum(-1), 1, atol=5e-3)
+    with Image.open(out / "deep/b.PNG_classes.png") as classes:
+        shown_classes = np.asarray(classes)
+    best = np.take_along_axis(chances, shown_classes[..., None].astype(int), -1)[..., 0]
+    assert (best >= chances.max(-1) - 1e-3).all()
+
+
+def test_results_are_named_apart(tmp_path: Path):
+    for name in ("x/a.png", "y/a.png", "x/b.jpg", "x/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    x, y = tmp_path / "x", tmp_path / "y"
+    assert list(name_results([x / "a.png"])) == ["a"]
+    assert list(name_results([x / "b.png", x / "b.jpg"])) == ["b.png", "b.jpg"]
+    assert list(name_results([x / "a.png", y / "a.png"])) == ["x_a.png", "y_a.png"]
+    with pytest.raises(InputError, match="two images are called"):
+        name_results([x / "a.png", x / "a.png"])
 
 
 def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
