@@ -15,7 +15,9 @@ def flops(f, *args) -> float:
 
 
 def compiled(f, *args, **options):
-    text = jax.jit(f, **options).lower(*args).compile().as_text()
+    # The text of a user's compiler: the tests' flags choose older fusions.
+    own = {"xla_cpu_use_fusion_emitters": True}
+    text = jax.jit(f, **options).lower(*args).compile(compiler_options=own).as_text()
     assert text is not None
     return read_program(text)
 
