@@ -92,6 +92,8 @@ def test_a_run_leaves_what_it_promises(straight: Path):
     moved = json.loads((straight / "fcn16s" / "transfer.json").read_text())
     assert sorted(moved["initialized"]) == ["score_pool4/bias", "score_pool4/kernel"]
     assert len(moved["loaded"]) == 28
+    assert moved["loss"] > 0
+    assert 0 < moved["multipliers"]["score_pool4"] <= 1
     page = (straight / "report.html").read_text()
     assert "FCN-8s" in page
     assert page.count("<li>fcn") == len(warnings)

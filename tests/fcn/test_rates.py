@@ -1,5 +1,6 @@
 """Skips' scores learn as much slower as their pools are larger than pool5."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -12,8 +13,10 @@ from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config, for_each_stage
 from jaxdl.fcn.data.batches import Batch, preprocess
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.worse import never_warm, too_high
+from jaxdl.fcn.worse import never_warm, started_at, too_high, worse_than_start
+from jaxdl.files.atomic import write_json
 from jaxdl.training.optimizers import momentum_sgd, set_multipliers
+from jaxdl.training.run_folder import read_rows
 from jaxdl.training.transfer import by_name
 
 MEAN = jnp.asarray([120.0, 110.0, 100.0])
@@ -86,3 +89,37 @@ def test_a_loss_that_rises_is_told_and_one_that_falls_is_not():
     assert not too_high(3.0, 2.0)
     assert not too_high(4.0, None)
     assert not too_high(None, 2.0)
+
+
+def test_a_stage_that_made_the_network_worse_is_told_with_its_rate(tmp_path: Path):
+    """By its training loss, and by the stage before; the best epoch of each counts."""
+    cfg = for_each_stage(Config(data=Path("x"), out=tmp_path, learning_rate=(1e-4, 2e-4, 3e-4)))
+
+    def rows(losses: list[float], scores: list[float | None]) -> list[dict[str, Any]]:
+        return [
+            {"step": n, "epoch": n, "train": {"loss": loss}, "test": {"mean_iu": score}}
+            for n, (loss, score) in enumerate(zip(losses, scores, strict=True), 1)
+        ]
+
+    for name, losses, scores in (
+        ("fcn32s", [2.0, 1.0], [0.2, 0.5]),
+        ("fcn16s", [1.2, 9.0], [0.6, 0.1]),
+        ("fcn8s", [1.0, 1.1], [None, 0.4]),
+    ):
+        write_json(tmp_path / name / "transfer.json", {"loss": losses[0]})
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows(losses, scores))
+        (tmp_path / name / "metrics.jsonl").write_text(lines)
+    told = [
+        worse_than_start(cfg, n, read_rows(tmp_path / f"fcn{stride}s" / "metrics.jsonl"))
+        for n, stride in enumerate((32, 16, 8))
+    ]
+    assert told[0] == []
+    assert told[1] == [
+        "fcn16s: in epoch 2 the training loss 9 is above that of the start, 1.2; its "
+        "--learning-rate, 0.0002, may be too high; the best checkpoint is the one used"
+    ]
+    assert [line.split(";")[0] for line in told[2]] == [
+        "fcn8s: its mean IU 40.0% is below fcn16s's 60.0%"
+    ]
+    (tmp_path / "fcn16s" / "transfer.json").write_text("[]")  # of an earlier version, or damaged
+    assert started_at(tmp_path / "fcn16s") is None
