@@ -168,7 +168,7 @@ def commanded() -> Iterator[None]:
     try:
         yield
     except SystemExit as left:
-        if _state.number is None or not isinstance(left.code, int):
+        if _state.number is None or not isinstance(left.code, int) or _among_others():
             raise
         _leave(left.code)  # all is saved and closed, and Python's own end may wait for others
     except BaseException:
@@ -177,6 +177,12 @@ def commanded() -> Iterator[None]:
         _end(_state.number)
     finally:
         _state.over = True
+
+
+def _among_others() -> bool:
+    """Whether this is one of several JAX processes: they leave together, or abort one another."""
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
 
 
 def _watch(read: int) -> None:

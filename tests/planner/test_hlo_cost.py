@@ -16,7 +16,7 @@ def flops(f, *args) -> float:
 
 def compiled(f, *args, **options):
     # The text of a user's compiler: the tests' flags choose older fusions.
-    own = {"xla_cpu_use_fusion_emitters": True}
+    own: dict[str, bool | str] = {"xla_cpu_use_fusion_emitters": True}
     text = jax.jit(f, **options).lower(*args).compile(compiler_options=own).as_text()
     assert text is not None
     return read_program(text)
