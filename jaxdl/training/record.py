@@ -24,7 +24,7 @@ RECORD: schema.Schema = {
     "finished?": {"at": str, "summary": str},  # written last
 }
 SUMMARY: schema.Schema = {str: dict, "warnings?": [str]}
-_SUMMARY_REMEDY = "run the command that trained it again: it writes the file anew"
+_SUMMARY_REMEDY = "run the command that trained it again: it writes the file again"
 
 
 def read_record(out: Path) -> dict[str, Any]:
@@ -72,14 +72,14 @@ def finish(out: Path) -> None:
 def finished_summary(
     out: Path, record: dict[str, Any], keys: Sequence[str]
 ) -> tuple[dict[str, Any], str]:
-    """The summary of a finished run, with these keys; or nothing, and why a part is made anew."""
+    """The summary of a finished run, with these keys; or nothing, and why a part is made again."""
     if "finished" not in record:
         return {}, ""
     for name in ("summary.json", "report.html"):
         if not (out / name).is_file():
-            return {}, f"{out / name}: is missing, and made anew"
+            return {}, f"{out / name}: is missing, and made again"
     if _sha256(out / "summary.json") != record["finished"]["summary"]:
-        return {}, f"{out / 'summary.json'}: is not what the run wrote, and made anew"
+        return {}, f"{out / 'summary.json'}: is not what the run wrote, and made again"
     summary = read_summary(out)
     return (summary if all(key in summary for key in keys) else {}), ""
 

@@ -219,7 +219,7 @@ def test_a_damaged_run_resumes_or_one_line_says_what_to_do(
 
 
 @pytest.mark.parametrize("damage", FINISHED.values(), ids=FINISHED)
-def test_what_is_damaged_of_a_finished_run_is_made_anew(
+def test_what_is_damaged_of_a_finished_run_is_made_again(
     damage: Callable[[Path], object], finished: Path, tmp_path: Path
 ):
     out = Path(shutil.copytree(finished, tmp_path / "run"))
@@ -243,7 +243,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_has_saved(finished: Pat
         run(config(out, overwrite=True, learning_rate=1e9), bar)
     assert files(out) == before
     assert bar.lines[-1] == f"{out}: the run that was there is back in its place"
-    # Stopped after its first checkpoint, the same command resumes its own run; then it trains anew.
+    # Stopped after its first checkpoint, the same command resumes its own run; then it trains again.
     again = config(out, overwrite=True, seed=1)
     with signals.handled(), pytest.raises(Stopped):
         run(again, stopping_bar(102))
