@@ -43,6 +43,7 @@ MADE = re.compile(
 )
 # Files that runs leave before their record is written.
 _EARLY = re.compile(r"splits|vocabulary\.txt|\..*\.tmp")
+_TEMPORARY = ".*.[0-9]*.tmp"
 ASIDE, MOVING, DELETED = ".overwritten", ".overwritten-moving", ".overwritten-deleted"
 
 
@@ -120,6 +121,13 @@ def _delete(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+def _sweep(out: Path) -> None:
+    """Remove the temporary files of a killed process, in what runs leave and nowhere else."""
+    for folder in (path for path in made(out) if path.is_dir() and not path.is_symlink()):
+        locks.sweep(folder, f"**/{_TEMPORARY}")
+    locks.sweep(out, _TEMPORARY)
+
+
 def open_run(
     out: Path,
     config: dict[str, Any],
@@ -164,8 +172,9 @@ def open_run(
             raise InputError(
                 f"{out}: holds no run.json{why}; {remedy}name another folder with --out"
             )
+        _sweep(out)
         return None
-    locks.sweep(out, "**/.*.[0-9]*.tmp")
+    _sweep(out)
     if not (resume or overwrite):
         raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
     try:

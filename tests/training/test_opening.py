@@ -172,9 +172,11 @@ def test_overwriting_sets_aside_every_run_but_its_own(
 
 
 def test_a_run_without_its_record_is_not_begun_again(tmp_path: Path):
-    write(tmp_path, {"splits/train.txt": "a", "vocabulary.txt": "b", ".run.json.4711.tmp": "{"})
+    left = {"splits/train.txt": "a", "vocabulary.txt": "b", "mine/.notes.1.tmp": "mine"}
+    write(tmp_path, left | {".run.json.4711.tmp": "{", "splits/.sha256.txt.4711.tmp": ""})
     options: dict[str, Any] = {"may_change": (), "resume": True, "overwrite": False}
     assert open_run(tmp_path, {}, **options) is None  # killed before its record
+    assert read(tmp_path) == left
     write(tmp_path, {"metrics.jsonl": "rows"})
     with pytest.raises(InputError, match=r"holds no run\.json, but metrics\.jsonl; restore it"):
         open_run(tmp_path, {}, **options)
