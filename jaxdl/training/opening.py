@@ -93,7 +93,10 @@ def settle(out: Path) -> bool:
         if (out / MOVING).is_dir():
             back = True
             for path in sorted((out / MOVING).iterdir()):
-                if (out / path.name).exists():
+                # Orbax's threads write a little longer than the new run that failed.
+                if (late := out / path.name).is_dir() and not steps(_checkpoints(late)):
+                    _delete(late)
+                if late.exists():
                     raise InputError(f"{out / path.name}: is in {MOVING} too; remove one of them")
                 path.rename(out / path.name)
             (out / MOVING).rmdir()
@@ -113,8 +116,12 @@ def give_up(out: Path) -> None:
 
 def has_checkpoint(out: Path) -> bool:
     """Whether the run in the folder has saved; an FCN's stages have a folder each."""
-    folders = (p if p.name == "checkpoints" else p / "checkpoints" for p in made(out))
-    return any(steps(folder) for folder in folders)
+    return any(steps(_checkpoints(path)) for path in made(out))
+
+
+def _checkpoints(path: Path) -> Path:
+    """The steps of what a run made: that folder itself, or a stage's."""
+    return path if path.name == "checkpoints" else path / "checkpoints"
 
 
 def _delete(path: Path) -> None:

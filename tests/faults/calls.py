@@ -15,6 +15,7 @@ CALLS = (
     *("mkdir", "mkdirat", "link", "linkat"),
 )
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
+_REST = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)")
 _FOLDER = re.compile(r"(?:AT_FDCWD|\d+)<([^>]*)>")  # of the call, or the open file
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 # Parts of a name -> kind of file, the first that fits.
@@ -63,10 +64,16 @@ def kind_of(path: str) -> str:
 
 
 def _lines(log: str, home: Path, pid: int) -> Iterator[_Line]:
-    """Each call of the log as it began."""
-    for text in log.replace(f".{pid}.tmp", ".PID.tmp").splitlines():
+    """Each call of the log, in the order of their beginnings."""
+    lines, begun = log.replace(f".{pid}.tmp", ".PID.tmp").splitlines(), dict[str, int]()
+    for number, text in enumerate(lines):
+        if rest := _REST.match(text):
+            lines[begun[rest[1]]] += rest[2]
+        else:
+            begun[text.partition(" ")[0]] = number
+    for text in lines:
         found = _LINE.match(text)
-        if found is None:  # the rest of a call, or a signal
+        if found is None:  # a signal, or what was joined
             continue
         thread, name, rest = int(found[1]), found[2], found[3]
         folder = _FOLDER.match(rest)
