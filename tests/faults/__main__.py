@@ -220,6 +220,7 @@ def meet(name: str, folder: Path, faults: int, seed: int, deadline: float) -> li
         rows.append(f"| {name} | {call.name} | {kind} | {fault} | {told} | {outcome} |")
         print(rows[-1], flush=True)
         tried["FAILED" if "FAILED" in outcome else outcome.split(":")[0]] += 1
+        tried["as aimed"] += found == call.kind
     print(f"{name}: {len(every)} faults, {len(rows)} tried: {dict(tried)}", flush=True)
     return rows
 

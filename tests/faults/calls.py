@@ -67,7 +67,7 @@ def _lines(log: str, home: Path, pid: int) -> Iterator[_Line]:
     """Each call of the log, in the order of their beginnings."""
     lines, begun = log.replace(f".{pid}.tmp", ".PID.tmp").splitlines(), dict[str, int]()
     for number, text in enumerate(lines):
-        if rest := _REST.match(text):
+        if (rest := _REST.match(text)) and rest[1] in begun:
             lines[begun[rest[1]]] += rest[2]
         else:
             begun[text.partition(" ")[0]] = number
