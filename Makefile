@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test smoke check-numbers test-newest soak fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
 .PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
@@ -51,6 +51,10 @@ test-newest: ## the suite with the newest pins on Debian trixie, and the compile
 
 soak: env-dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
 	$(PY) -m tests.soak $(ARGS)
+
+faults: env-dev ## each way in which a run writes fails once, by a full disk and by a kill; needs strace; at most 30 minutes; options: make faults ARGS='--only lstm --seed 7'
+	$(PY) -m tests.faults $(ARGS)
+
 fuzz: env-dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
 	$(PY) -m pytest tests/test_fuzz.py -n 2 --fuzz-seconds $(FUZZ_SECONDS)
 

@@ -168,9 +168,12 @@ def commanded() -> Iterator[None]:
     try:
         yield
     except SystemExit as left:
-        if _state.number is None or not isinstance(left.code, int) or _among_others():
-            raise
-        _leave(left.code)  # all is saved and closed, and Python's own end may wait for others
+        # All is saved and closed, and Python's own end would wait for others: after a signal, or
+        # for Orbax's threads, ten minutes long, if the folder of a step could not be made.
+        leave = _state.number or (left.code and _others())
+        if isinstance(left.code, int) and leave and not _among_others():
+            _leave(left.code)
+        raise
     except BaseException:
         if _state.number is None:
             raise
@@ -200,6 +203,12 @@ def _end(number: int) -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, f"{Signalled(number)}\n".encode())
     _leave(128 + number)
+
+
+def _others() -> bool:
+    """Whether there are threads that Python waits for at its end."""
+    threads = threading.enumerate()
+    return any(not thread.daemon for thread in threads if thread is not threading.main_thread())
 
 
 def _leave(status: int) -> NoReturn:

@@ -54,6 +54,19 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
+def test_a_failed_command_waits_for_no_thread():
+    """Orbax's wait ten minutes for a step's folder that a full disk did not let them make."""
+    script = (
+        "import sys, threading; from jaxdl.signals import commanded\n"
+        "with commanded():\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    print('error: told', file=sys.stderr)\n"
+        "    sys.exit(3)"
+    )
+    with start("-c", script) as process:
+        assert ended(process) == (3, "error: told\n")
+
+
 @pytest.mark.slow
 def test_a_signal_before_training_ends_the_command_in_one_line(tmp_path: Path):
     """In its imports; whatever it had begun to overwrite is as it was."""

@@ -43,6 +43,7 @@ MADE = re.compile(
 )
 # Files that runs leave before their record is written.
 _EARLY = re.compile(r"splits|vocabulary\.txt|\..*\.tmp")
+_TEMPORARY = ".*.[0-9]*.tmp"
 ASIDE, MOVING, DELETED = ".overwritten", ".overwritten-moving", ".overwritten-deleted"
 
 
@@ -92,7 +93,10 @@ def settle(out: Path) -> bool:
         if (out / MOVING).is_dir():
             back = True
             for path in sorted((out / MOVING).iterdir()):
-                if (out / path.name).exists():
+                # Orbax's threads write a little longer than the new run that failed.
+                if (late := out / path.name).is_dir() and not steps(_checkpoints(late)):
+                    _delete(late)
+                if late.exists():
                     raise InputError(f"{out / path.name}: is in {MOVING} too; remove one of them")
                 path.rename(out / path.name)
             (out / MOVING).rmdir()
@@ -112,12 +116,23 @@ def give_up(out: Path) -> None:
 
 def has_checkpoint(out: Path) -> bool:
     """Whether the run in the folder has saved; an FCN's stages have a folder each."""
-    folders = (p if p.name == "checkpoints" else p / "checkpoints" for p in made(out))
-    return any(steps(folder) for folder in folders)
+    return any(steps(_checkpoints(path)) for path in made(out))
+
+
+def _checkpoints(path: Path) -> Path:
+    """The steps of what a run made: that folder itself, or a stage's."""
+    return path if path.name == "checkpoints" else path / "checkpoints"
 
 
 def _delete(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _sweep(out: Path) -> None:
+    """Remove the temporary files of a killed process, in what runs leave and nowhere else."""
+    for folder in (path for path in made(out) if path.is_dir() and not path.is_symlink()):
+        locks.sweep(folder, f"**/{_TEMPORARY}")
+    locks.sweep(out, _TEMPORARY)
 
 
 def open_run(
@@ -164,8 +179,9 @@ def open_run(
             raise InputError(
                 f"{out}: holds no run.json{why}; {remedy}name another folder with --out"
             )
+        _sweep(out)
         return None
-    locks.sweep(out, "**/.*.[0-9]*.tmp")
+    _sweep(out)
     if not (resume or overwrite):
         raise InputError(f"{out}: holds a run; name another folder with --out, or use --overwrite")
     try:

@@ -9,6 +9,9 @@ from typing import Any
 
 from jaxdl.errors import TrainingError
 
+# What Orbax says without a traceback: of a step in mid-epoch; of a file, beside the exception.
+_TOLD = ("did not provide metrics", "Failed to read Metadata file")
+
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
@@ -20,7 +23,7 @@ def quiet() -> Generator[None]:
     """
 
     def without_traceback(record: logging.LogRecord) -> bool:
-        return not record.exc_info and "did not provide metrics" not in record.getMessage()
+        return not record.exc_info and not any(text in record.getMessage() for text in _TOLD)
 
     def without_loops(hook: Any) -> None:
         if "Event loop is closed" not in str(hook.exc_value):

@@ -197,9 +197,11 @@ class Recorder:
         self.rows = len(kept)
         write_bytes(self._path, "".join(line for line, _ in kept).encode())
         self._last = kept[-1][1]["step"] if kept else None
+        self._board_path = folder / "tensorboard"
+        with writing(self._board_path):
+            self._board = Board(self._board_path, start_step + 1)
         with writing(self._path):
             self._file = self._path.open("a", encoding="utf-8")
-            self._board = Board(folder / "tensorboard", start_step + 1)
 
     def row(self, step: int, values: dict[str, Any]) -> None:
         """Append one row, safe on disk on return; its numbers go to TensorBoard as "train/loss".
@@ -228,16 +230,17 @@ class Recorder:
             os.fsync(self._file.fileno())
             self._last = step
             self.rows += 1
+        with writing(self._board_path):
             self._board.scalars(step, numbers)
 
     def image(self, step: int, tag: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Send one uint8 RGB picture (height, width, 3) to TensorBoard."""
-        with writing(self._path):
+        with writing(self._board_path):
             self._board.image(step, tag, picture)
 
     def close(self) -> None:
         """Write out what is pending; raises as `row` does."""
-        with contextlib.closing(self._file), writing(self._path):
+        with contextlib.closing(self._file), writing(self._board_path):
             self._board.close()
 
     def __enter__(self) -> "Recorder":

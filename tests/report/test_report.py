@@ -226,7 +226,7 @@ def test_a_full_disk_is_no_endless_wait_for_tensorboard(tmp_path: Path) -> None:
             recorder.image(step, "test/a", picture)
         recorder.close()
 
-    with full_after(1000), pytest.raises(TrainingError, match=FULL):
+    with full_after(1000), pytest.raises(TrainingError, match=f"tensorboard: {FULL}"):
         show()
     with full_after(1000), pytest.raises(TrainingError, match=FULL), recorder:
         show()

@@ -1,5 +1,6 @@
 """Checkpoints: what is kept, exact restore, damage, a failed save, what transfer reports."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from jaxdl.fcn.stages import find
 from jaxdl.files import checksums, limits
 from jaxdl.training import checkpoint
 from jaxdl.training.optimizers import momentum_sgd
+from jaxdl.training.quiet import quiet
 from jaxdl.training.step import TrainState, start_state
 from jaxdl.training.transfer import transfer
 from tests.helpers.processes import full_after
@@ -341,3 +343,11 @@ def test_the_last_stage_is_told_by_stride_and_record(tmp_path: Path):
     (tmp_path / "lstm" / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(InputError, match=r"several runs or stages .*fcn16s, fcn32s, lstm"):
         find(tmp_path)
+
+
+def test_what_orbax_logs_beside_an_error_is_not_shown(caplog: pytest.LogCaptureFixture):
+    log = logging.getLogger("absl")
+    with quiet():
+        log.error("Failed to read Metadata file: %s, error: %s", "a", "no space left")
+        log.error("another")
+    assert [record.getMessage() for record in caplog.records] == ["another"]

@@ -121,6 +121,18 @@ def test_killed_while_the_old_run_is_deleted_the_new_one_stays(
         assert read(out) == SAVED | MINE
 
 
+def test_what_a_failed_run_writes_late_does_not_keep_the_old_one_out(tmp_path: Path):
+    """Orbax's threads make folders of a step a little longer; a step that is whole counts."""
+    write(tmp_path, {f".overwritten-moving/{name}": text for name, text in OLD.items()})
+    late = {"checkpoints/3.orbax-checkpoint-tmp/a": "b", "fcn8s/checkpoints/3.x/a": "b"}
+    write(tmp_path, late)
+    assert settle(tmp_path)
+    assert read(tmp_path) == OLD
+    write(tmp_path, {".overwritten-moving/checkpoints/7/state/array": "older"})
+    with pytest.raises(InputError, match="checkpoints: is in"):
+        settle(tmp_path)
+
+
 def test_what_is_not_ours_is_not_taken_for_an_old_run(tmp_path: Path):
     write(tmp_path, OLD)
     (tmp_path / "elsewhere").mkdir()
@@ -172,9 +184,11 @@ def test_overwriting_sets_aside_every_run_but_its_own(
 
 
 def test_a_run_without_its_record_is_not_begun_again(tmp_path: Path):
-    write(tmp_path, {"splits/train.txt": "a", "vocabulary.txt": "b", ".run.json.4711.tmp": "{"})
+    left = {"splits/train.txt": "a", "vocabulary.txt": "b", "mine/.notes.1.tmp": "mine"}
+    write(tmp_path, left | {".run.json.4711.tmp": "{", "splits/.sha256.txt.4711.tmp": ""})
     options: dict[str, Any] = {"may_change": (), "resume": True, "overwrite": False}
     assert open_run(tmp_path, {}, **options) is None  # killed before its record
+    assert read(tmp_path) == left
     write(tmp_path, {"metrics.jsonl": "rows"})
     with pytest.raises(InputError, match=r"holds no run\.json, but metrics\.jsonl; restore it"):
         open_run(tmp_path, {}, **options)

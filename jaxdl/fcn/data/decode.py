@@ -22,6 +22,7 @@ IGNORE = -1
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in RGB
 # Pixels times scans: a progressive JPEG of 1 MB can ask for hours.
 _MOST_SCANNED = 1 << 31
+_MOST_EXIF = 256  # blocks of a JPEG's EXIF: Pillow joins them in the square of time
 _PHOTOS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _SIGNS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
 _HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf", b"ftypavi")  # from byte 4 on
@@ -39,6 +40,8 @@ def decode(data: bytes, name: str, formats: tuple[str, ...], advice: str = RESTO
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if data.count(b"Exif\0\0") > _MOST_EXIF:
+                raise InputError("its blocks of EXIF are too many")
             image = Image.open(io.BytesIO(data), formats=formats)
             pixels, scans = image.width * image.height, data.count(b"\xff\xda")
             drawn = pixels if image.format == "PNG" else pixels * max(1, scans)
