@@ -243,7 +243,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_has_saved(finished: Pat
         run(config(out, overwrite=True, learning_rate=1e9), bar)
     assert files(out) == before
     assert bar.lines[-1] == f"{out}: the run that was there is back in its place"
-    # Stopped after its first checkpoint, the same command resumes its own run; then it trains again.
+    # Stopped after its first checkpoint, the same command resumes its own run; then it starts over.
     again = config(out, overwrite=True, seed=1)
     with signals.handled(), pytest.raises(Stopped):
         run(again, stopping_bar(102))
