@@ -57,7 +57,10 @@ def preset_of(words: Sequence[str]) -> str | None:
     if at is None or "--sbd" in words:
         return None
     path = words[at].partition("=")[2] or "".join(words[at + 1 : at + 2])
-    return "own" if Path(path).exists() and not is_voc(Path(path)) else None
+    try:
+        return "own" if Path(path).exists() and not is_voc(Path(path)) else None
+    except (OSError, ValueError):  # refused with its option, when all paths are looked at
+        return None
 
 
 OLD: dict[str, Any] = {"renamed": RENAMED, "gone": GONE, "renamed_values": RENAMED_VALUES}
