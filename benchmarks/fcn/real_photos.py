@@ -30,6 +30,7 @@ from jaxdl.fcn.command import run
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.worse import TIMES
 from jaxdl.files.atomic import read_json
+from jaxdl.files.results import work_folder
 from jaxdl.training.run_folder import read_rows
 
 SIDE = 160  # of (a)'s photos, in pixels
@@ -88,7 +89,7 @@ def shrink(photos: Path, small: Path) -> Path:
 
 def train(cfg: Config, out: Path, **changed: Any) -> dict[str, list[float]]:
     """Train in a new folder; the training loss at the start and after each epoch, by stage."""
-    shutil.rmtree(out, ignore_errors=True)  # below this benchmark's own folder
+    shutil.rmtree(out, ignore_errors=True)  # `main` made sure that the folder is ours
     cfg = dataclasses.replace(
         cfg, out=out, split="random", overfit=PHOTOS, data_dir=out.parent / "data", **changed
     )
@@ -125,6 +126,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("presets", "frozen"))
     args = parser.parse_args()
     begin = time.monotonic()
+    work_folder(args.out, "benchmarks.fcn.real_photos")
     photos, weights = fetch(args.out / "fetched")
     small = shrink(photos, args.out / "small")
     found = {}

@@ -4,17 +4,24 @@ The scores then train on a 1/8 of the canvas and less: minutes on a CPU, where t
 takes hours. A step is equal to one of the whole network whose trunk has a rate of 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdl.errors import InputError
-from jaxdl.fcn.data.batches import Batch, BatchSource, preprocess, read_ahead
+from jaxdl.fcn.data.batches import (
+    Batch,
+    BatchSource,
+    Canvas,
+    assign_canvases,
+    preprocess,
+    read_ahead,
+)
 from jaxdl.fcn.models.fcn import FCN, Pools, forms
 from jaxdl.fcn.models.vgg import Trunk, keep_valid
 from jaxdl.training.step import TrainState
@@ -23,17 +30,21 @@ MOST = 8 << 30  # bytes of pools that are kept
 _CELLS = (256 / 64 + 512 / 256 + 512 / 1024) * 4  # bytes of a pixel's share, at full width
 
 
-def check_room(pixels: int, width: int) -> None:
+def check_room(
+    sizes: Int[np.ndarray, "n 2"], canvases: Sequence[Canvas], width_divisor: int
+) -> None:
     """Refuse images whose pools would not fit into memory.
 
     Args:
-        pixels: of all images on their canvases.
-        width: the network's.
+        sizes: heights and widths of all images.
+        canvases: that they lie on.
+        width_divisor: of the trunk.
 
     Raises:
         InputError: they would not.
     """
-    size = pixels * _CELLS / width
+    pixels = np.prod(np.array(canvases, np.int64), 1)[assign_canvases(sizes, canvases)].sum()
+    size = float(pixels) * _CELLS / width_divisor
     if size > MOST:
         raise InputError(
             f"--freeze trunk: the pools of these images take {size / 1e9:.0f} GB, more than "

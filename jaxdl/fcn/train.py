@@ -19,7 +19,7 @@ from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches, voc
 from jaxdl.fcn.dataset import Data, open_data, open_source
-from jaxdl.fcn.frozen import Frozen
+from jaxdl.fcn.frozen import Frozen, check_room
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
@@ -255,6 +255,8 @@ def run_stages(
         f"{len(data.classes)} classes, canvases {list(data.canvases)}"
     )
     check_size(cfg, max(data.canvases, key=math.prod))
+    if cfg.freeze == "trunk":
+        check_room(data.examples.sizes, data.canvases, cfg.width_divisor)
     bar.warn(data.warnings)
     if mesh is not None:
         bar.line(f"{mesh.size} devices of {jax.process_count()} process(es)")

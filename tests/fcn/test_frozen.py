@@ -13,7 +13,7 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.checks import check
 from jaxdl.fcn.config import Config
 from jaxdl.fcn.data.batches import BatchSource
-from jaxdl.fcn.frozen import Frozen
+from jaxdl.fcn.frozen import Frozen, check_room
 from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.task import loss
 from jaxdl.training.optimizers import momentum_sgd
@@ -59,6 +59,15 @@ def test_kept_pools_give_the_whole_networks_loss_and_gradients():
             np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-6)
     later = next(frozen.read(source, 3))
     jax.tree.map(np.testing.assert_array_equal, later, batches[3])
+
+
+def test_pools_that_would_not_fit_are_refused():
+    """Of a 512 x 512 canvas at full width 6.5 MiB."""
+    canvases, one = ((512, 512),), np.array([[500, 400]], np.int32)
+    check_room(one.repeat(1260, 0), canvases, 1)
+    with pytest.raises(InputError, match=r"--freeze trunk: .* take 9 GB, more than 9"):
+        check_room(one.repeat(1261, 0), canvases, 1)
+    check_room(one.repeat(1261, 0), canvases, 8)
 
 
 def test_a_checkpoint_has_the_trunk_and_training_has_not():
