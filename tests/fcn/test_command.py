@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdl.cli.command import parse
+from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Skipped
 from jaxdl.fcn.checks import check
+from jaxdl.fcn.command import TRAIN, run
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.predict import name_results, predict
@@ -352,3 +355,15 @@ def test_fewer_stages_take_what_the_preset_gives_for_their_strides():
     assert cfg.learning_rate == demo.learning_rate[1:]
     with pytest.raises(InputError, match="--epochs 3 4 5: give one value, or 2"):
         for_each_stage(dataclasses.replace(demo, stages=(16, 8), epochs=(3, 4, 5)))
+
+
+def test_a_frozen_trunk_stays_what_it_was_and_the_scores_learn(
+    straight: Path, data: Path, tmp_path: Path
+):
+    words = [*TINY, "--data-dir", str(data), "--out", str(tmp_path / "run"), "--stages", "16"]
+    words += ["--start-from", str(straight / "fcn32s"), "--freeze", "trunk", "--epochs", "1"]
+    run(parse(TRAIN, [*words, "--learning-rate", "0.05"]), Bar())
+    folders = (straight / "fcn32s", tmp_path / "run" / "fcn16s")
+    before, after = (checkpoint.load_params(f / "checkpoints")[0] for f in folders)
+    jax.tree.map(np.testing.assert_array_equal, after["trunk"], before["trunk"])
+    assert not np.array_equal(after["score_pool5"]["kernel"], before["score_pool5"]["kernel"])
