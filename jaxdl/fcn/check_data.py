@@ -15,7 +15,7 @@ from jaxdl.fcn.data import splits, voc
 from jaxdl.fcn.data.decode import VOID, is_turned, read_image
 from jaxdl.fcn.data.records import count_pixels, read_pair
 from jaxdl.fcn.data.source import Source
-from jaxdl.fcn.dataset import data_warnings, open_source
+from jaxdl.fcn.dataset import class_weights, data_warnings, open_source
 from jaxdl.files.text import clip, visible
 from jaxdl.report import page
 from jaxdl.report.pictures import jpeg_uri, overlay
@@ -56,6 +56,7 @@ def check_data(cfg: Config, bar: Bar) -> Path:
     if not errors:
         hashes = {one.id: one.sha256 for looked in found.values() for one in looked}
         try:
+            class_weights(cfg, tuple(source.classes), counts["train"])
             warnings = data_warnings(cfg, source, split, counts["train"], counts["test"], hashes)
         except InputError as error:
             errors.append(str(error))

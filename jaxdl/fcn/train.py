@@ -175,7 +175,7 @@ def stage_task(
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
-        if worse := too_high(row["train"]["loss"], started_at(cfg.out / name)):
+        if worse := too_high(row["train"]["loss"], started_at(cfg, name)):
             bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({rate(0):g})"])
         line = epoch_line(name, row, epochs)
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)

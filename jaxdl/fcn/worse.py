@@ -1,7 +1,6 @@
 """Whether a stage made its network worse: it is said, and the better checkpoint is kept."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxdl.errors import InputError
@@ -12,10 +11,15 @@ from jaxdl.training.run_folder import read_rows
 TIMES = 1.5  # a training loss of so many times the start's is one that rises
 
 
-def started_at(stage: Path) -> float | None:
-    """The training loss at a stage's start; None if it was not measured."""
+def started_at(cfg: Config, name: str) -> float | None:
+    """The cross-entropy at a stage's start; None if not measured, or if another loss is trained.
+
+    What lowers a weighted loss or Dice may raise the plain cross-entropy.
+    """
+    if cfg.class_weights or cfg.dice:
+        return None
     try:
-        found = read_json(stage / "transfer.json").get("loss")
+        found = read_json(cfg.out / name / "transfer.json").get("loss")
     except (AttributeError, InputError):
         return None
     return found if isinstance(found, (int, float)) else None
@@ -48,7 +52,7 @@ def worse_than_start(cfg: Config, number: int, rows: Sequence[dict[str, Any]]) -
     """
     name, rate = f"fcn{cfg.stages[number]}s", cfg.learning_rate[number]
     advice = f"its --learning-rate, {rate:g}, may be too high; the best checkpoint is the one used"
-    start = started_at(cfg.out / name)
+    start = started_at(cfg, name)
     found = []
     if rises := [row for row in rows if too_high(row["train"]["loss"], start)]:
         worst = max(rises, key=lambda row: row["train"]["loss"])

@@ -57,6 +57,14 @@ def test_it_names_what_training_would_refuse(tmp_path: Path):
     assert "masks/4.png is 9x9" in page
 
 
+def test_it_counts_class_weights_as_training_does(tmp_path: Path):
+    data = photos(tmp_path / "my")
+    words = f"--data {data} --mask-values 0 255 --class-weights"
+    assert check_data(config(f"{words} 1 2", tmp_path), Bar()).is_file()
+    with pytest.raises(InputError, match="--class-weights 1 2 3: give 2 numbers, one for each of"):
+        check_data(config(f"{words} 1 2 3", tmp_path), Bar())
+
+
 def test_doubts_of_training_are_on_the_page(tmp_path: Path):
     data = photos(tmp_path / "my")
     for n in range(10):

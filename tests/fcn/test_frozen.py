@@ -35,7 +35,8 @@ class Images:
 
 
 @pytest.mark.slow
-def test_kept_pools_give_the_whole_networks_loss_and_gradients():
+@pytest.mark.parametrize("terms", [{}, {"class_weights": (1.0, 2.0, 5.0), "dice": 0.5}])
+def test_kept_pools_give_the_whole_networks_loss_and_gradients(terms: dict[str, Any]):
     params = init(MODEL, jax.random.key(0))
     for name in ("score_pool4", "score_pool3"):  # which begin at zero
         shape = params[name]["kernel"].shape
@@ -45,10 +46,10 @@ def test_kept_pools_give_the_whole_networks_loss_and_gradients():
     source = BatchSource(Images(), (0, 1, 2), ((64, 64),), 2, seed=0, epochs=2)
 
     def whole(own: Any, batch: Any) -> Any:
-        return loss(MODEL, {**own, "trunk": params["trunk"]}, batch, mean=MEAN)[0]
+        return loss(MODEL, {**own, "trunk": params["trunk"]}, batch, mean=MEAN, **terms)[0]
 
     def kept(own: Any, batch: Any) -> Any:
-        return loss(MODEL, own, batch, mean=MEAN)[0]
+        return loss(MODEL, own, batch, mean=MEAN, **terms)[0]
 
     batches = list(frozen.read(source))
     assert len(batches) == 4

@@ -1,5 +1,6 @@
 """Skips' scores learn as much slower as their pools are larger than pool5."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -122,5 +123,8 @@ def test_a_stage_that_made_the_network_worse_is_told_with_its_rate(tmp_path: Pat
     assert [line.split(";")[0] for line in told[2]] == [
         "fcn8s: its mean IU 40.0% is below fcn16s's 60.0%"
     ]
+    assert started_at(cfg, "fcn16s") == 1.2
+    for other in ({"dice": 0.5}, {"class_weights": ("auto",)}):  # which train another loss
+        assert started_at(dataclasses.replace(cfg, **other), "fcn16s") is None
     (tmp_path / "fcn16s" / "transfer.json").write_text("[]")  # of an earlier version, or damaged
-    assert started_at(tmp_path / "fcn16s") is None
+    assert started_at(cfg, "fcn16s") is None
