@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
 SUBJECTS = {
-    "fcn": ("train", "predict", "check", "plan"),
+    "fcn": ("train", "finetune", "predict", "check", "plan"),
     "word2vec": ("train", "query", "plan"),
     "lstm": ("train", "predict", "plan"),
 }

@@ -25,7 +25,7 @@ from jaxdl.digits.data import open_digits, read_idx
 from jaxdl.errors import InputError
 from jaxdl.fcn.data import archives, decode, matlab, records, splits, voc
 from jaxdl.fcn.data.source import check_files
-from jaxdl.fcn.predict import read_meta
+from jaxdl.fcn.saved import read_meta
 from jaxdl.fcn.weights import vgg16
 from jaxdl.files import atomic, limits
 from jaxdl.lstm import series

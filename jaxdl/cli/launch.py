@@ -91,6 +91,7 @@ def train_everywhere(
     summary_keys: Sequence[str],
     inputs: Sequence[Path] = (),
     check: Callable[[dict[str, Any]], None] = lambda record: None,
+    lengthen: Callable[[dict[str, Any]], dict[str, Any]] = lambda record: record,
 ) -> dict[str, Any]:
     """Train, or go on with, a run on all its devices, unless it is finished.
 
@@ -105,6 +106,8 @@ def train_everywhere(
             or not. `train` puts their `jaxdl.files.fingerprint.of_files` into the record's
             "inputs".
         check: ``check(record)`` refuses a run, finished or not, whose other inputs have changed.
+        lengthen: ``lengthen(record)`` is the record of a run that is to train longer than it did,
+            which is not finished.
 
     Returns:
         The summary; empty but in process 0.
@@ -129,6 +132,7 @@ def train_everywhere(
         if record is None:
             return None, {}
         same(record)
+        record = lengthen(record)
         summary, why = finished_summary(cfg.out, record, summary_keys)
         if why:
             bar.line(why)

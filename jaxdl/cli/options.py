@@ -199,9 +199,11 @@ def options_of(config: type) -> tuple[Option, ...]:
         hint = hints[field.name]
         inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
         if dataclasses.is_dataclass(inner):
+            assert field.default_factory is not dataclasses.MISSING
+            given = field.default_factory()  # whose values may not be those of its class
             for option in options_of(inner):
-                path = (field.name, *option.path)
-                found.append(dataclasses.replace(option, path=path))
+                path, default = (field.name, *option.path), option.value(given)
+                found.append(dataclasses.replace(option, path=path, default=default))
         else:
             default = field.default
             if field.default_factory is not dataclasses.MISSING:

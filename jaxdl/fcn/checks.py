@@ -12,13 +12,17 @@ def check(cfg: Config) -> None:
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
     for_each_stage(cfg)
     given_class_weights(cfg)
-    if cfg.preset != "own" and not (cfg.batch_size and all(cfg.epochs)):
+    if cfg.preset not in ("own", "finetune") and not (cfg.batch_size and all(cfg.epochs)):
         flag = "--epochs" if cfg.batch_size else "--batch-size"
-        raise InputError(f"{flag} 0: the data decides with --preset own alone; give a number")
+        raise InputError(
+            f"{flag} 0: the data decides with the presets own and finetune alone; give a number"
+        )
     if cfg.weights is not None and (cfg.width_divisor != 1 or cfg.start_from is not None):
         raise InputError(
             f"--weights {cfg.weights}: goes with --width-divisor 1 and no --start-from"
         )
+    if cfg.optimizer == "kept" and cfg.start_from is None:
+        raise InputError("--optimizer kept: is that of a checkpoint; name it with --start-from")
     if cfg.freeze == "trunk":
         _check_freeze(cfg)
     if cfg.dice and cfg.accumulate > 1:

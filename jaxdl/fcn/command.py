@@ -23,6 +23,7 @@ Only options are read here; what a command does is imported when it does it.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,16 +37,17 @@ from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
 from jaxdl.fcn.checks import check
 from jaxdl.fcn.config import (
-    GONE,
+    AUGMENTATION,
+    DATA,
+    OLD,
     PRESETS,
-    RENAMED,
-    RENAMED_VALUES,
     RESUMABLE,
     Config,
     for_each_stage,
-    settle,
 )
 from jaxdl.fcn.data.is_voc import is_voc
+from jaxdl.fcn.finetune import FINETUNE, Finetune, config_of
+from jaxdl.fcn.settle import settle
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -63,14 +65,6 @@ def preset_of(words: Sequence[str]) -> str | None:
         return None
 
 
-OLD: dict[str, Any] = {"renamed": RENAMED, "gone": GONE, "renamed_values": RENAMED_VALUES}
-DATA = (
-    *("data", "images", "masks", "class_names", "colours", "mask_values", "void"),
-    *("split", "test_share", "split_by_prefix", "train_list", "test_list", "overfit"),
-    *("sbd", "scenes", "voc_md5"),
-)
-AUGMENTATION = ("flip", "scale", "crop")
-
 TRAIN = Command(
     prog="jaxdl fcn train",
     about="Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before.",
@@ -81,8 +75,8 @@ TRAIN = Command(
     groups={
         "Data": ("preset", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
         "Model": (
-            *("stages", "width_divisor", "weights", "weights_format", "start_from", "freeze"),
-            "align",
+            *("stages", "width_divisor", "weights", "weights_format", "start_from", "optimizer"),
+            *("freeze", "align"),
         ),
         "Training": (
             *("epochs", "early_stop", "learning_rate", "head_learning_rate", "schedule", "warmup"),
@@ -201,7 +195,13 @@ CHECK = Command(
     ),
     **OLD,
 )
-COMMANDS = {"train": TRAIN, "predict": PREDICT, "check": CHECK, "plan": PLAN}
+COMMANDS = {
+    "train": TRAIN,
+    "finetune": FINETUNE,
+    "predict": PREDICT,
+    "check": CHECK,
+    "plan": PLAN,
+}
 
 
 def run(cfg: Config, bar: Bar) -> dict:
@@ -213,6 +213,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     from jaxdl.devices import cpu_memory
     from jaxdl.fcn.data.unchanged import check_pictures
     from jaxdl.fcn.dataset import open_source
+    from jaxdl.fcn.longer import check_epochs, lengthen
     from jaxdl.fcn.start import input_files
     from jaxdl.fcn.train import run_stages
 
@@ -223,15 +224,17 @@ def run(cfg: Config, bar: Bar) -> dict:
         return run_stages(cfg, config, record, mesh, bar)
 
     def check_same(record: dict[str, Any]) -> None:
+        check_epochs(cfg, record)
         if cfg.data is not None:  # drawn scenes are the configuration's
             check_pictures(cfg.out, record, *open_source(cfg, bar))
 
     summary = train_everywhere(
         *(cfg, bar, train),
-        may_change=RESUMABLE,
+        may_change=(*RESUMABLE, "epochs"),
         summary_keys=names,
         inputs=input_files(cfg),
         check=check_same,
+        lengthen=partial(lengthen, cfg),
     )
     if not summary:
         return {}
@@ -249,6 +252,11 @@ def train(cfg: Config) -> None:
     """``jaxdl fcn train``."""
     check(settle(cfg))  # before jax is imported: a refusal is fast
     run(started(cfg), Bar())
+
+
+def finetune(options: Finetune) -> None:
+    """``jaxdl fcn finetune``."""
+    train(config_of(options))
 
 
 def check_data(cfg: Config) -> None:
@@ -290,5 +298,11 @@ def plan(options: Plan) -> None:
 
 def command(name: str, words: Sequence[str]) -> None:
     """``jaxdl fcn NAME WORDS``: train, predict or plan."""
-    calls = {"train": train, "predict": predict, "check": check_data, "plan": plan}
+    calls = {
+        "train": train,
+        "finetune": finetune,
+        "predict": predict,
+        "check": check_data,
+        "plan": plan,
+    }
     main(lambda: calls[name](parse(COMMANDS[name], words)))

@@ -24,15 +24,23 @@ RENAMED = {
 }
 GONE = ("width",)  # refused as a flag: elsewhere it was a length
 RENAMED_VALUES = {"split": {"seed": "random-4-to-1"}}
+OLD: dict[str, Any] = {"renamed": RENAMED, "gone": GONE, "renamed_values": RENAMED_VALUES}
+# Options of one group of --help.
+DATA = (
+    *("data", "images", "masks", "class_names", "colours", "mask_values", "void"),
+    *("split", "test_share", "split_by_prefix", "train_list", "test_list", "overfit"),
+    *("sbd", "scenes", "voc_md5"),
+)
+AUGMENTATION = ("flip", "scale", "crop")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
 
-    preset: Literal["demo", "voc", "paper", "own"] = "voc"
+    preset: Literal["demo", "voc", "paper", "own", "finetune"] = "voc"
     """The preset chooses the defaults of all other options; without it, --data that is not PASCAL
-    VOC means own."""
+    VOC means own. finetune is that of jaxdl fcn finetune."""
     out: Path = Path("runs/voc")
     """The run folder gets checkpoints, metrics, pictures and report.html."""
     resume: bool = True
@@ -87,9 +95,12 @@ class Config:
     weights_format: WeightsFormat | None = None
     """The weights' format, if the file does not tell it."""
     start_from: Path | None = None
-    """The first stage starts from the parameters of this run or stage folder."""
+    """The first stage starts from this checkpoint: a run (its last stage), a stage, one step; of
+    several steps the one of the best test mean IU. Scores are passed on by class name."""
+    optimizer: Literal["fresh", "kept"] = "fresh"
+    """kept: the momentum of --start-from goes on; stride, classes and optimiser stay the same."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
-    """Strides to train, in this order."""
+    """Strides to train, in this order; by default finetune trains that of its checkpoint."""
     epochs: Annotated[tuple[int, ...], Range(0, 100_000)] = (60,)
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
     early_stop: Annotated[int | None, Range(1)] = None
@@ -187,6 +198,21 @@ PRESETS = {
         clip_norm=1.0,
         width_divisor=8,
     ),
+    # Stages, width, alignment and rate are those of the checkpoint (`jaxdl.fcn.settle`); epochs and
+    # batch are what `jaxdl.fcn.own` makes of the data.
+    "finetune": Config(
+        preset="finetune",
+        out=Path("runs/finetune"),
+        split="auto",
+        stages=(),
+        epochs=(0,),
+        batch_size=0,
+        learning_rate=(),
+        warmup=10,
+        schedule="cosine",
+        weight_decay=1e-4,
+        clip_norm=1.0,
+    ),
     "paper": Config(
         preset="paper",
         out=Path("runs/paper"),
@@ -198,21 +224,6 @@ PRESETS = {
         bias_rule=True,
     ),
 }
-
-
-def settle(cfg: Config) -> Config:
-    """The config of the preset own for its start: full width and small rates from weights."""
-    own = PRESETS["own"]
-    if cfg.preset != "own" or cfg.weights is None:
-        return cfg
-    changed: dict[str, Any] = {}
-    if cfg.width_divisor == own.width_divisor:
-        changed["width_divisor"] = 1
-    if cfg.learning_rate == own.learning_rate:
-        changed["learning_rate"] = PRESETS["voc"].learning_rate
-    if cfg.freeze == own.freeze and not (cfg.flip or cfg.crop or cfg.scale != own.scale):
-        changed["freeze"] = "trunk"
-    return dataclasses.replace(cfg, **changed)
 
 
 def for_each_stage(cfg: Config) -> Config:

@@ -43,7 +43,7 @@ def fit(cfg: Config, data: Data, bar: Bar) -> Config:
     canvases = len(data.canvases) if crop is None else 1
     cropped = "" if crop is None else f", training on squares of {crop}"
     bar.line(
-        f"preset own: batches of {batch}, {' + '.join(map(str, epochs))} epochs{cropped} "
+        f"preset {cfg.preset}: batches of {batch}, {' + '.join(map(str, epochs))} epochs{cropped} "
         f"({about(cfg.width_divisor, area, count * sum(epochs), canvases * len(epochs))})"
     )
     return dataclasses.replace(cfg, batch_size=batch, epochs=epochs, crop=crop)

@@ -4,47 +4,26 @@ import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Skipped
-from jaxdl.fcn.data import voc
 from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.data.layouts.given import IMAGES, files_of
-from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.stages import find
+from jaxdl.fcn.saved import Which, load
 from jaxdl.fcn.task import make_predict, make_probabilities
 from jaxdl.files.results import Results
-from jaxdl.files.text import clip, reason
 from jaxdl.report.pictures import overlay
-from jaxdl.training.checkpoint import best_step, load_params
-
-
-def read_meta(meta: Any, folder: Path) -> tuple[FCN, jax.Array, np.ndarray, list[str]]:
-    """Network, mean colour, colours (256, 3) and class names, as a checkpoint may claim them."""
-    try:
-        model, mean = FCN(**meta["model"]), jnp.asarray(meta["mean"], jnp.float32)
-        names = [clip(str(name), 100) for name in meta["classes"]]
-        colours = np.full((256, 3), 255, np.uint8)
-        colours[: len(meta["palette"])] = meta["palette"]
-        if mean.shape != (3,) or model.num_classes != len(names) or len(names) > voc.VOID:
-            raise ValueError(f"{model.num_classes} classes, {len(names)} names, mean {mean}")
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        text = f"its meta is not that of an FCN ({reason(error)}); name another checkpoint"
-        raise InputError(f"{folder}: {text}") from error
-    return model, mean, colours, names
 
 
 def predict(
     run: Path,
     inputs: Sequence[Path],
     *,
-    which: Literal["latest", "best"] = "best",
+    which: Which = "best",
     probabilities: bool = False,
     out: Path,
 ) -> None:
@@ -67,12 +46,11 @@ def predict(
     for name in named:
         for kind in kinds:
             results.check(out / f"{name}_{kind}")
-    folder = find(run)
-    step = best_step(folder) if which == "best" else None
-    params, meta, step = load_params(folder, step)
-    model, mean, colours, names = read_meta(meta, folder)
+    saved = load(run, which)
+    (model, params), (names, colours) = saved[:2], (saved.classes, saved.colours)
+    mean = jnp.asarray(saved.mean, jnp.float32)
     call = make_probabilities(model, mean) if probabilities else make_predict(model, mean)
-    bar.line(f"{folder} step {step}: FCN-{model.stride}s, {model.num_classes} classes")
+    bar.line(f"{saved.origin}: FCN-{model.stride}s, {model.num_classes} classes")
     bad: list[InputError] = []
     begin = time.monotonic()
     for name, path in named.items():

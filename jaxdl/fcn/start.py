@@ -1,25 +1,29 @@
 """Where a stage of the FCN experiment starts: parameters, where they came from, the optimiser."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
+from jaxdl.fcn.data.labels import some
 from jaxdl.fcn.data.source import Source
 from jaxdl.fcn.data.unchanged import record_pictures
 from jaxdl.fcn.dataset import Data
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.predict import read_meta
-from jaxdl.fcn.stages import find
+from jaxdl.fcn.saved import Saved, files, load, match_classes
 from jaxdl.fcn.weights import vgg16
 from jaxdl.files.atomic import write_json
 from jaxdl.files.fingerprint import of_files
-from jaxdl.training import checkpoint, run_folder, steps
+from jaxdl.training import run_folder
+from jaxdl.training.checkpoint import read_arrays
+from jaxdl.training.step import TrainState
 from jaxdl.training.transfer import by_name, transfer
 
 VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
@@ -28,10 +32,9 @@ VGG_MEAN = (123.68, 116.779, 103.939)  # RGB
 class Start(NamedTuple):
     """Where a stage's parameters come from: the first of these that there is, or at random."""
 
-    source: Path | None  # checkpoint folder of the stage before, or of --start-from
+    saved: Saved | None  # the best checkpoint of the stage before, or that of --start-from
     trunk: Any  # VGG-16's parameters
     mean: tuple[float, ...]  # colour, RGB, that they expect to be subtracted
-    step: int | None = None  # of the source; None: the newest
 
 
 def fresh_params(model: FCN, seed: int) -> Any:
@@ -39,55 +42,79 @@ def fresh_params(model: FCN, seed: int) -> Any:
     return init(model, jax.random.fold_in(jax.random.key(seed), model.stride))
 
 
-def start_mean(cfg: Config, source: Path) -> tuple[float, ...]:
-    """The mean colour that the checkpoint of --start-from was trained with.
-
-    Raises:
-        InputError: it is not an FCN's, or one whose trunk is of another width: next to nothing of
-            it could be loaded.
-    """
-    meta, _ = checkpoint.load_meta(source)
-    model, *_ = read_meta(meta, source)
-    if model.width != cfg.width_divisor:
+def check_width(cfg: Config, saved: Saved) -> None:
+    """InputError if the trunk of --start-from is of another width: next to nothing would fit."""
+    width = saved.model.width
+    if width != cfg.width_divisor:
         raise InputError(
-            f"{source}: is an FCN of --width-divisor {model.width}, this one of "
-            f"{cfg.width_divisor}: its weights do not fit; use --width-divisor {model.width}"
+            f"{cfg.start_from}: is an FCN of --width-divisor {width}, this one of "
+            f"{cfg.width_divisor}: its weights do not fit; use --width-divisor {width}"
         )
-    return tuple(meta["mean"])
 
 
 def start_params(
-    cfg: Config,
-    name: str,
-    fresh: Any,
-    begin: Start,
-    bar: Bar,
+    cfg: Config, name: str, fresh: Any, begin: Start, classes: Sequence[str], bar: Bar
 ) -> tuple[Any, dict[str, Any]]:
-    """A stage's parameters before training, and the record of where each came from."""
-    source, trunk, mean, step = begin
-    if source is not None:
-        params, meta, step = checkpoint.load_params(source, step)
-        if tuple(meta["mean"]) != mean:
-            raise InputError(f"{source}: was trained with the mean {meta['mean']}, not {mean}")
-        origin = f"{source} step {step}"
+    """A stage's parameters before training, and the record of where each came from.
+
+    Score layers are passed on by class name (`jaxdl.fcn.saved.match_classes`). A score layer that
+    no old one fits starts at zero beside a trained trunk: random scores of ImageNet's large pool5
+    would begin at a loss of 14, zeros begin at that of guessing.
+    """
+    saved, trunk, _ = begin
+    matched = None
+    if saved is not None:
+        params, matched = match_classes(saved.params, saved.classes, classes)
+        origin = saved.origin
     elif trunk is not None:
         params, origin = {"trunk": trunk}, str(cfg.weights)
     else:
         names = list(by_name(fresh))
         return fresh, {"source": None, "loaded": [], "initialized": names, "unused": []}
     moved = transfer(params, fresh)
-    if trunk is not None:
-        # ImageNet's pool5 is large: random scores of it would begin at a loss of 14, zeros begin at
-        # that of guessing.
-        scores = jax.tree.map(jnp.zeros_like, moved.params["score_pool5"])
-        moved = moved._replace(params={**moved.params, "score_pool5": scores})
-    new, unused = (", ".join(names) or "none" for names in (moved.initialized, moved.unused))
-    bar.line(
-        f"{name} starts from {origin}: {len(moved.loaded)} arrays loaded; "
-        f"initialized: {new}; unused: {unused}"
-    )
+    new = {part for part in moved.params if f"{part}/kernel" in moved.initialized}
+    zeros = {part: jax.tree.map(jnp.zeros_like, moved.params[part]) for part in new - {"trunk"}}
     lists = {"loaded": moved.loaded, "initialized": moved.initialized, "unused": moved.unused}
-    return moved.params, {"source": origin, **lists}
+    bar.line(f"{name} starts from {origin}")
+    for key, names in lists.items():
+        bar.line(f"  {key + ':':13} {parts_of(names, fresh)}")
+    record: dict[str, Any] = {"source": origin, **lists}
+    if matched is not None and (matched["initialized"] or matched["unused"]):
+        told = "; ".join(f"{key}: {some(names)}" for key, names in matched.items() if names)
+        bar.line(f"  classes       {told}")
+        record["classes"] = matched
+    return {**moved.params, **zeros}, record
+
+
+def parts_of(names: Sequence[str], params: Any) -> str:
+    """Names of arrays in words: a layer, or the trunk, whose arrays are all there, by its own."""
+    there, shown = set(names), []
+    for part in dict.fromkeys(name.partition("/")[0] for name in names):
+        own = [f"{part}/{rest}" for rest in by_name(params.get(part, {}))]
+        every = own and there.issuperset(own)
+        shown += [part] if every else [n for n in names if n.partition("/")[0] == part]
+    return ", ".join(shown) or "none"
+
+
+def kept_optimizer(saved: Saved | None, state: TrainState) -> TrainState:
+    """The state with the optimiser's own of a checkpoint: its momentum goes on.
+
+    Raises:
+        InputError: the checkpoint has none, or that of other parameters or another optimiser.
+    """
+    folder = None if saved is None else saved.folder
+    old = {} if folder is None else by_name(read_arrays(folder, ("opt_state",)))
+    own = {f"opt_state/{name}": leaf for name, leaf in by_name(state.opt_state).items()}
+    shapes, wanted = ({n: np.shape(leaf) for n, leaf in tree.items()} for tree in (old, own))
+    if shapes != wanted:
+        wrong = min(n for n in wanted | shapes if wanted.get(n) != shapes.get(n))
+        raise InputError(
+            f"--optimizer kept: {folder} has the state of another training ({wrong} is "
+            f"{shapes.get(wrong, 'missing')}, here {wanted.get(wrong, 'missing')}); keep stride, "
+            "classes and optimiser, or leave it out"
+        )
+    leaves = [jnp.asarray(old[name], leaf.dtype) for name, leaf in own.items()]
+    return state._replace(opt_state=jax.tree.unflatten(jax.tree.structure(state.opt_state), leaves))
 
 
 def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
@@ -100,8 +127,9 @@ def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
     else:
         start = Start(None, None, VGG_MEAN)
     if cfg.start_from is not None:
-        source = find(cfg.start_from)
-        start = start._replace(source=source, mean=start_mean(cfg, source))
+        saved = load(cfg.start_from, say=bar.line)
+        check_width(cfg, saved)
+        start = start._replace(saved=saved, mean=saved.mean)
     elif start.trunk is None and cfg.preset != "demo":
         bar.line(
             "WARNING: no --weights: the trunk starts at random, without VGG-16's ImageNet weights. "
@@ -112,7 +140,7 @@ def first_start(cfg: Config, bar: Bar) -> tuple[Start, dict[str, Any] | None]:
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration and the pictures."""
-    start = () if cfg.start_from is None else steps.newest_sums(find(cfg.start_from))
+    start = () if cfg.start_from is None else files(cfg.start_from)
     return [*(() if cfg.weights is None else (cfg.weights,)), *start]
 
 

@@ -24,11 +24,13 @@ from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
+from jaxdl.fcn.saved import load
 from jaxdl.fcn.setup import check_size, optimizer_of
 from jaxdl.fcn.start import (
     Start,
     first_start,
     fresh_params,
+    kept_optimizer,
     start_params,
     write_record,
     write_start,
@@ -151,7 +153,7 @@ def stage_task(
         if resumed:
             shapes = fresh if frozen is None else frozen.scores(fresh)
             return shard(start_state(shapes, optimizer), layout and layout.state)
-        params, moved = start_params(cfg, name, fresh, begin, bar)
+        params, moved = start_params(cfg, name, fresh, begin, data.classes, bar)
         laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
         plain_batches = (join_rows(b, layout) for b in batches.read_ahead(training))
         slower = rates.skip_multipliers(model, laid, plain_batches, colour, whole)
@@ -160,6 +162,8 @@ def stage_task(
         loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])
         write_start(cfg.out / name, {**moved, "loss": loss, "multipliers": slower}, bar)
         state = start_state(params, optimizer)
+        if cfg.optimizer == "kept" and not number:
+            state = kept_optimizer(begin.saved, state)
         state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
         return shard(state, layout and layout.state)
 
@@ -275,7 +279,8 @@ def run_stages(
         warnings += found
         summary["warnings"] = warnings
         folder = cfg.out / name / "checkpoints"
-        begin = Start(folder, None, begin.mean, checkpoint.best_step(folder, bar.line))
+        if stride != cfg.stages[-1]:
+            begin = Start(load(folder, say=bar.line), None, begin.mean)
         if record is not None and lead:
             write_json(path, summary)
             from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,17 +171,24 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
 
 
 def best_step(folder: Path, say: Say = print) -> int:
-    """The sound step of the best score among those kept with metrics."""
-    scores = {}
-    for step in sound_steps(folder, say):
+    """The sound step of the best score among those kept with metrics.
+
+    `say` is told if there is none, and the newest is taken: a run was stopped in its first epoch.
+    """
+    scores, sound = {}, sound_steps(folder, say)
+    for step in sound:
         file = folder / str(step) / "metrics" / "metrics"
         if file.is_file():
             meta = read_meta(folder / str(step))
             # Runs made before 0.2 do not tell: an FCN's.
             score = Score(**meta.get("score", {"name": "mean_iu"}))
             scores[step] = score.rank(json.loads(file.read_text()))
+    if not sound:
+        raise InputError(f"{folder}: it holds no checkpoint; name a run that has trained")
     if not scores:
-        raise InputError(f"{folder}: no checkpoint was saved with metrics; use the latest")
+        newest = sound[-1]
+        say(f"{folder}: no checkpoint was saved with metrics; step {newest}, the newest, is used")
+        return newest
     return max(scores, key=lambda step: scores[step])
 
 
@@ -209,20 +216,34 @@ def load_variables(
             far more memory than its files can fill.
     """
     meta, step = load_meta(folder, step, say)
-    path = folder.resolve() / str(step)
+    path = folder.resolve() / str(step) / "state"
+    return read_arrays(path, ("params", "batch_stats")), meta, step
+
+
+def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, Any]:
+    """The arrays of one Orbax item (the folder that holds its ``_METADATA``), as NumPy.
+
+    Args:
+        path: the item's folder.
+        names: of the parts of its tree that are read, if it has them; none: all of it.
+
+    Raises:
+        InputError: its arrays claim far more memory than its files can fill.
+    """
     handler = ocp.PyTreeCheckpointHandler()
-    saved: Any = handler.metadata(epath.Path(path / "state"))
-    saved = {name: saved[name] for name in ("params", "batch_stats") if name in saved}
-    files = [file.stat().st_size for file in (path / "state").rglob("*") if file.is_file()]
+    saved: Any = handler.metadata(epath.Path(path.resolve()))
+    saved = {name: saved[name] for name in names or saved if name in saved}
+    if not saved:
+        return {}
+    files = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
     arrays = [math.prod(m.shape) * m.dtype.itemsize for m in jax.tree.leaves(saved)]
-    limits.check_claimed(path / "state", sum(files), sum(arrays))
+    limits.check_claimed(path, sum(files), sum(arrays))
     with ocp.Checkpointer(handler) as reader:
         # Targets of NumPy arrays load on any number of devices; partial: the rest stays on disk.
         item = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
         args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy, partial_restore=True)
-        variables = reader.restore(path / "state", args=args)
-    return variables, meta, step
+        return reader.restore(path.resolve(), args=args)
 
 
 def load_meta(

@@ -12,9 +12,10 @@ from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.check_data import check_data
 from jaxdl.fcn.command import CHECK, TRAIN
-from jaxdl.fcn.config import PRESETS, Config, for_each_stage, settle
+from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.dataset import open_data, open_source
 from jaxdl.fcn.own import fit
+from jaxdl.fcn.settle import settle
 from tests.helpers.voc_tree import jpeg, png, write
 
 

@@ -22,8 +22,7 @@ from jaxdl.fcn.command import TRAIN, run
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.predict import name_results, predict
-from jaxdl.fcn.stages import find
-from jaxdl.fcn.start import start_mean
+from jaxdl.fcn.start import first_start
 from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
 from jaxdl.training.run_folder import read_rows
@@ -277,9 +276,11 @@ def test_the_snippet_of_the_page_runs(
 def test_a_start_of_another_width_is_refused(straight: Path):
     """The scores' biases would fit, and a training from scratch would pass for a fine-tuning."""
     cfg = dataclasses.replace(PRESETS["demo"], width_divisor=16, start_from=straight)
-    with pytest.raises(InputError, match=r"fcn8s.*FCN of --width-divisor 32, this one of 16.*use"):
-        start_mean(cfg, find(straight))
-    assert len(start_mean(dataclasses.replace(cfg, width_divisor=32), find(straight))) == 3
+    with pytest.raises(InputError, match=r"run.*FCN of --width-divisor 32, this one of 16.*use"):
+        first_start(cfg, Bar())
+    begin, _ = first_start(dataclasses.replace(cfg, width_divisor=32), Bar())
+    assert begin.saved is not None
+    assert begin.mean == begin.saved.mean
 
 
 def test_void_and_bad_input_stop_before_training(tmp_path: Path):

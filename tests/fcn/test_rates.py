@@ -124,7 +124,8 @@ def test_a_stage_that_made_the_network_worse_is_told_with_its_rate(tmp_path: Pat
         "fcn8s: its mean IU 40.0% is below fcn16s's 60.0%"
     ]
     assert started_at(cfg, "fcn16s") == 1.2
-    for other in ({"dice": 0.5}, {"class_weights": ("auto",)}):  # which train another loss
-        assert started_at(dataclasses.replace(cfg, **other), "fcn16s") is None
+    weighted = dataclasses.replace(cfg, class_weights=("auto",))
+    for other in (dataclasses.replace(cfg, dice=0.5), weighted):  # which train another loss
+        assert started_at(other, "fcn16s") is None
     (tmp_path / "fcn16s" / "transfer.json").write_text("[]")  # of an earlier version, or damaged
     assert started_at(cfg, "fcn16s") is None

@@ -14,8 +14,8 @@ from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn import config as fcn
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.stages import find
-from jaxdl.fcn.start import Start, start_mean, start_params
+from jaxdl.fcn.saved import load
+from jaxdl.fcn.start import Start, start_params
 from jaxdl.training.opening import open_run
 from jaxdl.word2vec import config as word2vec
 from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
@@ -36,11 +36,11 @@ def test_an_fcn_run_predicts(tmp_path: Path):
 def test_an_fcn_run_starts_the_next_stage():
     """FCN-32s' trunk and scores are the 16s network's; its new score is fresh."""
     cfg = fcn.Config(start_from=RUNS / "fcn", width_divisor=64)
-    source = find(RUNS / "fcn")
+    saved = load(RUNS / "fcn")
     shapes = jax.eval_shape(FCN(16, 21, 64).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     fresh = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes["params"])
-    begin = Start(source, None, start_mean(cfg, source))
-    params, moved = start_params(cfg, "fcn16s", fresh, begin, Bar())
+    begin = Start(saved, None, saved.mean)
+    params, moved = start_params(cfg, "fcn16s", fresh, begin, saved.classes, Bar())
     assert moved["initialized"] == ["score_pool4/bias", "score_pool4/kernel"]
     assert not moved["unused"]
     assert float(jnp.abs(params["trunk"]["conv5_3"]["kernel"]).max()) > 0

@@ -9,7 +9,7 @@ outlines finer than one score of a stride-32 map.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,22 +22,21 @@ from jaxdl.fcn.data.voc import palette
 from jaxdl.files.locks import one_at_a_time
 
 SCENE_CLASSES = ("background", "ball", "box", "tent", "pole", "tyre", "cross")
+OTHER_CLASSES = ("background", "moon", "star")  # to fine-tune on
 FORMAT = 1  # Raised when the pictures change, so that an older tree is written again.
 VOID_RIM = 0.9  # Half the width of the void rim, pixels.
 
 # Two colours of each class's texture; the scene's light and a jitter move them.
-COLOURS = np.array(
-    [
-        [(0, 0, 0), (0, 0, 0)],
-        [(205, 70, 60), (240, 150, 120)],
-        [(60, 90, 190), (120, 160, 225)],
-        [(215, 180, 60), (150, 110, 40)],
-        [(225, 225, 225), (190, 60, 60)],
-        [(45, 45, 50), (95, 95, 105)],
-        [(60, 150, 80), (150, 205, 110)],
-    ],
-    np.float64,
-)
+COLOURS = {
+    "ball": ((205, 70, 60), (240, 150, 120)),
+    "box": ((60, 90, 190), (120, 160, 225)),
+    "tent": ((215, 180, 60), (150, 110, 40)),
+    "pole": ((225, 225, 225), (190, 60, 60)),
+    "tyre": ((45, 45, 50), (95, 95, 105)),
+    "cross": ((60, 150, 80), (150, 205, 110)),
+    "moon": ((235, 225, 170), (190, 180, 140)),
+    "star": ((150, 80, 170), (215, 160, 60)),
+}
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: int) -> np.ndarray:
@@ -66,6 +65,11 @@ def _distance(kind: str, x: np.ndarray, y: np.ndarray, size: float, thin: float)
             return np.maximum(np.abs(x) - 1.1 * size, np.abs(y) - thin)
         case "tyre":
             return np.abs(np.hypot(x, y) - 0.4 * size) - 1.2 * thin
+        case "moon":
+            return np.maximum(np.hypot(x, y) - size / 2, 0.42 * size - np.hypot(x - 0.28 * size, y))
+        case "star":
+            angle = np.abs((np.arctan2(y, x) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
+            return np.hypot(x, y) * np.cos(angle - 0.95) - 0.17 * size
         case _:  # cross
             arm = 0.8 * thin + 0.05 * size
             bars = [np.maximum(np.abs(a) - size / 2, np.abs(b) - arm) for a, b in ((x, y), (y, x))]
@@ -86,14 +90,19 @@ def _texture(kind: str, x: np.ndarray, y: np.ndarray, phase: float, pitch: float
             return (np.sin(u / 2) > 0.2).astype(np.float64)
         case "tyre":
             return 0.5 + 0.5 * np.sin(3 * np.arctan2(y, x) * 4 + phase)
+        case "moon":
+            return 0.5 + 0.5 * np.sin(0.7 * u) * np.sin(0.9 * v)
+        case "star":
+            return 0.5 + 0.5 * np.sin(0.6 * np.hypot(u, v))
         case _:
             return 0.5 + 0.5 * np.sin(u) * np.cos(v)
 
 
 def make_scene(
-    rng: np.random.Generator, height: int, width: int
+    rng: np.random.Generator, height: int, width: int, classes: Sequence[str] = SCENE_CLASSES
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """One scene: picture (uint8 RGB) and label (uint8 class index, 255 on the rims)."""
+    colours_of = np.array([COLOURS[name] for name in classes[1:]], np.float64)
     shape = (height, width)
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
     tone = rng.uniform(70, 170) + rng.uniform(-25, 25, 3)
@@ -103,13 +112,13 @@ def make_scene(
         ground += (_noise(rng, shape, cell) - 0.5)[..., None] * tint
     # Blotches in the objects' colours: colour alone does not make an object.
     for _ in range(rng.integers(1, 4)):
-        colour = COLOURS[rng.integers(1, len(SCENE_CLASSES)), rng.integers(2)]
+        colour = colours_of[rng.integers(1, len(classes)) - 1, rng.integers(2)]
         share = 0.4 * np.clip(_noise(rng, shape, 24) * 3 - 1.8, 0, 1)[..., None]
         ground = ground * (1 - share) + colour * share
     picture, label = ground, np.zeros(shape, np.uint8)
     for _ in range(rng.integers(3, 7)):
-        index = int(rng.integers(1, len(SCENE_CLASSES)))
-        kind = SCENE_CLASSES[index]
+        index = int(rng.integers(1, len(classes)))
+        kind = classes[index]
         size, thin = rng.uniform(22, 58), rng.uniform(2.5, 4.5)
         turn = rng.uniform(0, 2 * np.pi)
         dx = columns - rng.uniform(0.08, 0.92) * width
@@ -118,7 +127,7 @@ def make_scene(
         y = np.cos(turn) * dy - np.sin(turn) * dx
         distance = _distance(kind, x, y, size, thin)
         pattern = _texture(kind, x, y, rng.uniform(0, 6), rng.uniform(7, 12))[..., None]
-        colours = COLOURS[index] + rng.uniform(-18, 18, 3)
+        colours = colours_of[index - 1] + rng.uniform(-18, 18, 3)
         paint = colours[0] * (1 - pattern) + colours[1] * pattern
         paint = paint * (1 + 0.25 * (_noise(rng, shape, 9) - 0.5))[..., None]
         cover = np.clip(0.5 - distance, 0, 1)[..., None]
@@ -131,7 +140,12 @@ def make_scene(
 
 
 def _write_tree(
-    year: Path, train: int, val: int, seed: int, progress: Callable[[int, int], None] | None
+    year: Path,
+    train: int,
+    val: int,
+    seed: int,
+    classes: Sequence[str],
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     """One year's folder of a VOCdevkit."""
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
@@ -141,7 +155,7 @@ def _write_tree(
     for i, name in enumerate(ids):
         rng = np.random.default_rng([seed, i])
         height, width = (int(v) for v in rng.integers(88, 129, 2))
-        picture, label = make_scene(rng, height, width)
+        picture, label = make_scene(rng, height, width, classes)
         Image.fromarray(picture).save(year / "JPEGImages" / f"{name}.jpg", quality=90)
         indexed = Image.fromarray(label)
         indexed.putpalette(colours)
@@ -151,7 +165,7 @@ def _write_tree(
     for name, part in (("train", ids[:train]), ("val", ids[train:]), ("trainval", ids)):
         text = "".join(f"{i}\n" for i in part)
         (year / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
-    (year / "class_names.txt").write_text("".join(f"{c}\n" for c in SCENE_CLASSES))
+    (year / "class_names.txt").write_text("".join(f"{c}\n" for c in classes))
 
 
 def write_scenes(
@@ -160,6 +174,7 @@ def write_scenes(
     train: int,
     val: int,
     seed: int,
+    classes: Sequence[str] = SCENE_CLASSES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the scenes as ``root/VOCdevkit/VOC2012``, once; returns the VOCdevkit folder.
@@ -170,9 +185,11 @@ def write_scenes(
         train: number of training scenes.
         val: number of test scenes.
         seed: scene i of a seed is always the same picture.
+        classes: the background first, then some of `COLOURS`.
         progress: called with (done, of) as scenes are written.
     """
-    wanted = json.dumps({"format": FORMAT, "train": train, "val": val, "seed": seed})
+    own = {} if classes == SCENE_CLASSES else {"classes": [*classes]}
+    wanted = json.dumps({"format": FORMAT, "train": train, "val": val, "seed": seed, **own})
     devkit, mark = root / "VOCdevkit", root / "scenes.json"
 
     def done() -> bool:
@@ -190,7 +207,7 @@ def write_scenes(
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
         try:
-            _write_tree(partial / devkit.name / "VOC2012", train, val, seed, progress)
+            _write_tree(partial / devkit.name / "VOC2012", train, val, seed, classes, progress)
             (partial / mark.name).write_text(wanted)
             if root.exists():
                 root.rename(old)
