@@ -6,7 +6,8 @@ Importing them imports no JAX before one is used, and changes nothing in the pro
 
 from typing import Any
 
-__all__ = ["__version__", "digits", "fcn", "lstm", "word2vec"]
+__all__ = ["Segmenter", "__version__", "digits", "fcn", "lstm", "word2vec"]
+_CLASSES = {"Segmenter": "jaxdl.fcn.segmenter"}
 
 
 def __getattr__(name: str) -> Any:
@@ -14,6 +15,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("jaxdl-functional")
+    if name in _CLASSES:
+        return getattr(importlib.import_module(_CLASSES[name]), name)
     if name in __all__:
         return importlib.import_module(f"jaxdl.{name}")
     raise AttributeError(f"module 'jaxdl' has no attribute {name!r}")

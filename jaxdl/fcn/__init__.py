@@ -10,6 +10,7 @@ __getattr__, __all__ = lazily(
     __name__,
     {
         "FCN": "models.fcn:FCN",
+        "Segmenter": "segmenter:Segmenter",
         "Batch": "data.batches:Batch",
         "apply": "task:apply",
         "init": "models.fcn:init",

@@ -57,7 +57,10 @@ def check_data(cfg: Config, bar: Bar) -> Path:
         hashes = {one.id: one.sha256 for looked in found.values() for one in looked}
         try:
             class_weights(cfg, tuple(source.classes), counts["train"])
-            warnings = data_warnings(cfg, source, split, counts["train"], counts["test"], hashes)
+            warnings = data_warnings(
+                *(cfg, source.classes, split, counts["train"], counts["test"], hashes),
+                source.label_name,
+            )
         except InputError as error:
             errors.append(str(error))
     rows = _class_rows(source.classes, counts)

@@ -7,6 +7,16 @@ from jaxdl.fcn.config import Config, for_each_stage, given_class_weights
 
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
+    check_training(cfg)
+    if cfg.data is None and cfg.preset != "demo":
+        raise InputError(
+            "--data is missing: name a folder of images and masks, or VOCtrainval_11-May-2012.tar, "
+            "or train on the embedded scenes with --preset demo"
+        )
+
+
+def check_training(cfg: Config) -> None:
+    """As `check`, wherever the data comes from."""
     check_ranges(cfg)
     if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
@@ -39,11 +49,6 @@ def check(cfg: Config) -> None:
         raise InputError("--fsdp splits parameters over devices: name them with --mesh data=N")
     if cfg.devices.mesh is not None and cfg.cache == "device":
         raise InputError("--cache device keeps images on one device: use host with --mesh")
-    if cfg.data is None and cfg.preset != "demo":
-        raise InputError(
-            "--data is missing: name a folder of images and masks, or VOCtrainval_11-May-2012.tar, "
-            "or train on the embedded scenes with --preset demo"
-        )
 
 
 def _check_freeze(cfg: Config) -> None:

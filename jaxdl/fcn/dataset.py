@@ -1,7 +1,8 @@
 """The FCN experiment's data: found, checked, prepared and split before anything is trained."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
@@ -18,13 +19,28 @@ from jaxdl.fcn.losses import median_frequency
 from jaxdl.files.text import visible
 
 
+@runtime_checkable
+class Pairs(batches.Examples, Protocol):
+    """Decoded images and labels: `jaxdl.fcn.data.records.Prepared`, or arrays."""
+
+    @property
+    def pixels(self) -> Int32[np.ndarray, "n 256"]: ...
+
+    @property
+    def hashes(self) -> tuple[str, ...]: ...
+
+    def index(self, id: str) -> int:
+        """Position of an id."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """What the stages train and test on."""
 
     classes: tuple[str, ...]
     split: splits.Split
-    examples: records.Prepared
+    examples: Pairs
     canvases: tuple[batches.Canvas, ...]
     warnings: list[str]
     class_weights: dict[str, float]  # of the training loss; empty: all pixels count alike
@@ -89,11 +105,35 @@ def open_data(cfg: Config, source: Source, split: splits.Split, bar: Bar) -> Dat
             num_classes=len(classes),
             progress=progress,
         )
+    return arrange(cfg, classes, split, examples, source.label_name, bar)
+
+
+def arrange(
+    cfg: Config,
+    classes: tuple[str, ...],
+    split: splits.Split,
+    examples: Pairs,
+    label_name: Callable[[str], str],
+    bar: Bar,
+) -> Data:
+    """The data that is trained on, with its canvases, its doubts and the weights of its classes.
+
+    Args:
+        cfg: the config.
+        classes: their names.
+        split: ids to train and test on.
+        examples: decoded pairs, all of the split's.
+        label_name: of an id, for messages.
+        bar: is told the weights of the classes.
+
+    Raises:
+        InputError: as `data_warnings` and `class_weights`.
+    """
     canvases = batches.choose_canvases(examples.sizes, cfg.canvases)
     train, test = ([examples.index(i) for i in side] for side in (split.train, split.test))
     hashes = dict(zip(examples.ids, examples.hashes, strict=True))
     counted = examples.pixels[train], examples.pixels[test]
-    warnings = data_warnings(cfg, source, split, *counted, hashes)
+    warnings = data_warnings(cfg, classes, split, *counted, hashes, label_name)
     weights = class_weights(cfg, classes, counted[0])
     if weights:
         shown = ", ".join(f"{visible(name)} {weight:.3g}" for name, weight in weights.items())
@@ -135,28 +175,28 @@ def class_weights(
 
 def data_warnings(
     cfg: Config,
-    source: Source,
+    classes: Sequence[str],
     split: splits.Split,
     train: Int32[np.ndarray, "n 256"],
     test: Int32[np.ndarray, "m 256"],
     hashes: Mapping[str, str],
+    label_name: Callable[[str], str],
 ) -> list[str]:
     """What makes the results of this data doubtful, a line for each.
 
     Args:
         cfg: the config.
-        source: the data.
+        classes: their names.
         split: its ids.
         train: pixels of each value in the training labels.
         test: the same of the test labels.
         hashes: sha256 of each id's image.
+        label_name: of an id, for messages.
 
     Raises:
         InputError: as `labels.check_labels`.
     """
-    warnings = labels.check_labels(
-        source.classes, train, test, lambda n: source.label_name(split.train[n])
-    )
+    warnings = labels.check_labels(classes, train, test, lambda n: label_name(split.train[n]))
     if cfg.overfit:
         return [
             *warnings,

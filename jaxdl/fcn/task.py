@@ -223,11 +223,56 @@ def make_probabilities(
     return _on_canvas(reuse_temp_memory(jax.jit(one)))
 
 
+def make_batch_probabilities(
+    model: FCN, mean: Float[Array, " 3"], batch_size: int
+) -> Callable[[PyTree, Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray, "_ _ c"]]]:
+    """``probabilities(params, images)``: float32 (h, w, c) of each RGB image, of any sizes.
+
+    Images of a like size (see `make_predict`) share a batch, in which each is exact.
+    """
+
+    @jax.jit
+    def run(params, images, sizes):
+        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
+
+    one = reuse_temp_memory(run)
+
+    def call(params, images):
+        groups: dict[tuple[int, int], list[int]] = {}
+        for n, image in enumerate(images):
+            groups.setdefault(_canvas_of(image), []).append(n)
+        found: dict[int, np.ndarray] = {}
+        for canvas, members in groups.items():
+            size = min(batch_size, len(members))
+            for start in range(0, len(members), size):
+                rows = members[start : start + size]
+                padded = np.zeros((size, *canvas, 3), np.uint8)
+                sizes = np.zeros((size, 2), np.int32)
+                for row, n in enumerate(rows):
+                    h, w = sizes[row] = images[n].shape[:2]
+                    padded[row, :h, :w] = images[n]
+                chances = np.asarray(one(params, padded, sizes))
+                for row, n in enumerate(rows):
+                    h, w = sizes[row]
+                    found[n] = chances[row, :h, :w].copy()
+        return [found[n] for n in range(len(images))]
+
+    return call
+
+
+def _canvas_of(image: np.ndarray) -> tuple[int, int]:
+    height, width = (-(-side // m) * m for side in image.shape[:2] for m in (_grid(side),))
+    return height, width
+
+
+def _grid(side: int) -> int:
+    return 32 if side <= 256 else 128
+
+
 def _on_canvas(one: Callable[[PyTree, Any, Any], Array]) -> Callable[[PyTree, Any], np.ndarray]:
     def call(params, image):
         h, w = image.shape[:2]
-        canvas = [-(-side // m) * m for side in (h, w) for m in ((32 if side <= 256 else 128),)]
-        images = np.zeros((1, *canvas, 3), np.uint8)
+        images = np.zeros((1, *_canvas_of(image), 3), np.uint8)
         images[0, :h, :w] = image
         return np.asarray(one(params, images, np.array([[h, w]], np.int32)))[0, :h, :w]
 

@@ -241,6 +241,21 @@ def train_stage(
     return {**{key: last[key] for key in SUMMARY}, "seconds": seconds}, found
 
 
+def train_stages(
+    cfg: Config, data: Data, begin: Start, mesh: Mesh | None, bar: Bar
+) -> Iterator[tuple[str, dict[str, float], list[str]]]:
+    """Train each stage from the best checkpoint of the one before it.
+
+    Yields:
+        Its name, its line of the summary, and what makes its result no good one.
+    """
+    for number, stride in enumerate(cfg.stages):
+        name = f"fcn{stride}s"
+        yield name, *train_stage(cfg, number, data, begin, mesh, bar)
+        if stride != cfg.stages[-1]:
+            begin = Start(load(cfg.out / name, say=bar.line), None, begin.mean)
+
+
 def run_stages(
     cfg: Config,
     config: dict[str, Any],
@@ -273,14 +288,10 @@ def run_stages(
     path = cfg.out / "summary.json"
     summary: dict[str, Any] = {}
     warnings = list(data.warnings)
-    for number, stride in enumerate(cfg.stages):
-        name = f"fcn{stride}s"
-        summary[name], found = train_stage(cfg, number, data, begin, mesh, bar)
+    for name, line, found in train_stages(cfg, data, begin, mesh, bar):
+        summary[name] = line
         warnings += found
         summary["warnings"] = warnings
-        folder = cfg.out / name / "checkpoints"
-        if stride != cfg.stages[-1]:
-            begin = Start(load(folder, say=bar.line), None, begin.mean)
         if record is not None and lead:
             write_json(path, summary)
             from jaxdl.fcn.report import fcn_section  # matplotlib takes long to import
