@@ -52,7 +52,10 @@ def test_it_ends_in_the_commands_bits(trained: Segmenter, tmp_path: Path):
             Image.fromarray(array).save(tmp_path / "my" / kind / f"{n:06d}.png")
     cfg = dataclasses.replace(
         PRESETS["own"],
-        **{k: (v,) if k in ("epochs", "learning_rate") else v for k, v in OPTIONS.items()},
+        epochs=(OPTIONS["epochs"],),
+        learning_rate=(OPTIONS["learning_rate"],),
+        batch_size=OPTIONS["batch_size"],
+        warmup=OPTIONS["warmup"],
         data=tmp_path / "my",
         class_names=("ground", "square"),
         stages=(32,),
