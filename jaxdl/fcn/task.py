@@ -25,6 +25,7 @@ from jaxdl.fcn.metrics import (
     update_metrics,
 )
 from jaxdl.fcn.models.fcn import FCN, Pools
+from jaxdl.fcn.tiles import canvas_side
 from jaxdl.training.step import TrainState, dense_step
 
 
@@ -200,6 +201,17 @@ def predict_batch(model: FCN, mean: Float[Array, " 3"]) -> Callable[[PyTree, Any
     return predict
 
 
+def probabilities_batch(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, Any, Any], Float[Array, "b h w c"]]:
+    """``probabilities(params, images, sizes)`` of padded images (b, h, w, 3), uint8."""
+
+    def probabilities(params, images, sizes):
+        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
+
+    return probabilities
+
+
 def make_predict(
     model: FCN, mean: Float[Array, " 3"]
 ) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w"]]:
@@ -217,16 +229,13 @@ def make_probabilities(
 ) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "h w c"]]:
     """``probabilities(params, image)`` of the classes, float32 (h, w, c); as `make_predict`."""
 
-    def one(params, images, sizes):
-        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
-
-    return _on_canvas(reuse_temp_memory(jax.jit(one)))
+    return _on_canvas(reuse_temp_memory(jax.jit(probabilities_batch(model, mean))))
 
 
 def _on_canvas(one: Callable[[PyTree, Any, Any], Array]) -> Callable[[PyTree, Any], np.ndarray]:
     def call(params, image):
         h, w = image.shape[:2]
-        canvas = [-(-side // m) * m for side in (h, w) for m in ((32 if side <= 256 else 128),)]
+        canvas = canvas_side(h), canvas_side(w)
         images = np.zeros((1, *canvas, 3), np.uint8)
         images[0, :h, :w] = image
         return np.asarray(one(params, images, np.array([[h, w]], np.int32)))[0, :h, :w]
