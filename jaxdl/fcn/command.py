@@ -46,7 +46,7 @@ from jaxdl.fcn.config import (
     settle,
 )
 from jaxdl.fcn.data.is_voc import is_voc
-from jaxdl.fcn.options import Predict
+from jaxdl.fcn.options import EVALUATE, Evaluate, Predict, check_given, data_config
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -180,7 +180,13 @@ CHECK = Command(
     ),
     **OLD,
 )
-COMMANDS = {"train": TRAIN, "predict": PREDICT, "check": CHECK, "plan": PLAN}
+COMMANDS = {
+    "train": TRAIN,
+    "predict": PREDICT,
+    "evaluate": EVALUATE,
+    "check": CHECK,
+    "plan": PLAN,
+}
 
 
 def run(cfg: Config, bar: Bar) -> dict:
@@ -255,6 +261,19 @@ def predict(options: Predict) -> None:
     )
 
 
+def evaluate(options: Evaluate) -> None:
+    """``jaxdl fcn evaluate``."""
+    if options.data is None:
+        check_given(options)
+    from jaxdl.devices import cpu_memory
+    from jaxdl.fcn import evaluate_command
+
+    cpu_memory.start()
+    started(options)
+    cfg = None if options.data is None else data_config(options)
+    evaluate_command.run(options, cfg, Bar())
+
+
 def plan(options: Plan) -> None:
     """``jaxdl fcn plan``."""
     from jaxdl.fcn import plan_command
@@ -270,6 +289,12 @@ def plan(options: Plan) -> None:
 
 
 def command(name: str, words: Sequence[str]) -> None:
-    """``jaxdl fcn NAME WORDS``: train, predict or plan."""
-    calls = {"train": train, "predict": predict, "check": check_data, "plan": plan}
+    """``jaxdl fcn NAME WORDS``, such as train."""
+    calls = {
+        "train": train,
+        "predict": predict,
+        "evaluate": evaluate,
+        "check": check_data,
+        "plan": plan,
+    }
     main(lambda: calls[name](parse(COMMANDS[name], words)))
