@@ -4,6 +4,7 @@ from typing import Literal
 
 Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
+Probabilities = Literal["none", "npz", "png"]
 Reduction = Literal["mean", "sum"]
 Split = Literal["auto", "random", "random-4-to-1", "official", "seg11valid"]
 # fmt: off

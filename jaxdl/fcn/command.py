@@ -31,7 +31,7 @@ import tyro
 
 from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
-from jaxdl.cli.compiling import Compiling, started
+from jaxdl.cli.compiling import started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
@@ -47,6 +47,7 @@ from jaxdl.fcn.config import (
 )
 from jaxdl.fcn.data.is_voc import is_voc
 from jaxdl.fcn.finetune import FINETUNE, Finetune, config_of
+from jaxdl.fcn.options import EVALUATE, Evaluate, Predict, check_given, data_config
 from jaxdl.fcn.settle import settle
 
 if TYPE_CHECKING:
@@ -99,28 +100,6 @@ TRAIN = Command(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Predict:
-    """What `predict` reads and writes."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """A run folder (its last stage is used) or a stage folder."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures of any size (JPEG, PNG, WebP, GIF, BMP, TIFF or PPM, told by their content), and
-    folders of them."""
-    which: Literal["latest", "best"] = "best"
-    """The last checkpoint is used, or that of the best test mean IU."""
-    out: Path = Path("predictions")
-    """NAME_classes.png and NAME_overlay.png are written into this folder. Of earlier files only
-    this command's own are replaced."""
-    probabilities: bool = False
-    """NAME_probabilities.npz is written too: the probability of each class, float16 (h, w, c)."""
-    compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=Compiling
-    )
-    """Compiled programs."""
-
-
 PREDICT = Command(
     prog="jaxdl fcn predict",
     about="Write a palette PNG of the classes and an overlay for each image.",
@@ -129,7 +108,7 @@ PREDICT = Command(
         "Data": ("run", "images"),
         "Model": ("which",),
         "Output": ("out", "probabilities"),
-        "Devices": ("compile_cache",),
+        "Devices": ("tile", "overlap", "compile_cache"),
     },
     examples=(
         (
@@ -137,8 +116,8 @@ PREDICT = Command(
             "Classes of one photo, by the demo's FCN-8s.",
         ),
         (
-            "jaxdl fcn predict runs/voc/fcn16s photos/ --out classes --probabilities",
-            "All photos of a folder, by one stage.",
+            "jaxdl fcn predict runs/voc/fcn16s photos/ --probabilities png --tile 1024",
+            "All photos of a folder, by one stage; large ones in parts.",
         ),
     ),
     renamed={"checkpoint": "run"},
@@ -199,6 +178,7 @@ COMMANDS = {
     "train": TRAIN,
     "finetune": FINETUNE,
     "predict": PREDICT,
+    "evaluate": EVALUATE,
     "check": CHECK,
     "plan": PLAN,
 }
@@ -278,8 +258,23 @@ def predict(options: Predict) -> None:
         *(options.run, options.images),
         which=options.which,
         probabilities=options.probabilities,
+        tile=options.tile,
+        overlap=options.overlap,
         out=options.out,
     )
+
+
+def evaluate(options: Evaluate) -> None:
+    """``jaxdl fcn evaluate``."""
+    if options.data is None:
+        check_given(options)
+    from jaxdl.devices import cpu_memory
+    from jaxdl.fcn import evaluate_command
+
+    cpu_memory.start()
+    started(options)
+    cfg = None if options.data is None else data_config(options)
+    evaluate_command.run(options, cfg, Bar())
 
 
 def plan(options: Plan) -> None:
@@ -297,11 +292,12 @@ def plan(options: Plan) -> None:
 
 
 def command(name: str, words: Sequence[str]) -> None:
-    """``jaxdl fcn NAME WORDS``: train, predict or plan."""
+    """``jaxdl fcn NAME WORDS``, such as train."""
     calls = {
         "train": train,
         "finetune": finetune,
         "predict": predict,
+        "evaluate": evaluate,
         "check": check_data,
         "plan": plan,
     }

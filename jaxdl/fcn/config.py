@@ -35,18 +35,9 @@ AUGMENTATION = ("flip", "scale", "crop")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
+class DataOptions:
+    """What is trained or evaluated on."""
 
-    preset: Literal["demo", "voc", "paper", "own", "finetune"] = "voc"
-    """The preset chooses the defaults of all other options; without it, --data that is not PASCAL
-    VOC means own. finetune is that of jaxdl fcn finetune."""
-    out: Path = Path("runs/voc")
-    """The run folder gets checkpoints, metrics, pictures and report.html."""
-    resume: bool = True
-    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
-    overwrite: bool = False
-    """It trains again from the start; a killed command resumes its own run."""
     data: Path | None = None
     """Images and masks: a folder of both, the VOCdevkit folder or tar, Cityscapes, COCO's
     annotations, labelme's or CVAT's export. The demo draws its own scenes."""
@@ -85,6 +76,21 @@ class Config:
     """Prepared data is kept in this folder."""
     scenes: Annotated[tuple[int, int], Range(1)] = (800, 100)
     """The demo draws so many training and test scenes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Config(DataOptions):
+    """Train fcn32s, fcn16s and fcn8s, each from the checkpoint of the one before."""
+
+    preset: Literal["demo", "voc", "paper", "own", "finetune"] = "voc"
+    """The preset chooses the defaults of all other options; without it, --data that is not PASCAL
+    VOC means own. finetune is that of jaxdl fcn finetune."""
+    out: Path = Path("runs/voc")
+    """The run folder gets checkpoints, metrics, pictures and report.html."""
+    resume: bool = True
+    """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
+    overwrite: bool = False
+    """It trains again from the start; a killed command resumes its own run."""
     cache: Cache = "host"
     """Decoded images are kept in the host's memory, on the device, or nowhere (each is decoded
     again each time)."""

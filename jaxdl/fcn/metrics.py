@@ -105,21 +105,34 @@ def doubts(metrics: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
 
 
 def compute_metrics(metrics: Metrics) -> dict[str, float | list[float]]:
+    """`metrics_of` what was summed."""
+    low, high = np.asarray(metrics.low, np.int64), np.asarray(metrics.high, np.int64)
+    sums = (float(each) for each in (metrics.loss, metrics.image_accuracy, metrics.images))
+    return metrics_of(low + (high << 32), *sums)
+
+
+def metrics_of(
+    matrix: Int[np.ndarray, "c c"], loss: float, image_accuracy: float, images: float | int
+) -> dict[str, float | list[float]]:
     """Named numbers, as fractions; NaN where nothing was counted.
+
+    Args:
+        matrix: pixels of true class (row) and predicted class (column), int64.
+        loss: summed over valid pixels.
+        image_accuracy: summed over images with a valid pixel.
+        images: how many these are.
 
     ``loss`` is the mean over valid pixels. ``mean_accuracy`` is over the classes that occur in the
     labels, ``mean_iu`` over those that occur in labels or predictions. ``background_share`` is the
     share of valid pixels predicted as class 0.
     """
-    low, high = np.asarray(metrics.low, np.int64), np.asarray(metrics.high, np.int64)
-    matrix = low + (high << 32)
     right, truth, guessed = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     iu = _ratio(right, truth + guessed - right)
     share = _ratio(truth, matrix.sum())
     return {
-        "loss": float(_ratio(metrics.loss, matrix.sum())),
+        "loss": float(_ratio(loss, matrix.sum())),
         "pixel_accuracy": float(_ratio(right.sum(), matrix.sum())),
-        "mean_image_accuracy": float(_ratio(metrics.image_accuracy, metrics.images)),
+        "mean_image_accuracy": float(_ratio(image_accuracy, images)),
         "mean_accuracy": _mean(_ratio(right, truth)),
         "mean_iu": _mean(iu),
         "fw_iu": float(np.nansum(share * iu)) if matrix.any() else float("nan"),

@@ -16,6 +16,7 @@ from jaxdl.files import checksums
 from jaxdl.files.atomic import read_json
 from jaxdl.files.text import clip, reason
 from jaxdl.training import checkpoint
+from jaxdl.training.record import home_of
 from jaxdl.training.steps import Say, steps
 
 Which = Literal["latest", "best"]
@@ -33,6 +34,12 @@ class Saved(NamedTuple):
     colours: np.ndarray  # uint8 (256, 3): of the classes, white beyond
     folder: Path  # of the arrays
     origin: str  # the folder and the step, in words
+    step: int | None = None  # None: the folder has no steps of ours
+
+    @property
+    def run(self) -> Path | None:
+        """The run that it is of; None if there is none with a record."""
+        return None if self.step is None else home_of(self.folder.parents[2])
 
 
 def load(run: Path, which: Which = "best", say: Say = print) -> Saved:
@@ -48,27 +55,28 @@ def load(run: Path, which: Which = "best", say: Say = print) -> Saved:
     Raises:
         InputError: there is none, it is damaged, or nothing describes its network.
     """
-    meta, folder, origin = _find(run, which, say)
+    meta, folder, origin, step = _find(run, which, say)
     model, _, colours, names = read_meta(meta, folder)
     found = checkpoint.read_arrays(folder, ("params",)) or checkpoint.read_arrays(folder)
     mean = tuple(float(n) for n in meta["mean"])
-    return Saved(model, found.get("params", found), mean, tuple(names), colours, folder, origin)
+    params = found.get("params", found)
+    return Saved(model, params, mean, tuple(names), colours, folder, origin, step)
 
 
 def network_of(run: Path) -> FCN:
     """The network of a checkpoint, without its arrays; raises as `load`."""
-    meta, folder, _ = _find(run, "best", lambda line: None)
+    meta, folder, *_ = _find(run, "best", lambda line: None)
     return read_meta(meta, folder)[0]
 
 
-def _find(run: Path, which: Which, say: Say) -> tuple[dict[str, Any], Path, str]:
-    """Meta, the folder of the arrays, and both in words."""
+def _find(run: Path, which: Which, say: Say) -> tuple[dict[str, Any], Path, str, int | None]:
+    """Meta, the folder of the arrays, where they are in words, and the step if they have one."""
     item = _plain_item(run)
     if item is not None:
-        return _description(item, run), item, str(item)
+        return _description(item, run), item, str(item), None
     folder, step = choose(run, which, say)
     meta, _ = checkpoint.load_meta(folder, step, say)
-    return meta, folder / str(step) / "state", f"{folder} step {step}"
+    return meta, folder / str(step) / "state", f"{folder} step {step}", step
 
 
 def choose(run: Path, which: Which = "best", say: Say = print) -> tuple[Path, int]:

@@ -25,6 +25,7 @@ from jaxdl.fcn.metrics import (
     update_metrics,
 )
 from jaxdl.fcn.models.fcn import FCN, Pools
+from jaxdl.fcn.tiles import canvas_side
 from jaxdl.training.step import TrainState, dense_step
 
 
@@ -200,6 +201,17 @@ def predict_batch(model: FCN, mean: Float[Array, " 3"]) -> Callable[[PyTree, Any
     return predict
 
 
+def probabilities_batch(
+    model: FCN, mean: Float[Array, " 3"]
+) -> Callable[[PyTree, Any, Any], Float[Array, "b h w c"]]:
+    """``probabilities(params, images, sizes)`` of padded images (b, h, w, 3), uint8."""
+
+    def probabilities(params, images, sizes):
+        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
+
+    return probabilities
+
+
 def make_predict(
     model: FCN, mean: Float[Array, " 3"]
 ) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w"]]:
@@ -217,10 +229,7 @@ def make_probabilities(
 ) -> Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "h w c"]]:
     """``probabilities(params, image)`` of the classes, float32 (h, w, c); as `make_predict`."""
 
-    def one(params, images, sizes):
-        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
-
-    return _on_canvas(reuse_temp_memory(jax.jit(one)))
+    return _on_canvas(reuse_temp_memory(jax.jit(probabilities_batch(model, mean))))
 
 
 def make_batch_probabilities(
@@ -231,16 +240,13 @@ def make_batch_probabilities(
     Images of a like size (see `make_predict`) share a batch, in which each is exact.
     """
 
-    @jax.jit
-    def run(params, images, sizes):
-        return jax.nn.softmax(apply(model, params, images, sizes, mean=mean))
-
-    one = reuse_temp_memory(run)
+    one = reuse_temp_memory(jax.jit(probabilities_batch(model, mean)))
 
     def call(params, images):
         groups: dict[tuple[int, int], list[int]] = {}
         for n, image in enumerate(images):
-            groups.setdefault(_canvas_of(image), []).append(n)
+            canvas = canvas_side(image.shape[0]), canvas_side(image.shape[1])
+            groups.setdefault(canvas, []).append(n)
         found: dict[int, np.ndarray] = {}
         for canvas, members in groups.items():
             size = min(batch_size, len(members))
@@ -260,19 +266,10 @@ def make_batch_probabilities(
     return call
 
 
-def _canvas_of(image: np.ndarray) -> tuple[int, int]:
-    height, width = (-(-side // m) * m for side in image.shape[:2] for m in (_grid(side),))
-    return height, width
-
-
-def _grid(side: int) -> int:
-    return 32 if side <= 256 else 128
-
-
 def _on_canvas(one: Callable[[PyTree, Any, Any], Array]) -> Callable[[PyTree, Any], np.ndarray]:
     def call(params, image):
         h, w = image.shape[:2]
-        images = np.zeros((1, *_canvas_of(image), 3), np.uint8)
+        images = np.zeros((1, canvas_side(h), canvas_side(w), 3), np.uint8)
         images[0, :h, :w] = image
         return np.asarray(one(params, images, np.array([[h, w]], np.int32)))[0, :h, :w]
 

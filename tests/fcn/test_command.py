@@ -21,7 +21,8 @@ from jaxdl.fcn.checks import check
 from jaxdl.fcn.command import TRAIN, run
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
-from jaxdl.fcn.predict import name_results, predict
+from jaxdl.fcn.inputs import name_results
+from jaxdl.fcn.predict import predict
 from jaxdl.fcn.start import first_start
 from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
@@ -215,7 +216,7 @@ def test_predict_goes_through_a_folder_and_names_what_it_skips(
     (photos / "c.jpg").write_text("no picture")
     (photos / ".DS_Store").write_text("")
     with pytest.raises(Skipped, match=r"^1 of 4 images were skipped$"):
-        predict(straight, [photos], probabilities=True, out=out)
+        predict(straight, [photos], probabilities="npz", out=out)
     shown = capsys.readouterr().out
     assert f"skipped: {photos / 'c.jpg'}: not a readable image" in shown
     assert "3 images in" in shown

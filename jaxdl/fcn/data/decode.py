@@ -4,8 +4,11 @@ The content tells what a file is, never its name, and only the formats asked for
 Pillow's many readers, some start other programs. Every bad input is an `InputError`.
 """
 
+import contextlib
 import io
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from jaxdl.files.text import reason
 VOID = 255
 IGNORE = -1
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in RGB
+LARGEST = 1 << 30  # pixels of a picture that is read for tiles: 3 GiB in RGB
 # Pixels times scans: a progressive JPEG of 1 MB can ask for hours.
 _MOST_SCANNED = 1 << 31
 _MOST_EXIF = 256  # blocks of a JPEG's EXIF: Pillow joins them in the square of time
@@ -28,25 +32,70 @@ _SIGNS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "
 _HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf", b"ftypavi")  # from byte 4 on
 _TURN = 0x0112  # EXIF's tag of the camera's orientation; 1 is upright
 _PALETTE = "save it as a palette PNG"
+_ADVICE = "restore the file, or save it as JPEG or PNG"
+_LOCK = threading.Lock()
 
 
-def decode(data: bytes, name: str, formats: tuple[str, ...], advice: str = RESTORE) -> Image.Image:
+class _TooLargeError(Exception):
+    """More pixels than are read."""
+
+
+@contextlib.contextmanager
+def _pillow_limit(most: int) -> Iterator[None]:
+    """Pillow's own limit, which is the process', raised for one picture at a time."""
+    if most <= MOST_PIXELS:
+        yield
+        return
+    with _LOCK:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _scans(image: Image.Image, data: bytes) -> int:
+    """How often a decoder goes through the pixels; other formats have no scans."""
+    if image.format in ("JPEG", "MPO") or "jpeg" in str(image.info.get("compression", "")):
+        return max(1, data.count(b"\xff\xda"))
+    return 1
+
+
+def decode(
+    data: bytes,
+    name: str,
+    formats: tuple[str, ...],
+    advice: str = RESTORE,
+    most: int = MOST_PIXELS,
+    larger: str = "scale it down",
+) -> Image.Image:
     """The decoded picture, of one of Pillow's `formats`.
+
+    Args:
+        data: the file.
+        name: of the file, for messages.
+        formats: others are refused.
+        advice: what to do about a file that is none.
+        most: pixels.
+        larger: what to do about a picture of more.
 
     Raises:
         InputError: another format, damage, or a picture that is too large to be one.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _pillow_limit(most):
             warnings.simplefilter("ignore")  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if data.count(b"Exif\0\0") > _MOST_EXIF:
                 raise InputError("its blocks of EXIF are too many")
             image = Image.open(io.BytesIO(data), formats=formats)
-            pixels, scans = image.width * image.height, data.count(b"\xff\xda")
-            drawn = pixels if image.format == "PNG" else pixels * max(1, scans)
-            if pixels > MOST_PIXELS or drawn > _MOST_SCANNED:
-                raise InputError(f"{image.width}x{image.height} pixels or their scans are too many")
+            pixels, scans = image.width * image.height, _scans(image, data)
+            if pixels > most:
+                raise _TooLargeError(
+                    f"{image.width}x{image.height} pixels are too many, at most {most} are read"
+                )
+            if pixels * scans > _MOST_SCANNED:
+                raise InputError(f"{scans} scans of {image.width}x{image.height} pixels: too many")
             image.load()
     # Broken bytes reach Pillow's decoders, which raise nearly every type of exception.
     except Exception as error:
@@ -56,28 +105,42 @@ def decode(data: bytes, name: str, formats: tuple[str, ...], advice: str = RESTO
             wanted = " or ".join(formats)
             why = f"damaged {wanted}" if found in formats else f"it is {found}, not {wanted}"
             why = why if found else f"not {wanted}"
+        if isinstance(
+            error,
+            _TooLargeError | Image.DecompressionBombWarning | Image.DecompressionBombError,
+        ):
+            advice = larger
         raise InputError(f"{name}: not a readable image ({why}); {advice}") from error
     return image
 
 
-def read_image(data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(
+    data: bytes, name: str, most: int = MOST_PIXELS, larger: str = "scale it down"
+) -> UInt8[np.ndarray, "h w 3"]:
     """A picture as RGB, read-only, turned upright as its camera recorded.
 
+    Args:
+        data: the file.
+        name: of the file, for messages.
+        most: pixels.
+        larger: what to do about a picture of more.
+
     Raises:
-        InputError: not one of the formats, damaged, or of more than 8 bits a channel.
+        InputError: not one of the formats, damaged, too large, or of more than 8 bits a channel.
     """
     if data[4:12].startswith(_HEIC):
         raise InputError(
             f"{name}: is a HEIC or AVIF picture, which is not read; save it as JPEG (a phone does "
             "so when set to 'most compatible'; heif-convert does so on a computer)"
         )
-    image = decode(data, name, _PHOTOS, "restore the file, or save it as JPEG or PNG")
+    image = decode(data, name, _PHOTOS, _ADVICE, most, larger)
     if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
         raise InputError(f"{name}: {image.mode} pixels are more than 8 bits; save it as 8-bit RGB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except Exception as error:  # EXIF and palettes are read as late as here
         raise InputError(f"{name}: cannot be read as an image ({reason(error)})") from error
 
@@ -92,13 +155,26 @@ def is_turned(data: bytes, name: str) -> bool:
         return False
 
 
-def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_photo(
+    path: Path, most: int = MOST_PIXELS, larger: str = "scale it down"
+) -> UInt8[np.ndarray, "h w 3"]:
     """A user's own picture; see `read_image`."""
     try:
-        data = read_bytes(path, MOST)
+        data = read_bytes(path, MOST if most <= MOST_PIXELS else 4 * most)
     except OSError as error:
         raise InputError(f"{path}: cannot be read as an image ({reason(error)})") from error
-    return read_image(data, str(path))
+    return read_image(data, str(path), most, larger)
+
+
+def photo_size(path: Path) -> tuple[int, int]:
+    """Height and width that a picture's header claims; 0, 0 if `read_photo` cannot read it."""
+    try:
+        with warnings.catch_warnings(), _pillow_limit(LARGEST), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            image = Image.open(file, formats=_PHOTOS)
+            return image.height, image.width
+    except Exception:  # whatever Pillow's readers raise
+        return 0, 0
 
 
 def read_label(data: bytes, name: str, num_classes: int) -> Int32[np.ndarray, "h w"]:
