@@ -46,7 +46,17 @@ from jaxdl.fcn.config import (
     settle,
 )
 from jaxdl.fcn.data.is_voc import is_voc
-from jaxdl.fcn.options import EVALUATE, Evaluate, Predict, check_given, data_config
+from jaxdl.fcn.options import (
+    COMPARE,
+    DATA,
+    EVALUATE,
+    PREDICT,
+    Compare,
+    Evaluate,
+    Predict,
+    check_given,
+    data_config,
+)
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -65,11 +75,6 @@ def preset_of(words: Sequence[str]) -> str | None:
 
 
 OLD: dict[str, Any] = {"renamed": RENAMED, "gone": GONE, "renamed_values": RENAMED_VALUES}
-DATA = (
-    *("data", "images", "masks", "class_names", "colours", "mask_values", "void"),
-    *("split", "test_share", "split_by_prefix", "train_list", "test_list", "overfit"),
-    *("sbd", "scenes", "voc_md5"),
-)
 AUGMENTATION = ("flip", "scale", "crop")
 
 TRAIN = Command(
@@ -103,30 +108,6 @@ TRAIN = Command(
         ),
     ),
     **OLD,
-)
-
-
-PREDICT = Command(
-    prog="jaxdl fcn predict",
-    about="Write a palette PNG of the classes and an overlay for each image.",
-    options=Predict,
-    groups={
-        "Data": ("run", "images"),
-        "Model": ("which",),
-        "Output": ("out", "probabilities"),
-        "Devices": ("tile", "overlap", "compile_cache"),
-    },
-    examples=(
-        (
-            "jaxdl fcn predict runs/demo/fcn photo.jpg",
-            "Classes of one photo, by the demo's FCN-8s.",
-        ),
-        (
-            "jaxdl fcn predict runs/voc/fcn16s photos/ --probabilities png --tile 1024",
-            "All photos of a folder, by one stage; large ones in parts.",
-        ),
-    ),
-    renamed={"checkpoint": "run"},
 )
 
 
@@ -184,6 +165,7 @@ COMMANDS = {
     "train": TRAIN,
     "predict": PREDICT,
     "evaluate": EVALUATE,
+    "compare": COMPARE,
     "check": CHECK,
     "plan": PLAN,
 }
@@ -274,6 +256,13 @@ def evaluate(options: Evaluate) -> None:
     evaluate_command.run(options, cfg, Bar())
 
 
+def compare(options: Compare) -> None:
+    """``jaxdl fcn compare``."""
+    from jaxdl.fcn import compare_command
+
+    compare_command.compare(options.runs, out=options.out)
+
+
 def plan(options: Plan) -> None:
     """``jaxdl fcn plan``."""
     from jaxdl.fcn import plan_command
@@ -294,6 +283,7 @@ def command(name: str, words: Sequence[str]) -> None:
         "train": train,
         "predict": predict,
         "evaluate": evaluate,
+        "compare": compare,
         "check": check_data,
         "plan": plan,
     }
