@@ -47,7 +47,16 @@ from jaxdl.fcn.config import (
 )
 from jaxdl.fcn.data.is_voc import is_voc
 from jaxdl.fcn.finetune import FINETUNE, Finetune, config_of
-from jaxdl.fcn.options import EVALUATE, Evaluate, Predict, check_given, data_config
+from jaxdl.fcn.options import (
+    COMPARE,
+    EVALUATE,
+    PREDICT,
+    Compare,
+    Evaluate,
+    Predict,
+    check_given,
+    data_config,
+)
 from jaxdl.fcn.settle import settle
 
 if TYPE_CHECKING:
@@ -97,30 +106,6 @@ TRAIN = Command(
         ),
     ),
     **OLD,
-)
-
-
-PREDICT = Command(
-    prog="jaxdl fcn predict",
-    about="Write a palette PNG of the classes and an overlay for each image.",
-    options=Predict,
-    groups={
-        "Data": ("run", "images"),
-        "Model": ("which",),
-        "Output": ("out", "probabilities"),
-        "Devices": ("tile", "overlap", "compile_cache"),
-    },
-    examples=(
-        (
-            "jaxdl fcn predict runs/demo/fcn photo.jpg",
-            "Classes of one photo, by the demo's FCN-8s.",
-        ),
-        (
-            "jaxdl fcn predict runs/voc/fcn16s photos/ --probabilities png --tile 1024",
-            "All photos of a folder, by one stage; large ones in parts.",
-        ),
-    ),
-    renamed={"checkpoint": "run"},
 )
 
 
@@ -179,6 +164,7 @@ COMMANDS = {
     "finetune": FINETUNE,
     "predict": PREDICT,
     "evaluate": EVALUATE,
+    "compare": COMPARE,
     "check": CHECK,
     "plan": PLAN,
 }
@@ -277,6 +263,13 @@ def evaluate(options: Evaluate) -> None:
     evaluate_command.run(options, cfg, Bar())
 
 
+def compare(options: Compare) -> None:
+    """``jaxdl fcn compare``."""
+    from jaxdl.fcn import compare_command
+
+    compare_command.compare(options.runs, out=options.out)
+
+
 def plan(options: Plan) -> None:
     """``jaxdl fcn plan``."""
     from jaxdl.fcn import plan_command
@@ -298,6 +291,7 @@ def command(name: str, words: Sequence[str]) -> None:
         "finetune": finetune,
         "predict": predict,
         "evaluate": evaluate,
+        "compare": compare,
         "check": check_data,
         "plan": plan,
     }

@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.options import Command, Range
 from jaxdl.errors import InputError
 from jaxdl.fcn.choices import Probabilities, Split
-from jaxdl.fcn.config import PRESETS, RENAMED_VALUES, Config, DataOptions
+from jaxdl.fcn.config import DATA, PRESETS, RENAMED_VALUES, Config, DataOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,30 @@ class Predict:
     """Compiled programs."""
 
 
+PREDICT = Command(
+    prog="jaxdl fcn predict",
+    about="Write a palette PNG of the classes and an overlay for each image.",
+    options=Predict,
+    groups={
+        "Data": ("run", "images"),
+        "Model": ("which",),
+        "Output": ("out", "probabilities"),
+        "Devices": ("tile", "overlap", "compile_cache"),
+    },
+    examples=(
+        (
+            "jaxdl fcn predict runs/demo/fcn photo.jpg",
+            "Classes of one photo, by the demo's FCN-8s.",
+        ),
+        (
+            "jaxdl fcn predict runs/voc/fcn16s photos/ --probabilities png --tile 1024",
+            "All photos of a folder, by one stage; large ones in parts.",
+        ),
+    ),
+    renamed={"checkpoint": "run"},
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate(DataOptions):
     """What `evaluate` reads and writes."""
@@ -68,6 +92,26 @@ class Evaluate(DataOptions):
     """Compiled programs."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """What `compare` reads and writes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, or folders of stages."""
+    out: Path = Path("compare.html")
+    """The page. An earlier one is replaced if this command wrote it."""
+
+
+COMPARE = Command(
+    prog="jaxdl fcn compare",
+    about="Show the stages of runs beside each other: a table, and a page with their curves.",
+    options=Compare,
+    groups={"Data": ("runs",), "Output": ("out",)},
+    examples=(
+        ("jaxdl fcn compare runs/a runs/b", "Two runs, all their stages."),
+        ("jaxdl fcn compare runs/a/fcn8s runs/b/fcn8s --out ab.html", "Their FCN-8s alone."),
+    ),
+)
 # What a run's record tells of its data.
 EVALUATED = (*(field.name for field in dataclasses.fields(DataOptions)), "seed")
 EVALUATE = Command(
@@ -75,11 +119,7 @@ EVALUATE = Command(
     about="Compute every metric of a trained run on labelled images, and write a page.",
     options=Evaluate,
     groups={
-        "Data": (
-            *("run", "data", "side", "images", "masks", "class_names", "colours", "mask_values"),
-            *("void", "split", "test_share", "split_by_prefix", "train_list", "test_list"),
-            *("overfit", "seed", "sbd", "scenes", "voc_md5", "data_dir"),
-        ),
+        "Data": ("run", "side", *DATA, "seed", "data_dir"),
         "Model": ("which",),
         "Output": ("out",),
         "Devices": ("compile_cache",),

@@ -16,6 +16,7 @@ from jaxdl.files import checksums
 from jaxdl.files.atomic import read_json
 from jaxdl.files.text import clip, reason
 from jaxdl.training import checkpoint
+from jaxdl.training.network import describe
 from jaxdl.training.record import home_of
 from jaxdl.training.steps import Say, steps
 
@@ -114,6 +115,13 @@ def read_meta(meta: Any, folder: Path) -> tuple[FCN, Any, np.ndarray, list[str]]
         text = f"its meta is not that of an FCN ({reason(error)}); name another checkpoint"
         raise InputError(f"{folder}: {text}") from error
     return model, mean, colours, names
+
+
+def meta_of(model: FCN, mean: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
+    """What prediction needs besides the parameters."""
+    palette = voc.palette()[: len(classes)].tolist()
+    described = describe(model)
+    return {"model": described, "mean": [*mean], "classes": [*classes], "palette": palette}
 
 
 def match_classes(

@@ -29,10 +29,10 @@ from jaxdl.fcn.data.splits import Split, random_split
 from jaxdl.fcn.dataset import Data, arrange, open_data, open_source
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
-from jaxdl.fcn.saved import Saved, Which, load
+from jaxdl.fcn.saved import Saved, Which, load, meta_of
 from jaxdl.fcn.start import VGG_MEAN, Start, first_start
 from jaxdl.fcn.task import make_batch_probabilities, make_evaluate
-from jaxdl.fcn.train import SCORE, meta_of, train_stages
+from jaxdl.fcn.train import SCORE, train_stages
 from jaxdl.report.pictures import overlay
 from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import read_rows

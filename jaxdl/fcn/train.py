@@ -17,14 +17,14 @@ from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.devices.mesh import Shardings, gather_to_host, join_rows, local_rows, shard, shardings
 from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config
-from jaxdl.fcn.data import batches, voc
+from jaxdl.fcn.data import batches
 from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.frozen import Frozen, check_room
 from jaxdl.fcn.images import draw_overview, draw_samples
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
-from jaxdl.fcn.saved import load
+from jaxdl.fcn.saved import load, meta_of
 from jaxdl.fcn.setup import check_size, optimizer_of
 from jaxdl.fcn.start import (
     Start,
@@ -41,7 +41,6 @@ from jaxdl.files.atomic import plain, write_json
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task, stale, unchanged
-from jaxdl.training.network import describe
 from jaxdl.training.optimizers import set_multipliers
 from jaxdl.training.step import TrainState, start_state
 
@@ -106,13 +105,6 @@ def stage_step(
         updates=cfg.steps_per_dispatch,
     )
     return reuse_temp_memory(step) if layout is None else step
-
-
-def meta_of(model: FCN, mean: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-    """What prediction needs besides the parameters."""
-    palette = voc.palette()[: len(classes)].tolist()
-    described = describe(model)
-    return {"model": described, "mean": [*mean], "classes": [*classes], "palette": palette}
 
 
 def epoch_line(name: str, row: dict[str, Any], epochs: int) -> str:

@@ -17,8 +17,10 @@ from PIL import Image
 from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Skipped
+from jaxdl.fcn import evaluate_command
 from jaxdl.fcn.checks import check
-from jaxdl.fcn.command import TRAIN, run
+from jaxdl.fcn.command import EVALUATE, TRAIN, run
+from jaxdl.fcn.compare_command import compare
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.inputs import name_results
@@ -251,6 +253,23 @@ def test_predict_replaces_no_input(straight: Path, tmp_path: Path):
     with pytest.raises(InputError, match=r"a_classes\.png: is an input, which its output would"):
         predict(straight, names, which="latest", out=tmp_path)
     assert names[1].read_bytes() == before
+
+
+def test_an_evaluation_is_what_training_found(straight: Path, data: Path, tmp_path: Path):
+    """On the run's own test images; on all of them it says that most were trained on."""
+    words = [str(straight / "fcn16s"), "--which", "latest", "--out", str(tmp_path / "out")]
+    words += ["--data-dir", str(data)]
+    found = evaluate_command.run(parse(EVALUATE, words), None, Bar())
+    row = read_rows(straight / "fcn16s" / "metrics.jsonl")[-1]
+    assert found["step"] == row["step"]
+    for name, value in row["test"].items():
+        assert found[name] == pytest.approx(value, rel=1e-5), name
+    assert found["images"] == 6
+    every = evaluate_command.run(parse(EVALUATE, [*words, "--side", "all"]), None, Bar())
+    assert every["images"] == 18
+    assert every["warnings"][-1].startswith("12 of the 18 images are what this run was trained on")
+    compare([straight], out=tmp_path / "page.html")
+    assert "<td>fcn16s</td>" in (tmp_path / "page.html").read_text()
 
 
 def test_the_snippet_of_the_page_runs(

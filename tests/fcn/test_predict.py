@@ -1,9 +1,7 @@
 """``jaxdl fcn predict``: which pictures it takes, what it calls its results, and what it writes."""
 
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,24 +11,16 @@ from jaxdl.errors import InputError, Skipped
 from jaxdl.fcn.command import PREDICT
 from jaxdl.fcn.data.decode import LARGEST, photo_size, read_photo
 from jaxdl.fcn.inputs import name_classes, name_results
-from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.predict import check_places, predict
-from jaxdl.fcn.train import SCORE, meta_of
 from jaxdl.files.results import Results
-from jaxdl.training import checkpoint
+from tests.helpers.untrained import untrained
 
 CLASSES = ("sky", "over/lay", "Overlay", "overlay")
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a network that was never trained."""
-    folder, model = tmp_path_factory.mktemp("run") / "fcn32s", FCN(32, len(CLASSES), 64)
-    state: Any = {"step": 1, "params": init(model, jax.random.key(0))}
-    with checkpoint.open_manager(folder / "checkpoints", SCORE) as manager:
-        meta = meta_of(model, (100.0, 100.0, 100.0), CLASSES)
-        checkpoint.save(manager, 1, state, meta, {"mean_iu": 0.5})
-    return folder
+    return untrained(tmp_path_factory.mktemp("run") / "fcn32s", CLASSES)
 
 
 @pytest.fixture
