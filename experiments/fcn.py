@@ -21,6 +21,7 @@ from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.rates import skip_multipliers, with_skip_rates
+from jaxdl.fcn.saved import load, match_classes
 from jaxdl.fcn.start import fresh_params
 from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
@@ -64,8 +65,9 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     def begin(resumed: bool) -> TrainState:
         params = fresh_params(model, cfg.seed)
         if before is not None and not resumed:
-            best = checkpoint.best_step(before)
-            params = transfer(checkpoint.load_params(before, best)[0], params).params
+            saved = load(before)  # of its steps the best; scores are passed on by class name
+            passed, _ = match_classes(saved.params, saved.classes, data.classes)
+            params = transfer(passed, params).params
         state = start_state(params, optimizer)
         slower = skip_multipliers(model, params, read_ahead(images), mean)
         return state._replace(opt_state=set_multipliers(state.opt_state, slower))

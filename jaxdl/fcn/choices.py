@@ -6,6 +6,7 @@ Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
 Probabilities = Literal["none", "npz", "png"]
 Reduction = Literal["mean", "sum"]
+SkipRates = Literal["measured", "same"]
 Split = Literal["auto", "random", "random-4-to-1", "official", "seg11valid"]
 # fmt: off
 WeightsFormat = Literal[

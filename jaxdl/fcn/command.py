@@ -89,7 +89,8 @@ TRAIN = Command(
             *("freeze", "align"),
         ),
         "Training": (
-            *("epochs", "early_stop", "learning_rate", "head_learning_rate", "schedule", "warmup"),
+            *("epochs", "early_stop", "learning_rate", "head_learning_rate"),
+            *("skip_rates", "schedule", "warmup"),
             *("batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
             *("class_weights", "dice", "bfloat16"),

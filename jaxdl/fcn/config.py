@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range
 from jaxdl.errors import InputError
-from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, Split, WeightsFormat
+from jaxdl.fcn.choices import VOC2012_MD5, Align, Cache, Reduction, SkipRates, Split, WeightsFormat
 from jaxdl.training.schedules import Schedule
 
 # What a run's results do not depend on: may differ when a run is resumed.
@@ -116,6 +116,9 @@ class Config(DataOptions):
     head_learning_rate: Annotated[tuple[float, ...], Range(0, above=True)] = ()
     """Peak learning rate of the score layers: one number for all stages, or one for each. By
     default it is that of the trunk."""
+    skip_rates: SkipRates = "measured"
+    """measured: the scores of pool4 and pool3 learn as much slower as these are larger than pool5;
+    same: at the rate of the rest, for learning rates that fall from stage to stage."""
     schedule: Schedule = "constant"
     """The learning rate's course after its warm-up; poly is the rate times (1 - step / steps)
     ** 0.9."""
@@ -225,6 +228,7 @@ PRESETS = {
         split="seg11valid",
         epochs=(12,),  # 100,000 iterations of one image are 11.8 epochs of 8,498
         learning_rate=(1.9e-5, 1.9e-7, 1.9e-9),
+        skip_rates="same",  # these rates are the papers' cure for the same
         momentum=0.99,
         weight_decay=5e-4 / 187_500,
         bias_rule=True,

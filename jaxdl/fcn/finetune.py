@@ -36,7 +36,8 @@ FINETUNE = Command(
         "Data": ("run", *DATA, "data_dir", "cache", "canvases", *AUGMENTATION),
         "Model": ("stages", "freeze", "optimizer"),
         "Training": (
-            *("epochs", "early_stop", "learning_rate", "head_learning_rate", "schedule", "warmup"),
+            *("epochs", "early_stop", "learning_rate", "head_learning_rate"),
+            *("skip_rates", "schedule", "warmup"),
             *("batch_size", "accumulate"),
             *("momentum", "weight_decay", "bias_rule", "clip_norm", "reduction"),
             *("class_weights", "dice", "bfloat16"),

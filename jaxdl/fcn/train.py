@@ -148,7 +148,9 @@ def stage_task(
         params, moved = start_params(cfg, name, fresh, begin, data.classes, bar)
         laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
         plain_batches = (join_rows(b, layout) for b in batches.read_ahead(training))
-        slower = rates.skip_multipliers(model, laid, plain_batches, colour, whole)
+        slower = {}
+        if cfg.skip_rates == "measured":
+            slower = rates.skip_multipliers(model, laid, plain_batches, colour, whole)
         if frozen is not None:
             laid = params = frozen.take(params)
         loss = plain(evaluate(laid, itertools.islice(read(training), some))["loss"])

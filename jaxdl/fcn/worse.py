@@ -8,6 +8,7 @@ from jaxdl.fcn.config import Config
 from jaxdl.files.atomic import read_json
 from jaxdl.training.run_folder import read_rows
 
+WORSE = 0.005  # of a mean IU: less is chance
 TIMES = 1.5  # a training loss of so many times the start's is one that rises
 
 
@@ -61,7 +62,7 @@ def worse_than_start(cfg: Config, number: int, rows: Sequence[dict[str, Any]]) -
     if number:
         before = f"fcn{cfg.stages[number - 1]}s"
         mine, theirs = _best(rows), _best(read_rows(cfg.out / before / "metrics.jsonl"))
-        if mine is not None and theirs is not None and mine < theirs:
+        if mine is not None and theirs is not None and mine < theirs - WORSE:
             text = f"mean IU {mine:.1%} is below {before}'s {theirs:.1%}"
             found.append(f"{name}: its {text}; {advice}")
     return found
