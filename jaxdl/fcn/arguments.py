@@ -11,7 +11,7 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.checks import check_training
 from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.settle import RATES, settle
+from jaxdl.fcn.settle import settle, settle_for
 
 
 def config_of(
@@ -31,21 +31,16 @@ def config_of(
     for name in given.keys() - known.keys():
         near = difflib.get_close_matches(name, sorted(known), 1)
         raise InputError(f"fit has no option {name!r}" + (f": is it {near[0]}?" if near else ""))
-    values: dict[str, Any]
-    if isinstance(start, FCN):
-        preset, rate = PRESETS["finetune"], RATES["full" if start.width == 1 else "narrow"]
-        values = {"stages": (start.stride,), "width_divisor": start.width, "align": start.align}
-        values["learning_rate"] = (rate,)
-    else:
-        preset, values = PRESETS["own"], dict(start)
-        values["class_names"] = tuple(classes)
+    preset, values = PRESETS["finetune"], dict[str, Any]()
+    if not isinstance(start, FCN):
+        preset, values = PRESETS["own"], {**start, "class_names": tuple(classes)}
     if not classes and "data" not in given:
         raise InputError("Segmenter(classes=...): name the classes, the background first")
     for name, value in given.items():
         if value is not None:
             values[name] = _of_kind(value, known[name])
     cfg = dataclasses.replace(preset, **values)
-    cfg = cfg if isinstance(start, FCN) else settle(cfg)
+    cfg = settle_for(start, cfg) if isinstance(start, FCN) else settle(cfg)
     check_training(cfg)
     return for_each_stage(cfg)
 
