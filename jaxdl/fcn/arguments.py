@@ -31,9 +31,11 @@ def config_of(
     for name in given.keys() - known.keys():
         near = difflib.get_close_matches(name, sorted(known), 1)
         raise InputError(f"fit has no option {name!r}" + (f": is it {near[0]}?" if near else ""))
-    preset, values = PRESETS["finetune"], dict[str, Any]()
+    values: dict[str, Any] = {}
+    preset = PRESETS["finetune"]
     if not isinstance(start, FCN):
-        preset, values = PRESETS["own"], {**start, "class_names": tuple(classes)}
+        preset = PRESETS["own"]
+        values |= {**start, "class_names": tuple(classes)}
     if not classes and "data" not in given:
         raise InputError("Segmenter(classes=...): name the classes, the background first")
     for name, value in given.items():

@@ -104,7 +104,7 @@ class Config(DataOptions):
     """The first stage starts from this checkpoint: a run (its last stage), a stage, one step; of
     several steps the one of the best test mean IU. Scores are passed on by class name."""
     optimizer: Literal["fresh", "kept"] = "fresh"
-    """kept: the momentum of --start-from goes on; stride, classes and optimiser stay the same."""
+    """kept: the momentum of --start-from is kept; stride, classes and optimiser stay the same."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
     """Strides to train, in this order; by default finetune trains that of its checkpoint."""
     epochs: Annotated[tuple[int, ...], Range(0, 100_000)] = (60,)

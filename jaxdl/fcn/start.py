@@ -97,7 +97,7 @@ def parts_of(names: Sequence[str], params: Any) -> str:
 
 
 def kept_optimizer(saved: Saved | None, state: TrainState) -> TrainState:
-    """The state with the optimiser's own of a checkpoint: its momentum goes on.
+    """The state with the optimiser's own of a checkpoint: its momentum is kept.
 
     Raises:
         InputError: the checkpoint has none, or that of other parameters or another optimiser.

@@ -25,6 +25,7 @@ from jaxdl.fcn.config import PRESETS, Config, for_each_stage
 from jaxdl.fcn.data.scenes import SCENE_CLASSES, write_scenes
 from jaxdl.fcn.inputs import name_results
 from jaxdl.fcn.predict import predict
+from jaxdl.fcn.stages import find
 from jaxdl.fcn.start import first_start
 from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
@@ -272,25 +273,27 @@ def test_an_evaluation_is_what_training_found(straight: Path, data: Path, tmp_pa
     assert "<td>fcn16s</td>" in (tmp_path / "page.html").read_text()
 
 
-def test_the_snippet_of_the_page_runs(
+def test_the_snippets_of_the_page_run(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """As it stands, in a folder with the run and the photo that it names."""
+    """As they stand, in a folder with the run and the photo that they name."""
     page = (processes.ROOT / "jaxdl/fcn/README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    (code,) = [block for block in blocks if "load_params" in block]
+    section = page.split("## In Python\n")[1].split("\n## ")[0]
+    loaded, trained = re.findall(r"```python\n(.*?)```", section, re.S)
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "fcn").symlink_to(straight)
     photo = next((straight / "samples").glob("*.jpg"))
     shutil.copy(photo, tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    found: dict[str, Any] = {}
-    exec(code, found)
+    names: dict[str, Any] = {}
+    exec(loaded, names)
     with Image.open(photo) as image:
-        assert found["classes"].shape == (1, image.height, image.width)
-    assert found["meta"]["model"]["stride"] == 8
-    assert found["logits"].shape == (*found["classes"].shape, len(SCENE_CLASSES))
-    assert np.isfinite(found["logits"]).all()
+        assert names["found"].classes.shape == (image.height, image.width)
+        assert names["overlay"].shape == (image.height, image.width, 3)
+    assert names["found"].names == SCENE_CLASSES
+    assert names["segmenter"].model.stride == 8
+    exec(trained, names)
+    assert find(tmp_path / "runs" / "squares").parent.name == "fcn32s"
 
 
 def test_a_start_of_another_width_is_refused(straight: Path):
