@@ -1,9 +1,13 @@
 """Experiments in processes of their own, as their users run them; and disks that are full."""
 
+import functools
+import json
 import os
 import resource
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,36 +43,74 @@ def environment(flags: str = OLDER) -> dict[str, str]:
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
 
+@functools.cache
+def _server() -> socket.socket:
+    """Where `tests.helpers.warm` takes requests; it ends with the process that asks."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.helpers.warm", str(its.fileno())]
+    its.set_inheritable(True)
+    home = os.getcwd()
+    os.chdir(ROOT)
+    os.posix_spawn(command[0], command, environment())
+    os.chdir(home)
+    its.close()
+    return ours
+
+
+class Warm:
+    """A process of the server, as if by ``python -m module arguments``.
+
+    Attributes:
+        pid: its number.
+        stdout: what it prints.
+        returncode: its status, after `communicate`; of a signal minus its number.
+    """
+
+    seconds = 0.0  # of a core, by all that have ended
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        flags: str = OLDER,
+        at: tuple[str, int] | None = None,
+    ) -> None:
+        """Start it; a signal comes when it prints a line with the text of `at`."""
+        name, *words = module.split()
+        request = {"module": name, "arguments": [*words, *arguments], "at": at}
+        content = json.dumps(request | {"environment": environment(flags)}).encode()
+        reads, writes = zip(os.pipe(), os.pipe(), strict=True)
+        self._errors = tempfile.TemporaryFile("w+")
+        socket.send_fds(_server(), [content], [writes[0], self._errors.fileno(), writes[1]])
+        for number in writes:
+            os.close(number)
+        self.stdout, self._told = (os.fdopen(number) for number in reads)
+        self.pid = int(self._told.readline())
+
+    def communicate(self) -> tuple[str, str]:
+        """What it still prints, and all of its errors, when it has ended."""
+        with self.stdout, self._told, self._errors:
+            output, (status, seconds) = self.stdout.read(), self._told.readline().split()
+            self._errors.seek(0)
+            errors = self._errors.read()
+        self.returncode = int(status)
+        Warm.seconds += float(seconds)
+        return output, errors
+
+
 def finish(module: str, *arguments: str, flags: str = OLDER) -> subprocess.CompletedProcess[str]:
     """``python -m module arguments`` to its end; the module may have words after it."""
-    return subprocess.run(
-        [sys.executable, "-m", *module.split(), *arguments],
-        cwd=ROOT,
-        env=environment(flags),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = Warm(module, *arguments, flags=flags)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(module, process.returncode, output, errors)
 
 
 def stop_at(
     module: str, line: str, number: int, *arguments: str, flags: str = OLDER
 ) -> tuple[int, str]:
-    """Start it, send the signal when a line of its output has that text; status and errors."""
-    with subprocess.Popen(
-        [sys.executable, "-m", *module.split(), *arguments],
-        cwd=ROOT,
-        env=environment(flags),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
-            if line in text:
-                process.send_signal(number)
-                break
-        _, errors = process.communicate(timeout=120)
+    """Start it; the signal comes when a line of its output has that text; status and errors."""
+    process = Warm(module, *arguments, flags=flags, at=(line, number))
+    _, errors = process.communicate()
     return process.returncode, errors
 
 
