@@ -58,7 +58,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def straight(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("digits") / "straight"
-    done = processes.finish(MODULE, *small, "--out", str(out))
+    done = processes.finish(MODULE, *small, "--out", str(out), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -107,7 +107,9 @@ def flip_newest(run: Path) -> Path:
     return path
 
 
-def test_a_run_goes_on_from_the_newest_sound_step(small: tuple[str, ...], run: Path, straight: Path):
+def test_a_run_goes_on_from_the_newest_sound_step(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     before, newest = checkpoint.steps(run / "checkpoints")[-2:]
     file = flip_newest(run)
     done = processes.finish(MODULE, *small, "--out", str(run))
@@ -168,7 +170,9 @@ cp -a "$disk/run" "$run-done"
 """
 
 
-def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(small: tuple[str, ...], run: Path, straight: Path):
+def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     disk = run.parent / "disk"
     disk.mkdir()
     command = [sys.executable, "-m", *MODULE.split(), *small]
@@ -181,7 +185,9 @@ def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(small: tuple[str,
     assert_same(run.with_name("run-done"), straight)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_line(small: tuple[str, ...], run: Path, straight: Path):
+def test_a_checkpoint_that_cannot_be_written_is_one_line(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     """A limit on the size of files fails in the system, as a full disk, and needs no mount."""
     kept = checkpoint.steps(run / "checkpoints")
     code = (

@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "straight"
-    done = finish(*TINY, "--out", str(out), "--data-dir", str(data))
+    done = finish(*TINY, "--out", str(out), "--data-dir", str(data), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 

@@ -4,10 +4,12 @@ import functools
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,23 +76,30 @@ class Warm:
         *arguments: str,
         flags: str = OLDER,
         at: tuple[str, int] | None = None,
+        devices: int | None = None,
     ) -> None:
-        """Start it; a signal comes when it prints a line with the text of `at`."""
+        """Start it on so many devices; a signal comes when it prints a line with `at`'s text."""
         name, *words = module.split()
         request = {"module": name, "arguments": [*words, *arguments], "at": at}
-        content = json.dumps(request | {"environment": environment(flags)}).encode()
+        given = environment(flags)
+        if devices is not None:
+            given["JAX_NUM_CPU_DEVICES"] = str(devices)
+        content = json.dumps(request | {"environment": given}).encode()
         reads, writes = zip(os.pipe(), os.pipe(), strict=True)
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # `communicate` closes it
         socket.send_fds(_server(), [content], [writes[0], self._errors.fileno(), writes[1]])
         for number in writes:
             os.close(number)
         self.stdout, self._told = (os.fdopen(number) for number in reads)
         self.pid = int(self._told.readline())
 
-    def communicate(self) -> tuple[str, str]:
-        """What it still prints, and all of its errors, when it has ended."""
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """What it still prints, and all of its errors, when it has ended; killed after seconds."""
+        late = threading.Timer(timeout, os.kill, (self.pid, signal.SIGKILL))
         with self.stdout, self._told, self._errors:
+            late.start()
             output, (status, seconds) = self.stdout.read(), self._told.readline().split()
+            late.cancel()
             self._errors.seek(0)
             errors = self._errors.read()
         self.returncode = int(status)
@@ -98,8 +107,23 @@ class Warm:
         return output, errors
 
 
-def finish(module: str, *arguments: str, flags: str = OLDER) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments`` to its end; the module may have words after it."""
+def finish(
+    module: str, *arguments: str, flags: str = OLDER, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """``python -m module arguments`` to its end; the module may have words after it.
+
+    A fresh process imports all anew, with another seed of Python's hashes: straight runs, which
+    others are compared with to the bit, are fresh.
+    """
+    if fresh:
+        return subprocess.run(
+            [sys.executable, "-m", *module.split(), *arguments],
+            cwd=ROOT,
+            env=environment(flags),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     process = Warm(module, *arguments, flags=flags)
     output, errors = process.communicate()
     return subprocess.CompletedProcess(module, process.returncode, output, errors)

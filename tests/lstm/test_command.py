@@ -47,7 +47,7 @@ finish, stop_at = partial(processes.finish, MODULE), partial(processes.stop_at, 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("lstm") / "straight"
-    done = finish(*SMALL, "--out", str(out))
+    done = finish(*SMALL, "--out", str(out), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 

@@ -72,7 +72,7 @@ def options(text: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def straight(text: Path, options: tuple[str, ...]) -> Path:
     out = text.parent / "straight"
-    done = finish(*options, "--out", str(out))
+    done = finish(*options, "--out", str(out), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 
