@@ -70,6 +70,8 @@ def become(request: dict) -> str:
     """This process becomes what was asked for; the module to run."""
     import jax
 
+    gone = os.environ.keys() - request["environment"].keys()
+    assert not any(name.startswith("JAX_") for name in gone), gone  # jax has read them
     for name, value in request["environment"].items():
         if name.startswith("JAX_") and os.environ.get(name) != value:  # read when jax was imported
             jax.config.update(name.lower(), type(getattr(jax.config, name.lower()))(value))
@@ -86,8 +88,8 @@ def signal_at(wanted: str, number: int) -> None:
     """The signal comes when a line with the text is printed: no run ends before it is sent."""
     line = Bar.line
 
-    def told(bar: Bar, text: str) -> None:
-        line(bar, text)
+    def told(self: Bar, text: str) -> None:
+        line(self, text)
         if wanted in text:
             Bar.line = line
             signal.raise_signal(number)
