@@ -119,7 +119,7 @@ def test_a_run_stopped_in_each_stage_ends_in_the_same_bits(
 ):
     """Killed in an epoch of the first, at the start of the second, told to end in the last."""
     arguments = (*TINY, "--out", str(tmp_path / "run"), "--data-dir", str(data))
-    for line in ("fcn32s epoch 1/2", "fcn16s starts from"):
+    for line in ("fcn32s epoch 2/2", "fcn16s starts from"):
         returned, errors = stop_at(line, signal.SIGKILL, *arguments)
         assert returned == -signal.SIGKILL, (line, errors)
     returned, errors = stop_at("fcn8s epoch 1/2", signal.SIGTERM, *arguments)

@@ -134,7 +134,10 @@ def finish(
 def stop_at(
     module: str, line: str, number: int, *arguments: str, flags: str = OLDER
 ) -> tuple[int, str]:
-    """Start it; the signal comes when a line of its output has that text; status and errors."""
+    """Start it; the signal comes when a line of its output has that text; status and errors.
+
+    At once: what the line tells of is not saved yet, what the line before it told of is.
+    """
     process = Warm(module, *arguments, flags=flags, at=(line, number))
     _, errors = process.communicate()
     return process.returncode, errors

@@ -100,7 +100,7 @@ def test_the_page_shows_curves_predictions_and_errors(straight: Path):
 def test_a_run_that_was_stopped_ends_in_the_same_bits(straight: Path):
     """Killed, and then told to end."""
     out = straight.parent / "stopped"
-    status, errors = stop_at("step 200 of 600", signal.SIGKILL, *SMALL, "--out", str(out))
+    status, errors = stop_at("step 400 of 600", signal.SIGKILL, *SMALL, "--out", str(out))
     assert status == -signal.SIGKILL, errors
     status, errors = stop_at("step 400 of 600", signal.SIGTERM, *SMALL, "--out", str(out))
     assert status == 143, errors
