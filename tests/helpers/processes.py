@@ -136,7 +136,7 @@ def stop_at(
 ) -> tuple[int, str]:
     """Start it; the signal comes when a line of its output has that text; status and errors.
 
-    At once: what the line tells of is not saved yet, what the line before it told of is.
+    At once: what the line tells of is not saved yet, and the save before it has at least begun.
     """
     process = Warm(module, *arguments, flags=flags, at=(line, number))
     _, errors = process.communicate()
