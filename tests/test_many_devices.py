@@ -3,8 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,21 +79,14 @@ def test_devices_and_processes_train_what_one_device_does(
     done = finish(*stopped)
     assert done.returncode == 0, done.stderr
 
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")
     address = f"127.0.0.1:{free_port()}"
     among = ["--mesh", "data=8", "--coordinator", address, "--processes", "2", "--out", str(two)]
     started = [
-        subprocess.Popen(
-            [sys.executable, "-m", *module.split(), *given, *among, "--process-id", str(number)],
-            cwd=processes.ROOT,
-            env=processes.environment(flags),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        processes.Warm(module, *given, *among, "--process-id", str(number), flags=flags, devices=4)
         for number in (0, 1)
     ]
     for process in started:
-        _, told = process.communicate(timeout=300)
+        _, told = process.communicate()
         assert process.returncode == 0, told
     want = results(name, one)
     assert np.ptp(want) > 0.01

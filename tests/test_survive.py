@@ -35,28 +35,39 @@ from jaxdl.training.run_folder import FORMAT, read_rows
 from jaxdl.word2vec import command as word2vec
 from jaxdl.word2vec import config as word2vec_config
 from jaxdl.word2vec.data import corpus, docstrings
+from tests.digits.test_digits import idx, pictures
 from tests.helpers import processes
 
 # One worker runs the file: the straight run is made once.
 pytestmark = [pytest.mark.xdist_group("survive"), pytest.mark.slow]
 
 MODULE = "jaxdl digits"
-SMALL = ("--epochs", "6", "--batch-size", "256")
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Six epochs of a few pictures."""
+    home = tmp_path_factory.mktemp("pictures")
+    for name, count in (("train", 64), ("t10k", 16)):
+        part = pictures(count)
+        (home / f"{name}-images-idx3-ubyte").write_bytes(idx(part.images))
+        (home / f"{name}-labels-idx1-ubyte").write_bytes(idx(part.labels))
+    return ("--data", str(home), "--epochs", "6", "--batch-size", "16")
+
+
+@pytest.fixture(scope="module")
+def straight(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("digits") / "straight"
-    done = processes.finish(MODULE, *SMALL, "--out", str(out))
+    done = processes.finish(MODULE, *small, "--out", str(out), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 
 
 @pytest.fixture(scope="module")
-def stopped(straight: Path) -> Path:
+def stopped(small: tuple[str, ...], straight: Path) -> Path:
     """A run that was killed: steps of three epochs or more, not finished."""
     out = straight.parent / "stopped"
-    status, _ = processes.stop_at(MODULE, "epoch 4/6", signal.SIGKILL, *SMALL, "--out", str(out))
+    status, _ = processes.stop_at(MODULE, "epoch 4/6", signal.SIGKILL, *small, "--out", str(out))
     assert status == -signal.SIGKILL
     assert not (out / "summary.json").exists()
     return out
@@ -96,10 +107,12 @@ def flip_newest(run: Path) -> Path:
     return path
 
 
-def test_a_run_goes_on_from_the_newest_sound_step(run: Path, straight: Path):
+def test_a_run_goes_on_from_the_newest_sound_step(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     before, newest = checkpoint.steps(run / "checkpoints")[-2:]
     file = flip_newest(run)
-    done = processes.finish(MODULE, *SMALL, "--out", str(run))
+    done = processes.finish(MODULE, *small, "--out", str(run))
     assert done.returncode == 0, done.stderr
     assert f"{file}: is damaged" in done.stdout
     assert f"step {newest} is not used, the newest sound one is {before}" in done.stdout
@@ -108,11 +121,11 @@ def test_a_run_goes_on_from_the_newest_sound_step(run: Path, straight: Path):
     assert (run / "checkpoints" / f"damaged-{newest}").is_dir()
 
 
-def test_without_a_sound_step_a_run_stops_in_one_line(run: Path):
+def test_without_a_sound_step_a_run_stops_in_one_line(small: tuple[str, ...], run: Path):
     for step in checkpoint.steps(run / "checkpoints"):
         (run / "checkpoints" / str(step) / "meta" / "metadata").unlink()
     rows = (run / "metrics.jsonl").read_bytes()
-    done = processes.finish(MODULE, *SMALL, "--out", str(run))
+    done = processes.finish(MODULE, *small, "--out", str(run))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "meta/metadata: is missing" in done.stderr
     assert "train again with --overwrite" in done.stderr
@@ -157,10 +170,12 @@ cp -a "$disk/run" "$run-done"
 """
 
 
-def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(run: Path, straight: Path):
+def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     disk = run.parent / "disk"
     disk.mkdir()
-    command = [sys.executable, "-m", *MODULE.split(), *SMALL]
+    command = [sys.executable, "-m", *MODULE.split(), *small]
     done = on_a_small_disk(FILL, str(disk), str(run), *command)
     assert done.stdout.splitlines() == ["status 3", "1"], done.stderr
     (line,) = done.stderr.splitlines()
@@ -170,7 +185,9 @@ def test_a_full_disk_stops_a_run_and_the_last_checkpoint_stays(run: Path, straig
     assert_same(run.with_name("run-done"), straight)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Path):
+def test_a_checkpoint_that_cannot_be_written_is_one_line(
+    small: tuple[str, ...], run: Path, straight: Path
+):
     """A limit on the size of files fails in the system, as a full disk, and needs no mount."""
     kept = checkpoint.steps(run / "checkpoints")
     code = (
@@ -181,7 +198,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
         "runpy.run_module('jaxdl', run_name='__main__', alter_sys=True)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "60000", *SMALL, "--out", str(run)],
+        [sys.executable, "-c", code, "60000", *small, "--out", str(run)],
         cwd=processes.ROOT,
         env=processes.environment(),
         capture_output=True,
@@ -193,7 +210,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(run: Path, straight: Pa
     assert f"step {kept[-1]}, the last that was saved, is whole" in done.stderr
     assert checkpoint.sound_steps(run / "checkpoints") == kept
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == sorted(map(str, kept))
-    assert processes.finish(MODULE, *SMALL, "--out", str(run)).returncode == 0
+    assert processes.finish(MODULE, *small, "--out", str(run)).returncode == 0
     assert_same(run, straight)
 
 
@@ -245,10 +262,10 @@ def test_every_experiment_refuses_a_folder_that_is_in_use(
 
 
 def test_the_second_run_is_refused_and_the_lock_of_a_killed_one_is_not_heeded(
-    straight: Path, tmp_path: Path
+    small: tuple[str, ...], straight: Path, tmp_path: Path
 ):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", *MODULE.split(), *SMALL, "--out", str(out)]
+    command = [sys.executable, "-m", *MODULE.split(), *small, "--out", str(out)]
     with subprocess.Popen(
         command,
         cwd=processes.ROOT,
@@ -260,13 +277,13 @@ def test_the_second_run_is_refused_and_the_lock_of_a_killed_one_is_not_heeded(
         assert "to train on" in next(iter(first.stdout))
         first.send_signal(signal.SIGSTOP)  # it is at work for as long as the second takes
         try:
-            second = processes.finish(MODULE, *SMALL, "--out", str(out), "--overwrite")
+            second = processes.finish(MODULE, *small, "--out", str(out), "--overwrite")
         finally:
             first.kill()
     assert (second.returncode, second.stderr.count("\n")) == (2, 1)
     assert f"another run is at work in this folder (process {first.pid} on " in second.stderr
     assert (out / locks.LOCK).is_file()
-    done = processes.finish(MODULE, *SMALL, "--out", str(out))
+    done = processes.finish(MODULE, *small, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert not (out / locks.LOCK).exists()
     assert_same(out, straight)

@@ -1,9 +1,8 @@
 """Processes that find each other, work as one, stop together, and notice a loss."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from jaxdl.devices.processes import (
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
 from tests.devices.test_mesh import free_port
-from tests.helpers.processes import QUICK, ROOT, environment
+from tests.helpers.processes import QUICK, Warm
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -98,24 +97,12 @@ TINY = (
 CLOCK = ("images_per_s", "seconds")
 
 
-def launch(folder: Path, out: str, *more: str, devices: int = 1) -> subprocess.Popen[str]:
+def launch(folder: Path, out: str, *more: str, devices: int = 1) -> Warm:
     where = ("--data-dir", str(folder / "data"), "--out", str(folder / out))
-    return subprocess.Popen(
-        [sys.executable, "-m", *["jaxdl", "fcn", "train"], *TINY, *where, *more],
-        cwd=ROOT,
-        env={
-            **environment(QUICK),
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Warm("jaxdl fcn train", *TINY, *where, *more, flags=QUICK, devices=devices)
 
 
-def launch_two(folder: Path) -> list[subprocess.Popen[str]]:
+def launch_two(folder: Path) -> list[Warm]:
     """Two processes of four devices; a silence of 20 seconds is a loss."""
     mesh = ("--mesh", "data=8", "--fsdp", "--lost-after", "20", "--processes", "2")
     address = ("--coordinator", f"127.0.0.1:{free_port()}")
@@ -124,9 +111,8 @@ def launch_two(folder: Path) -> list[subprocess.Popen[str]]:
     ]
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
+def wait_for(process: Warm, text: str) -> list[str]:
     """The lines up to the first with the text."""
-    assert process.stdout is not None
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -168,7 +154,7 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
 
     two = launch_two(tmp_path)
     wait_for(two[0], "fcn32s epoch 1/3")
-    two[1].send_signal(signal.SIGTERM)
+    os.kill(two[1].pid, signal.SIGTERM)
     ends = [process.communicate(timeout=120) for process in two]
     assert [process.returncode for process in two] == [143, 143], ends
     assert "run the same command to resume" in ends[0][1]
@@ -177,7 +163,7 @@ def test_two_processes_stop_together_lose_one_and_end_as_one_process(tmp_path: P
 
     two = launch_two(tmp_path)
     assert any("resumes at step" in line for line in wait_for(two[0], "fcn32s epoch 2/3"))
-    two[1].kill()
+    os.kill(two[1].pid, signal.SIGKILL)
     _, errors = two[0].communicate(timeout=60)  # three times the silence
     assert two[0].returncode in (3, -signal.SIGABRT)
     assert "lost another process" in errors or "another task died" in errors

@@ -222,11 +222,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder, monkeypatch):
 
     (`tests.helpers.processes.environment` names one cache for all processes.)
     """
-    words = ["--data", str(folder), "--epochs", "30", "--batch-size", "16"]
+    words = ["--data", str(folder), "--epochs", "4", "--batch-size", "40"]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    assert finish(MODULE, *words, "--out", str(straight)).returncode == 0
+    assert finish(MODULE, *words, "--out", str(straight), fresh=True).returncode == 0
     again = [*words, "--out", str(stopped)]
-    status, errors = stop_at(MODULE, "epoch 2/30", signal.SIGTERM, *again)
+    status, errors = stop_at(MODULE, "epoch 2/4", signal.SIGTERM, *again)
     assert (status, "run the same command to resume" in errors) == (143, True)
     assert "resumes at step" in finish(MODULE, *again, "--no-compile-cache").stdout
 

@@ -57,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A run that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "straight"
-    done = finish(*TINY, "--out", str(out), "--data-dir", str(data))
+    done = finish(*TINY, "--out", str(out), "--data-dir", str(data), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -122,7 +122,7 @@ def test_a_run_stopped_in_each_stage_ends_in_the_same_bits(
 ):
     """Killed in an epoch of the first, at the start of the second, told to end in the last."""
     arguments = (*TINY, "--out", str(tmp_path / "run"), "--data-dir", str(data))
-    for line in ("fcn32s epoch 1/2", "fcn16s starts from"):
+    for line in ("fcn32s epoch 2/2", "fcn16s starts from"):
         returned, errors = stop_at(line, signal.SIGKILL, *arguments)
         assert returned == -signal.SIGKILL, (line, errors)
     returned, errors = stop_at("fcn8s epoch 1/2", signal.SIGTERM, *arguments)

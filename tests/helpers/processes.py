@@ -1,9 +1,15 @@
 """Experiments in processes of their own, as their users run them; and disks that are full."""
 
+import functools
+import json
 import os
 import resource
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,36 +45,101 @@ def environment(flags: str = OLDER) -> dict[str, str]:
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
 
-def finish(module: str, *arguments: str, flags: str = OLDER) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments`` to its end; the module may have words after it."""
-    return subprocess.run(
-        [sys.executable, "-m", *module.split(), *arguments],
-        cwd=ROOT,
-        env=environment(flags),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@functools.cache
+def _server() -> socket.socket:
+    """Where `tests.helpers.warm` takes requests; it ends with the process that asks."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.helpers.warm", str(its.fileno())]
+    its.set_inheritable(True)
+    home = os.getcwd()
+    os.chdir(ROOT)
+    given = environment()
+    given.pop("JAX_NUM_CPU_DEVICES", None)  # of the test that asks first
+    os.posix_spawn(command[0], command, given)
+    os.chdir(home)
+    its.close()
+    return ours
+
+
+class Warm:
+    """A process of the server, as if by ``python -m module arguments``.
+
+    Attributes:
+        pid: its number.
+        stdout: what it prints.
+        returncode: its status, after `communicate`; of a signal minus its number.
+    """
+
+    seconds = 0.0  # of a core, by all that have ended
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        flags: str = OLDER,
+        at: tuple[str, int] | None = None,
+        devices: int | None = None,
+    ) -> None:
+        """Start it on so many devices; a signal comes when it prints a line with `at`'s text."""
+        name, *words = module.split()
+        request = {"module": name, "arguments": [*words, *arguments], "at": at}
+        given = environment(flags)
+        if devices is not None:
+            given["JAX_NUM_CPU_DEVICES"] = str(devices)
+        content = json.dumps(request | {"environment": given}).encode()
+        reads, writes = zip(os.pipe(), os.pipe(), strict=True)
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # `communicate` closes it
+        socket.send_fds(_server(), [content], [writes[0], self._errors.fileno(), writes[1]])
+        for number in writes:
+            os.close(number)
+        self.stdout, self._told = (os.fdopen(number) for number in reads)
+        self.pid = int(self._told.readline())
+
+    def communicate(self, timeout: float = 600) -> tuple[str, str]:
+        """What it still prints, and all of its errors, when it has ended; killed after seconds."""
+        late = threading.Timer(timeout, os.kill, (self.pid, signal.SIGKILL))
+        with self.stdout, self._told, self._errors:
+            late.start()
+            output, (status, seconds) = self.stdout.read(), self._told.readline().split()
+            late.cancel()
+            self._errors.seek(0)
+            errors = self._errors.read()
+        self.returncode = int(status)
+        Warm.seconds += float(seconds)
+        return output, errors
+
+
+def finish(
+    module: str, *arguments: str, flags: str = OLDER, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """``python -m module arguments`` to its end; the module may have words after it.
+
+    A fresh process imports all anew, with another seed of Python's hashes: straight runs, which
+    others are compared with to the bit, are fresh.
+    """
+    if fresh:
+        return subprocess.run(
+            [sys.executable, "-m", *module.split(), *arguments],
+            cwd=ROOT,
+            env=environment(flags),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    process = Warm(module, *arguments, flags=flags)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(module, process.returncode, output, errors)
 
 
 def stop_at(
     module: str, line: str, number: int, *arguments: str, flags: str = OLDER
 ) -> tuple[int, str]:
-    """Start it, send the signal when a line of its output has that text; status and errors."""
-    with subprocess.Popen(
-        [sys.executable, "-m", *module.split(), *arguments],
-        cwd=ROOT,
-        env=environment(flags),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
-            if line in text:
-                process.send_signal(number)
-                break
-        _, errors = process.communicate(timeout=120)
+    """Start it; the signal comes when a line of its output has that text; status and errors.
+
+    At once: what the line tells of is not saved yet, and the save before it has at least begun.
+    """
+    process = Warm(module, *arguments, flags=flags, at=(line, number))
+    _, errors = process.communicate()
     return process.returncode, errors
 
 

@@ -47,7 +47,7 @@ finish, stop_at = partial(processes.finish, MODULE), partial(processes.stop_at, 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("lstm") / "straight"
-    done = finish(*SMALL, "--out", str(out))
+    done = finish(*SMALL, "--out", str(out), fresh=True)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -100,7 +100,7 @@ def test_the_page_shows_curves_predictions_and_errors(straight: Path):
 def test_a_run_that_was_stopped_ends_in_the_same_bits(straight: Path):
     """Killed, and then told to end."""
     out = straight.parent / "stopped"
-    status, errors = stop_at("step 200 of 600", signal.SIGKILL, *SMALL, "--out", str(out))
+    status, errors = stop_at("step 400 of 600", signal.SIGKILL, *SMALL, "--out", str(out))
     assert status == -signal.SIGKILL, errors
     status, errors = stop_at("step 400 of 600", signal.SIGTERM, *SMALL, "--out", str(out))
     assert status == 143, errors

@@ -363,6 +363,6 @@ def test_bad_options_are_one_line(module, words, said):
 
 @pytest.mark.slow
 def test_the_command_as_its_user_types_it():
-    done = processes.finish("jaxdl lstm plan", "--devices", "1", "8")
+    done = processes.finish("jaxdl lstm plan", "--devices", "1", "8", fresh=True)
     assert done.returncode == 0, done.stderr
     assert "planned, not measured" in done.stdout
