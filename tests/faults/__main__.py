@@ -14,6 +14,9 @@ each time. Where the file's name is the same in both listings (the process's num
 are met by name (``-P``), and the number counts those alone. Names that are made up (TensorStore's
 data, TensorBoard's events) are met by the number that fits most threads of the listings. strace's
 own log then says what was met, and the table has that.
+
+Each subject has a core of its own, and a process that has imported all; it is forked into each run
+(`tests.faults.server`), and strace is attached to that. So nothing fails while Python imports.
 """
 
 import concurrent.futures
