@@ -20,7 +20,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 GRACE = 5.0  # seconds to clean up
+STUCK = 30.0  # seconds after which a thread that has not started never will
 HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+_NO_THREAD = (
+    b"error: the memory is full (a new thread never began); free some, or raise its limit, and run "
+    b"the same command to resume\n"
+)
 
 
 class Signalled(KeyboardInterrupt):
@@ -165,6 +172,7 @@ def commanded() -> Iterator[None]:
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(read,), daemon=True).start()
+    threading.Thread(target=_watch_starts, daemon=True).start()
     try:
         yield
     except SystemExit as left:
@@ -197,6 +205,30 @@ def _watch(read: int) -> None:
         time.sleep(0.25)
         seconds = 0.0 if _state.deferred else seconds + 0.25
     _end(_state.number or signal.SIGTERM)
+
+
+def _watch_starts() -> None:
+    """End the process if one of its threads waits for a new one that never begins.
+
+    Python waits for ever if the memory is too small for the new thread's first steps, as after
+    ``prlimit --as`` in mid-run: Orbax's saves start threads. A thread has to be there already to
+    notice it.
+    """
+    seen = dict[tuple[int, int], int]()  # thread and call -> how often in a row
+    while max(seen.values(), default=0) < 3:
+        time.sleep(STUCK / 3)
+        seen = {call: seen.get(call, 0) + 1 for call in _starts()}
+    with contextlib.suppress(OSError):
+        os.write(2, _NO_THREAD)
+    _leave(3)
+
+
+def _starts() -> Iterator[tuple[int, int]]:
+    """The calls of `Thread.start` that wait for their thread: two calls above the innermost."""
+    for thread, frame in sys._current_frames().items():
+        caller = frame.f_back and frame.f_back.f_back
+        if caller and caller.f_code is threading.Thread.start.__code__:
+            yield thread, id(caller)
 
 
 def _end(number: int) -> NoReturn:

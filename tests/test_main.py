@@ -57,3 +57,25 @@ def test_the_installed_command_is_this_one():
     ]
     place = importlib.metadata.EntryPoint("jaxdl", scripts["jaxdl"], "console_scripts")
     assert place.load() is main
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fcn", "predict", "RUN", "photo.jpg", "--out"],
+        ["word2vec", "query", "RUN", "word"],
+        ["lstm", "predict", "RUN", "series.csv", "--out"],
+    ],
+    ids=" ".join,
+)
+def test_a_run_that_is_being_overwritten_is_told_with_the_old_ones_place(
+    words: list[str], tmp_path: Path, capsys
+):
+    run = tmp_path / "run"
+    (run / ".overwritten" / "checkpoints" / "7").mkdir(parents=True)
+    place = [str(tmp_path / "out.csv")] if words[-1] == "--out" else []
+    with pytest.raises(SystemExit):
+        main([*(str(run) if word == "RUN" else word for word in words), *place])
+    line = capsys.readouterr().err
+    assert f"{run}: is being overwritten by a run that has no checkpoint yet" in line
+    assert f"the old run, {run / '.overwritten'}\n" in line

@@ -67,6 +67,23 @@ def test_a_failed_command_waits_for_no_thread():
         assert ended(process) == (3, "error: told\n")
 
 
+def test_a_thread_that_never_begins_ends_the_command():
+    """As one whose first steps find no memory."""
+    script = (
+        "import threading; from jaxdl import signals\n"
+        "signals.STUCK = 0.1\n"
+        "class Lost(threading.Thread):\n"
+        "    def _bootstrap(self): pass\n"
+        "with signals.commanded():\n"
+        "    Lost(daemon=True).start()"
+    )
+    with start("-c", script) as process:
+        status, errors = ended(process)
+    assert status == 3
+    assert errors.startswith("error: the memory is full (a new thread never began)")
+    assert errors.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_signal_before_training_ends_the_command_in_one_line(tmp_path: Path):
     """In its imports; whatever it had begun to overwrite is as it was."""

@@ -197,6 +197,16 @@ def _name(filename: str | bytes | int) -> str:
     return f"file {filename}" if isinstance(filename, int) else os.fsdecode(filename)
 
 
+def _of_full_memory(error: BaseException | None) -> BaseException | None:
+    """The error, or one that it followed, if the memory, or its limit, was too small; or None."""
+    texts = ("RESOURCE_EXHAUSTED", "can't start new thread")
+    while error is not None:
+        if isinstance(error, MemoryError) or any(text in str(error) for text in texts):
+            return error
+        error = error.__context__
+    return None
+
+
 def main(call: Callable[[], T]) -> T:
     """Run a command; what the user should read becomes one line and an exit status."""
     try:
@@ -204,9 +214,10 @@ def main(call: Callable[[], T]) -> T:
             with printing():
                 return call()
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            full = _of_full_memory(error)
+            if full is None:
                 raise
-            text = f"the memory is full ({reason(error)}); free some, or ask for less at once"
+            text = f"the memory is full ({reason(full)}); free some, or ask for less at once"
             raise TrainingError(text) from error
         except OSError as error:  # a full disk or a barred place, wherever it is noticed
             name = _name(error.filename or "the disk")

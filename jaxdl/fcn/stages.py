@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint
+from jaxdl.training.opening import check_overwriting
 
 
 def find(path: Path) -> Path:
@@ -21,8 +22,9 @@ def find(path: Path) -> Path:
     for folder in (path, path / "checkpoints"):
         if checkpoint.steps(folder):
             return folder
-    stages = [p for p in sorted(path.glob("*/checkpoints")) if checkpoint.steps(p)]
+    stages = [p for p in sorted(path.glob("[!.]*/checkpoints")) if checkpoint.steps(p)]
     if not stages:
+        check_overwriting(path)
         raise InputError(f"{path}: holds no checkpoint; name a run folder, such as runs/demo/fcn")
     if len(stages) == 1:
         return stages[0]

@@ -20,6 +20,7 @@ from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.series import Scaling, read_csv, to_float32
 from jaxdl.report.reading import part
 from jaxdl.training.checkpoint import load_params
+from jaxdl.training.opening import check_overwriting
 from jaxdl.training.record import read_summary
 
 
@@ -65,6 +66,7 @@ def predict(
     for path in (out, picture):
         results.check(path)
     if not (run / "summary.json").is_file():
+        check_overwriting(run)
         raise InputError(f"{run}: holds no finished run; name one, or finish it first")
     losses = part(part(read_summary(run), "lstm_sine"), "loss")
     if not losses:

@@ -233,6 +233,9 @@ def read_csv(
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
+        with path.open("rb") as file:
+            if file.read(2) == b"\x1f\x8b":
+                raise InputError(f"{path}: is packed by gzip; unpack it (gunzip -k)") from error
         raise InputError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise InputError(f"{path}: is not CSV ({error}); save it as CSV with commas") from error

@@ -31,6 +31,7 @@ from jaxdl.training.steps import Say, look_before_training, read_meta, set_aside
 
 KEPT = 2  # latest steps: if one is damaged, the run resumes from the other
 DELETED = "deleted"  # folder of steps that are being deleted: each leaves its place at once
+SAVED = ".saved"  # a file beside the folder of steps, which has had one; somebody may empty that
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
 
@@ -62,6 +63,8 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
         folder, final = Path(self.get()), Path(self.get_final())
         checksums.seal(folder)
         os.rename(folder, final)
+        if final.name.isdecimal():  # the step itself; its items come before it
+            (final.parent.parent / SAVED).touch()
         checksums.sync_folder(final.parent)
 
 

@@ -114,6 +114,17 @@ def give_up(out: Path) -> None:
             shutil.rmtree(out / DELETED)
 
 
+def check_overwriting(path: Path) -> None:
+    """For a run, a stage or a file of one that was not found: InputError if it lies aside."""
+    for home in (path, *path.parents[:2]):
+        for name in (ASIDE, MOVING):
+            if (home / name).is_dir() and not has_checkpoint(home):
+                raise InputError(
+                    f"{home}: is being overwritten by a run that has no checkpoint yet; wait for "
+                    f"it, or use the old run, {home / name}"
+                )
+
+
 def has_checkpoint(out: Path) -> bool:
     """Whether the run in the folder has saved; an FCN's stages have a folder each."""
     return any(steps(_checkpoints(path)) for path in made(out))

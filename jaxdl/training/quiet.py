@@ -9,8 +9,13 @@ from typing import Any
 
 from jaxdl.errors import TrainingError
 
-# What Orbax says without a traceback: of a step in mid-epoch; of a file, beside the exception.
-_TOLD = ("did not provide metrics", "Failed to read Metadata file")
+# What Orbax says without a traceback: of a step in mid-epoch; of a file, beside the exception; of a
+# slow disk, where training just waits.
+_TOLD = (
+    "did not provide metrics",
+    "Failed to read Metadata file",
+    "Waiting for previous save to complete",
+)
 
 
 @contextlib.contextmanager

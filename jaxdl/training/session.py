@@ -15,7 +15,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxdl.devices import processes
-from jaxdl.errors import InputError, Stopped, writing
+from jaxdl.errors import InputError, Stopped
 from jaxdl.signals import Deferral
 from jaxdl.training import checkpoint, loop
 from jaxdl.training.loop import Task
@@ -24,8 +24,6 @@ from jaxdl.training.record import home_of, run_id
 from jaxdl.training.run_folder import Recorder
 from jaxdl.training.step import TrainState
 from jaxdl.training.steps import read_meta
-
-SAVED = ".saved"  # a file: the folder has had a checkpoint
 
 
 @runtime_checkable
@@ -142,7 +140,7 @@ def train(
         def save(done: int, state: TrainState, metrics: Any, score: Any = None) -> None:
             nonlocal saved_at
             saved_at = time.monotonic()
-            _note_saved(folder)
+            _give_up_overwritten(folder)
             own = meta | {"step": done, "rows": recorder.rows if recorder else 0}
             if task.enough is not loop.never:
                 own |= {"scores": [*scores]}  # a copy: it is written in the background
@@ -175,7 +173,7 @@ def train(
         except Stopped as stopped:
             stopped.number = deferral.number or stopped.number
             raise
-    _note_saved(folder)
+    _give_up_overwritten(folder)
     return Trained(state, clock.first_step)
 
 
@@ -209,19 +207,16 @@ def _saved(task: Task, state: TrainState, metrics: Any) -> dict[str, Any]:
     return {name: tree for name, tree in kept.items() if jax.tree.leaves(tree)}
 
 
-def _note_saved(folder: Path) -> None:
-    """If there is a checkpoint, leave a mark; from the first on, an overwritten run is given up."""
-    new = processes.is_main_process() and not (folder / SAVED).exists()
-    if new and checkpoint.steps(folder / "checkpoints"):
-        with writing(folder):
-            (folder / SAVED).touch()
+def _give_up_overwritten(folder: Path) -> None:
+    """From the first checkpoint on, an overwritten run is given up."""
+    if processes.is_main_process() and checkpoint.steps(folder / "checkpoints"):
         give_up(home_of(folder) or folder)
 
 
 def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any, list[float | None]]:
     """State, metrics and scores to begin with: the newest checkpoint's, or those of step 0."""
     step = manager.latest_step()
-    if step is None and (folder / SAVED).exists():
+    if step is None and (folder / checkpoint.SAVED).exists():
         raise InputError(
             f"{folder / 'checkpoints'}: is empty, though the run has saved; restore it from a "
             "copy, or train again with --overwrite"

@@ -16,7 +16,15 @@ def hold_too_much() -> None:
     bytearray(1 << 60)
 
 
-@pytest.mark.parametrize("call", [fill_memory, hold_too_much])
+def start_too_many() -> None:
+    """As Orbax's end does, which finds no executor after the thread that could not begin."""
+    try:
+        raise RuntimeError("can't start new thread")
+    finally:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+@pytest.mark.parametrize("call", [fill_memory, hold_too_much, start_too_many])
 def test_a_full_memory_is_one_line(call, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match=r"^3$"):
         main(call)

@@ -14,11 +14,16 @@ each time. Where the file's name is the same in both listings (the process's num
 are met by name (``-P``), and the number counts those alone. Names that are made up (TensorStore's
 data, TensorBoard's events) are met by the number that fits most threads of the listings. strace's
 own log then says what was met, and the table has that.
+
+Each subject has a core of its own, and a process that has imported all; it is forked into each run
+(`tests.faults.server`), and strace is attached to that. So nothing fails while Python imports.
 """
 
 import concurrent.futures
 import contextlib
+import json
 import os
+import queue
 import random
 import shutil
 import signal
@@ -40,35 +45,19 @@ from tests.helpers import processes
 from tests.soak.__main__ import Failed, compare
 
 SECONDS = 120  # that a run may take
-# Name -> Python's words and arguments; each trains through two checkpoints or more.
-CASES: dict[str, tuple[tuple[str, ...], str]] = {
-    "lstm": (
-        ("-m", "jaxdl", "lstm", "train"),
-        "--hidden 2 4 --seeds 1 --steps 100 --log-every 4 --batch-size 8",
-    ),
-    "digits": (("-m", "jaxdl", "digits"), "--epochs 2 --batch-size 512"),
-    "fcn": (
-        ("-m", "jaxdl", "fcn", "train", "--preset", "demo"),
-        "--stages 32 16 --scenes 4 2 --width-divisor 32 --batch-size 2 --epochs 1 --canvases 1 "
-        "--samples 1 --warmup 1 --data-dir {data}",
-    ),
-    "word2vec": (
-        processes.TWO_PROCESSES,
-        "--data {text} --data-dir {data} --dim 8 --epochs 2 --logs-per-epoch 1 --held-out 200 "
-        "--block 256 --save-seconds 0",
-    ),
+# Name -> words after `jaxdl`; each trains through two checkpoints or more.
+CASES: dict[str, str] = {
+    "fcn": "fcn train --preset demo --stages 32 16 --scenes 4 2 --width-divisor 32 --batch-size 2 "
+    "--epochs 1 --canvases 1 --samples 1 --warmup 1 --data-dir {data}",
+    "word2vec": "word2vec train --data {text} --data-dir {data} --dim 8 --epochs 2 "
+    "--logs-per-epoch 1 --held-out 200 --block 256 --save-seconds 0",
+    "lstm": "lstm train --hidden 2 4 --seeds 1 --steps 100 --log-every 4 --batch-size 8",
+    "digits": "digits --epochs 2 --batch-size 512",
     # Over a finished run with another seed.
-    "overwrite": (
-        ("-m", "jaxdl", "lstm", "train"),
-        "--hidden 2 --seeds 1 --steps 100 --log-every 4 --batch-size 8 --overwrite",
-    ),
+    "overwrite": "lstm train --hidden 2 --seeds 1 --steps 100 --log-every 4 --batch-size 8 "
+    "--overwrite",
 }
 OLD = "overwrite"  # the subject that has an old run to lose
-# Makes the process into strace's, which keeps its number, and so does the run (-D).
-_TRACED = (
-    "import os, sys; own = str(os.getpid()); "
-    "os.execvp(sys.argv[1], [word.replace('PID', own) for word in sys.argv[1:]])"
-)
 
 
 class Run(NamedTuple):
@@ -92,17 +81,29 @@ class Run(NamedTuple):
 class Subject:
     """One experiment, always in the same folder, so that its files have the same names."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.words, arguments = CASES[name]
+    def __init__(self, name: str, folder: Path, core: int) -> None:
+        self.core = core
         self.home, self.straight = folder / name, folder / f"{name}-straight"
         self.out, self.log = self.home / "run", folder / f"{name}.log"
         places = {"data": self.home / "data", "text": folder / "text.txt"}
-        self.arguments = [w.format(**places) for w in arguments.split()]
+        self.words = [word.format(**places) for word in CASES[name].split()]
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.server", str(core)],
+            cwd=processes.ROOT,
+            env={**processes.environment(), "TF_CPP_MIN_LOG_LEVEL": "3"},  # of kept programs
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.old: Path | None = None
         if name == OLD:
             self.clean()
             self.run(more=("--seed", "1")).check(0)
             self.old = shutil.copytree(self.out, folder / f"{name}-old", dirs_exist_ok=True)
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.communicate()
 
     def clean(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
@@ -125,29 +126,22 @@ class Subject:
 
     def run(self, *strace: str, more: Sequence[str] = ()) -> Run:
         """Run it to its end, under strace with these options if there are any."""
-        command = [sys.executable, *self.words, *self.arguments, *more, "--out", str(self.out)]
-        if strace:
-            # fmt: off
-            own = ("strace", "-D", "-f", "-qqq", "-y", "-e", "signal=none", "-o", str(self.log))
-            # fmt: on
-            command = [sys.executable, "-SEc", _TRACED, *own, *strace, *command]
-        with subprocess.Popen(
-            command,
-            cwd=processes.ROOT,
-            env={**processes.environment(), "TF_CPP_MIN_LOG_LEVEL": "3"},  # of kept programs
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                _, errors = process.communicate(timeout=SECONDS)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                raise Failed(f"no end within {SECONDS} s") from None
+        request = {
+            "words": [*self.words, *more, "--out", str(self.out)],
+            # word2vec has a second process if there are two cores; the others keep to one.
+            "cores": sorted(os.sched_getaffinity(0)) if "word2vec" in self.words else [self.core],
+            "strace": strace,
+            "log": str(self.log),
+            "seconds": SECONDS,
+        }
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps(request), file=self.server.stdin, flush=True)
+        done = json.loads(self.server.stdout.readline())
+        if done["status"] is None:
+            raise Failed(f"no end within {SECONDS} s")
         log = self.log.read_text(errors="replace") if strace else ""
-        return Run(process.pid, process.returncode, errors, log)
+        return Run(done["pid"], done["status"], done["errors"], log)
 
     def list_calls(self) -> tuple[list[Call], list[Call]]:
         """The calls of two runs that nothing meets; the second one's files are `straight`."""
@@ -155,7 +149,7 @@ class Subject:
         def once() -> list[Call]:
             self.clean()
             shutil.rmtree(self.straight, ignore_errors=True)
-            run = self.run("--seccomp-bpf", "-e", "trace=" + ",".join(f"?{name}" for name in CALLS))
+            run = self.run("-e", "trace=" + ",".join(f"?{name}" for name in CALLS))
             run.check(0)
             self.out.rename(self.straight)
             return listed(run.log, self.home, run.pid)
@@ -186,9 +180,7 @@ class Subject:
         path = () if call.path is None else ("-P", call.path)
         told = ""
         try:
-            # Beside --seccomp-bpf, which is faster, strace 6.1 sends no signal.
-            faster = () if kill else ("--seccomp-bpf",)
-            run = self.run(*faster, "-e", f"trace={call.name}", "-e", how, *path)
+            run = self.run("-e", f"trace={call.name}", "-e", how, *path)
             found = sorted(set(met(run.log, self.home, run.pid)))
             told = f"{run.status}: {run.line()}" if run.status else "0"
             # The kill may have met the second process.
@@ -199,9 +191,9 @@ class Subject:
             return call.kind, told, f"FAILED: {error}"
 
 
-def meet(name: str, folder: Path, faults: int, seed: int, deadline: float) -> list[str]:
+def meet(subject: Subject, name: str, faults: int, seed: int, deadline: float) -> list[str]:
     """All faults of one subject, drawn by the seed until the time is up; rows of the table."""
-    draw, subject, rows = random.Random(f"{seed} {name}"), Subject(name, folder), list[str]()
+    draw, rows = random.Random(f"{seed} {name}"), list[str]()
     found = aims(*subject.list_calls(), draw)
     # To be killed while closing a file is to be killed after the call before.
     every = [(c, kill) for c in found for kill in (False, True) if not (kill and c.name == "close")]
@@ -255,11 +247,19 @@ def main(
         (folder / "text.txt").write_text("\n".join(lines))
         print("| subject | call | kind | fault | status and line | run again |")
         print("|---|---|---|---|---|---|")
-        failed, share = False, 60 * minutes * jobs / max(len(only), jobs)
+        failed, deadline, cores = False, began + 60 * minutes, queue.SimpleQueue[int]()
+        own = sorted(os.sched_getaffinity(0))
+        for n in range(jobs):
+            cores.put(own[n % len(own)])
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
 
             def one(name: str) -> list[str]:
-                return meet(name, folder.resolve(), faults, seed, time.monotonic() + share)
+                core = cores.get()
+                try:
+                    with contextlib.closing(Subject(name, folder.resolve(), core)) as subject:
+                        return meet(subject, name, faults, seed, deadline)
+                finally:
+                    cores.put(core)
 
             for name, done in [(name, pool.submit(one, name)) for name in only]:
                 try:

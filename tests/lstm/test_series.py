@@ -1,5 +1,6 @@
 """Series: the sine, windows, scaling without a look at the tail, and what is wrong with a file."""
 
+import gzip
 from pathlib import Path
 
 import jax
@@ -171,3 +172,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
         read_csv(tmp_path / "none.csv")
     with pytest.raises(InputError, match="is not UTF-8"):
         read_csv(written(tmp_path, "a\n1\n", "utf-16"))
+    packed = tmp_path / "series.csv.gz"
+    packed.write_bytes(gzip.compress(b"a\n1\n"))
+    with pytest.raises(InputError, match=r"series\.csv\.gz: is packed by gzip; unpack it .gunzip"):
+        read_csv(packed)

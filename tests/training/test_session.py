@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxdl import signals
-from jaxdl.errors import Stopped, exit_status
+from jaxdl.errors import InputError, Stopped, exit_status
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task, stale
@@ -93,6 +93,21 @@ def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
         same(session.train(task(), folder).state, straight)
         rows, want = (read_rows(f / "metrics.jsonl") for f in (folder, tmp_path / "straight"))
         assert [(r["step"], r["sum"]) for r in rows] == [(r["step"], r["sum"]) for r in want]
+
+
+def test_the_only_checkpoint_is_missed(tmp_path: Path):
+    """Of a run that ended, here by an error of its data, between its first save and its second."""
+
+    def broken(first: int) -> Any:
+        yield from itertools.islice(task().batches(first), 4)
+        raise OSError("a torn cable")
+
+    with pytest.raises(OSError, match="torn"):
+        session.train(task(batches=broken), tmp_path)
+    assert checkpoint.steps(tmp_path / "checkpoints") == [3]
+    shutil.rmtree(tmp_path / "checkpoints" / "3")
+    with pytest.raises(InputError, match="checkpoints: is empty, though the run has saved"):
+        session.train(task(), tmp_path)
 
 
 def test_a_training_that_ends_early_ends_there_again(tmp_path: Path):
