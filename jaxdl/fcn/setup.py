@@ -1,14 +1,23 @@
-"""What FCN training is made of: its optimiser, and whether it fits into memory."""
+"""What FCN training is made of: network, optimiser, and whether it fits into memory."""
 
 import math
 
+import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
 from jaxdl.devices.memory import check_memory
 from jaxdl.fcn.config import Config
+from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.rates import with_skip_rates
 from jaxdl.training import optimizers
+
+
+def stage_model(cfg: Config, number: int, classes: int) -> FCN:
+    """The network of a stage."""
+    dtype = jnp.bfloat16 if cfg.bfloat16 else None
+    stride = cfg.stages[number]
+    return FCN(stride, classes, cfg.width_divisor, cfg.align, remat=cfg.remat, compute_dtype=dtype)
 
 
 def is_score(params: PyTree) -> PyTree:

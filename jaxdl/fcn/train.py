@@ -25,7 +25,7 @@ from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
 from jaxdl.fcn.saved import load, meta_of
-from jaxdl.fcn.setup import check_size, optimizer_of
+from jaxdl.fcn.setup import check_size, optimizer_of, stage_model
 from jaxdl.fcn.start import (
     Start,
     first_start,
@@ -48,13 +48,6 @@ SCORE = checkpoint.Score("mean_iu")
 SUMMARY = ("mean_iu", "pixel_accuracy", "mean_image_accuracy")
 
 ROW = {"epoch": int, "train": dict, "test": dict.fromkeys(SUMMARY, (float, None)), "seconds": float}
-
-
-def stage_model(cfg: Config, number: int, classes: int) -> FCN:
-    """The network of a stage."""
-    dtype = jnp.bfloat16 if cfg.bfloat16 else None
-    stride = cfg.stages[number]
-    return FCN(stride, classes, cfg.width_divisor, cfg.align, remat=cfg.remat, compute_dtype=dtype)
 
 
 def sources(
@@ -161,6 +154,8 @@ def stage_task(
         state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
         return shard(state, layout and layout.state)
 
+    warned: list[int] = []  # once in a stage is enough
+
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
         found, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
@@ -173,8 +168,10 @@ def stage_task(
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
-        if worse := too_high(row["train"]["loss"], started_at(cfg, name)):
-            bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({rate(0):g})"])
+        if not warned and (worse := too_high(row["train"]["loss"], started_at(cfg, name))):
+            peak = cfg.learning_rate[number]
+            bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({peak:g})"])
+            warned.append(at)
         line = epoch_line(name, row, epochs)
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 
