@@ -143,7 +143,7 @@ def test_options_of_data_need_data(stage: Path, tmp_path: Path):
         ["--split", "official"],
         ["--seed", "3"],
         ["--void", "0"],
-        ["--scenes", "1", "2"],
+        ["--overfit", "1"],
     ):
         with pytest.raises(InputError, match=f"{words[0]}: goes with --data"):
             check_given(parse(EVALUATE, ["run", *words]))
