@@ -23,6 +23,7 @@ HELP = """usage: jaxdl COMMAND [OPTIONS]
 
 Commands; jaxdl COMMAND --help tells the options of one
   fcn train          FCN-32s, 16s, 8s on your images and masks, PASCAL VOC, or drawn scenes
+  fcn finetune       a trained run learns your classes from your images and masks
   fcn predict        the classes of your images, by a trained run
   fcn evaluate       every metric of a trained run on labelled images, as a page
   fcn compare        runs beside each other, as a table and a page

@@ -74,8 +74,6 @@ class DataOptions:
     """A file of test ids, one a line, replaces the split's."""
     data_dir: Path = Path("data")
     """Prepared data is kept in this folder."""
-    scenes: Annotated[tuple[int, int], Range(1)] = (800, 100)
-    """The demo draws so many training and test scenes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +89,8 @@ class Config(DataOptions):
     """A run that stopped is resumed; --no-resume refuses a folder that holds a run."""
     overwrite: bool = False
     """It trains again from the start; a killed command resumes its own run."""
+    scenes: Annotated[tuple[int, int], Range(1)] = (800, 100)
+    """The demo draws so many training and test scenes."""
     cache: Cache = "host"
     """Decoded images are kept in the host's memory, on the device, or nowhere (each is decoded
     again each time)."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxdl.cli import saved
-from jaxdl.cli.options import MOST
+from jaxdl.cli.options import MOST, check_ranges
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import RENAMED, Config
@@ -83,7 +83,11 @@ def own_data(options: Evaluate, network: Saved) -> tuple[Config, dict[str, Any]]
     record = read_record(home)
     config = saved.new_names(record["config"], RENAMED)
     known = {name: config[name] for name in EVALUATED if name in config and name != "data_dir"}
-    return data_config(saved.apply(EVALUATE, options, known)), record
+    cfg = data_config(saved.apply(EVALUATE, options, known))
+    if cfg.data is None and isinstance(config.get("scenes"), list):  # the demo's
+        cfg = dataclasses.replace(cfg, scenes=tuple(config["scenes"]))
+        check_ranges(cfg)
+    return cfg, record
 
 
 def chosen(cfg: Config, side: str, bar: Bar) -> tuple[Source, tuple[str, ...], str]:

@@ -119,7 +119,7 @@ EVALUATE = Command(
     about="Compute every metric of a trained run on labelled images, and write a page.",
     options=Evaluate,
     groups={
-        "Data": ("run", "side", *DATA, "seed", "data_dir"),
+        "Data": ("run", "side", *(n for n in DATA if n != "scenes"), "seed", "data_dir"),
         "Model": ("which",),
         "Output": ("out",),
         "Devices": ("compile_cache",),

@@ -120,6 +120,8 @@ def check_places(out: Path, named: dict[str, Path], kinds: Sequence[str], result
 def check_room(path: Path, model: FCN, tiles: Tiling | None, probabilities: Probabilities) -> None:
     """InputError if an image, by its header, cannot be computed in this machine's memory."""
     height, width = photo_size(path)
+    if tiles is not None and height * width > LARGEST:
+        raise InputError(f"{path} ({width}x{height}): at most {LARGEST} pixels are read; {_PARTS}")
     classes = model.num_classes
     each = _BYTES + {"none": 0, "npz": 2, "png": 1}[probabilities] * classes
     band = 0

@@ -65,6 +65,7 @@ def run(words: str, tmp_path: Path) -> dict:
     return evaluate_command.run(options, data_config(options) if options.data else None, Bar())
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_predictions(stage: Path, data: Path, tmp_path: Path):
     """Against a matrix that is counted here, pixel by pixel."""
     found = run(f"{stage} --data {data} --side all", tmp_path)
@@ -102,6 +103,7 @@ def test_the_numbers_are_those_of_the_predictions(stage: Path, data: Path, tmp_p
     assert again["per_class_iu"] == found["per_class_iu"]
 
 
+@pytest.mark.slow
 def test_a_network_does_not_know_all_names(stage: Path, data: Path, tmp_path: Path):
     values = map_classes(("car", "ground"), CLASSES, "x")
     assert (values[0], values[1], values[255]) == (2, 0, 255)
@@ -111,6 +113,7 @@ def test_a_network_does_not_know_all_names(stage: Path, data: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_labels_that_say_nothing_are_refused_or_doubted(stage: Path, data: Path, tmp_path: Path):
     for n in range(3):
         write(data / f"masks/{n}.png", png(np.full((100, 90), 255 if n else 1, np.uint8)))
@@ -137,13 +140,14 @@ def test_images_that_were_trained_on_are_counted(tmp_path: Path):
     assert trained_on(tmp_path / "splits", hashes) == 0
 
 
+@pytest.mark.slow
 def test_options_of_data_need_data(stage: Path, tmp_path: Path):
     check_given(parse(EVALUATE, ["run", "--side", "train", "--data-dir", "d"]))
     for words in (
         ["--split", "official"],
         ["--seed", "3"],
         ["--void", "0"],
-        ["--scenes", "1", "2"],
+        ["--overfit", "1"],
     ):
         with pytest.raises(InputError, match=f"{words[0]}: goes with --data"):
             check_given(parse(EVALUATE, ["run", *words]))

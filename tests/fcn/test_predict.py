@@ -1,5 +1,6 @@
 """``jaxdl fcn predict``: which pictures it takes, what it calls its results, and what it writes."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ def test_class_names_become_parts_of_file_names():
     assert names == ["a_b", "a_b_1", "Classes_2", "class", "class_4", "人", "x" * 60]
 
 
+@pytest.mark.slow
 def test_probabilities_of_a_class_are_a_picture(stage: Path, photos: Path, tmp_path: Path):
     whole, tiled = tmp_path / "whole", tmp_path / "tiled"
     predict(stage, [photos / "a.png", photos / "deep"], probabilities="png", out=whole)
@@ -76,6 +78,7 @@ def test_probabilities_of_a_class_are_a_picture(stage: Path, photos: Path, tmp_p
     assert (whole / "b_sky.png").exists()
 
 
+@pytest.mark.slow
 def test_a_list_goes_on_after_what_is_no_picture(
     stage: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -96,6 +99,7 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path):
     check_places(tmp_path, named, kinds[:1], Results("a test"))
 
 
+@pytest.mark.slow
 def test_large_pictures_ask_for_tiles(stage: Path, tmp_path: Path):
     """A header alone: nothing is decoded."""
     path = tmp_path / "large.png"
@@ -106,6 +110,11 @@ def test_large_pictures_ask_for_tiles(stage: Path, tmp_path: Path):
         predict(stage, [path], out=tmp_path / "out")
     with pytest.raises(InputError, match=r"9500x9500 pixels are too many|decompression bomb"):
         read_photo(path)
+    data = path.read_bytes()
+    header = b"IHDR" + (70_000).to_bytes(4, "big") * 2 + data[24:29]
+    path.write_bytes(data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:])
+    with pytest.raises(InputError, match=r"70000x70000\): at most 1073741824 pixels .* into parts"):
+        predict(stage, [path], tile=64, out=tmp_path / "out")
     with pytest.raises(InputError, match="--overlap 32: is of tiles; give --tile too"):
         predict(stage, [path], overlap=32, out=tmp_path / "out")
 

@@ -67,7 +67,7 @@ def decode(
     formats: tuple[str, ...],
     advice: str = RESTORE,
     most: int = MOST_PIXELS,
-    larger: str = "scale it down",
+    larger: str | None = None,
 ) -> Image.Image:
     """The decoded picture, of one of Pillow's `formats`.
 
@@ -77,7 +77,7 @@ def decode(
         formats: others are refused.
         advice: what to do about a file that is none.
         most: pixels.
-        larger: what to do about a picture of more.
+        larger: what to do about a picture of more; None: the same as about a file that is none.
 
     Raises:
         InputError: another format, damage, or a picture that is too large to be one.
@@ -109,13 +109,13 @@ def decode(
             error,
             _TooLargeError | Image.DecompressionBombWarning | Image.DecompressionBombError,
         ):
-            advice = larger
+            advice = larger or advice
         raise InputError(f"{name}: not a readable image ({why}); {advice}") from error
     return image
 
 
 def read_image(
-    data: bytes, name: str, most: int = MOST_PIXELS, larger: str = "scale it down"
+    data: bytes, name: str, most: int = MOST_PIXELS, larger: str | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A picture as RGB, read-only, turned upright as its camera recorded.
 
@@ -123,7 +123,7 @@ def read_image(
         data: the file.
         name: of the file, for messages.
         most: pixels.
-        larger: what to do about a picture of more.
+        larger: what to do about a picture of more; None: the same as about a file that is none.
 
     Raises:
         InputError: not one of the formats, damaged, too large, or of more than 8 bits a channel.
@@ -156,7 +156,7 @@ def is_turned(data: bytes, name: str) -> bool:
 
 
 def read_photo(
-    path: Path, most: int = MOST_PIXELS, larger: str = "scale it down"
+    path: Path, most: int = MOST_PIXELS, larger: str | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A user's own picture; see `read_image`."""
     try:
@@ -169,7 +169,7 @@ def read_photo(
 def photo_size(path: Path) -> tuple[int, int]:
     """Height and width that a picture's header claims; 0, 0 if `read_photo` cannot read it."""
     try:
-        with warnings.catch_warnings(), _pillow_limit(LARGEST), path.open("rb") as file:
+        with warnings.catch_warnings(), _pillow_limit(1 << 62), path.open("rb") as file:
             warnings.simplefilter("ignore")
             image = Image.open(file, formats=_PHOTOS)
             return image.height, image.width
