@@ -125,7 +125,8 @@ def test_the_ends_of_a_range_are_taken_whole(name: str, high: bool):
 def test_another_number_of_values_is_refused(name: str, option: Option):
     assert option.count
     assert option.range is not None
-    words = [option.flag, *[str(option.range.low)] * option.count]
+    places = [o.name for o in options_of(COMMANDS[name].options) if o.positional]
+    words = [*places, option.flag, *[str(option.range.low)] * option.count]
     with pytest.raises(InputError, match=f"{option.flag} .*: takes {option.count} values"):
         parse(COMMANDS[name], words[:-1])
     with pytest.raises(InputError, match="is one value too many"):

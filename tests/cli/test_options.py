@@ -71,7 +71,7 @@ def test_every_option_has_a_group_a_text_and_a_range(name: str):
     options = {option.name: option for option in options_of(command.options)}
     shown = [each for names in command.groups.values() for each in names]
     assert len(set(shown)) == len(shown)
-    assert set(shown) == set(options) or name.endswith((" plan", " check"))
+    assert set(shown) == set(options) or name.endswith((" plan", " check", " finetune"))
     texts = texts_of(command.options)
     for each in shown:
         option, text = options[each], texts[each]

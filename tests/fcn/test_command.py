@@ -352,7 +352,7 @@ def test_presets_are_sound():
     for name, preset in PRESETS.items():
         assert preset.preset == name
         assert isinstance(preset, Config)
-        if name != "demo":
+        if name not in ("demo", "finetune"):  # which a checkpoint completes
             preset_with_data = type(preset)(
                 **{f: getattr(preset, f) for f in preset.__dataclass_fields__ if f != "data"},
                 data=Path("VOCdevkit"),
