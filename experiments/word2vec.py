@@ -24,12 +24,13 @@ from jaxdl.word2vec.batches import Batches
 from jaxdl.word2vec.config import PRESETS, Config
 from jaxdl.word2vec.dataset import open_corpus, vocabulary_of
 from jaxdl.word2vec.held_out import held_out_loss
+from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.model import Tables, init_tables
 from jaxdl.word2vec.step import empty_metrics, train_blocks
 from jaxdl.word2vec.vectors import Vectors
 
 
-def experiment(cfg: Config = PRESETS["demo"]) -> Vectors:
+def experiment(cfg: Config = PRESETS["demo"]) -> KeyedVectors:
     """Train in ``cfg.out``, or resume; returns the vectors."""
     bar = Bar()
     corpus = open_corpus(cfg, bar)
@@ -86,7 +87,7 @@ def experiment(cfg: Config = PRESETS["demo"]) -> Vectors:
         unit="words",
     )
     state = session.train(task, cfg.out, reporter=bar, name="word2vec").state
-    vectors = Vectors(words.words, np.asarray(state.params["inputs"]))
+    vectors = KeyedVectors.of(Vectors(words.words, np.asarray(state.params["inputs"])))
     for word in (word for word in cfg.words if word in words.words):
         found = ", ".join(neighbour for neighbour, _ in vectors.most_similar(word, topn=4))
         bar.line(f"{word}: {found}")

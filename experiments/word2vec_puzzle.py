@@ -15,16 +15,16 @@ import numpy as np
 from experiments import start
 from experiments.word2vec import PRESETS, Config, experiment
 from jaxdl.cli.progress import Bar
-from jaxdl.word2vec.vectors import Vectors
+from jaxdl.word2vec.keyed_vectors import KeyedVectors
 
 WORDS = slice(100, 600)  # ranks of the words that are compared
 NEIGHBOURS = 10
 
 
-def shared_neighbours(one: Vectors, other: Vectors) -> float:
+def shared_neighbours(one: KeyedVectors, other: KeyedVectors) -> float:
     """Mean share of the nearest neighbours of a word that both vectors name."""
     shares = []
-    for word in one.words[WORDS]:
+    for word in one.index_to_key[WORDS]:
         near = [{name for name, _ in v.most_similar(word, topn=NEIGHBOURS)} for v in (one, other)]
         shares.append(len(near[0] & near[1]) / NEIGHBOURS)
     return float(np.mean(shares))

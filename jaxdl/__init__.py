@@ -6,8 +6,11 @@ Importing them imports no JAX before one is used, and changes nothing in the pro
 
 from typing import Any
 
-__all__ = ["Segmenter", "__version__", "digits", "fcn", "lstm", "word2vec"]
-_CLASSES = {"Segmenter": "jaxdl.fcn.segmenter"}
+__all__ = ["KeyedVectors", "Segmenter", "__version__", "digits", "fcn", "lstm", "word2vec"]
+_CLASSES = {
+    "KeyedVectors": "jaxdl.word2vec.keyed_vectors",
+    "Segmenter": "jaxdl.fcn.segmenter",
+}
 
 
 def __getattr__(name: str) -> Any:

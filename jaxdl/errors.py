@@ -37,7 +37,9 @@ EXIT_STATUS = {InputError: 2, TrainingError: 3, Skipped: 4}
 
 def exit_status(error: InputError | TrainingError | Skipped | Stopped) -> int:
     """The status that a command exits with after such an error."""
-    return 128 + error.number if isinstance(error, Stopped) else EXIT_STATUS[type(error)]
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    return next(status for kind, status in EXIT_STATUS.items() if isinstance(error, kind))
 
 
 # Of a full disk, a full quota, and a limit on the size of files.

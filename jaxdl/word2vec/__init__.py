@@ -9,6 +9,7 @@ from jaxdl.lazy import lazily
 __getattr__, __all__ = lazily(
     __name__,
     {
+        "KeyedVectors": "keyed_vectors:KeyedVectors",
         "Objective": "objectives:Objective",
         "Tables": "model:Tables",
         "apply": "model:scores",

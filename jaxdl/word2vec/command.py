@@ -132,7 +132,8 @@ def run(cfg: Config, bar: Bar) -> dict:
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.word2vec import dataset, results
-    from jaxdl.word2vec.train import in_words, train_run
+    from jaxdl.word2vec.evaluation import in_words
+    from jaxdl.word2vec.train import train_run
 
     results.check_evaluations(cfg)
 

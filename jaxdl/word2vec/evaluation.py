@@ -5,19 +5,17 @@ Source: gensim 4.4.0's keyedvectors.py, whose numbers these are.
 
 import itertools
 import math
-import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdl.errors import InputError
-from jaxdl.word2vec.vector_files import read_text_file
+from jaxdl.word2vec.evaluation_files import read_analogies, read_word_pairs
 from jaxdl.word2vec.vectors import Vectors, unit
 
-LARGEST = 1e100  # of a judgement: the square of a larger one may be infinite
 _SCORES = 1 << 24  # scores in one product: 64 MiB
 
 
@@ -76,31 +74,12 @@ class Analogies(NamedTuple):
     oov: float
 
 
-def read_word_pairs(path: Path, delimiter: str = "\t") -> list[tuple[str, str, float]]:
-    """Word, word and judgement of each line; # starts a comment, other lines are passed over.
-
-    Raises:
-        InputError: unreadable, fewer than two pairs, or a judgement that is not finite.
-    """
-    found = []
-    for line in re.split("\r\n|\r|\n", read_text_file(path)):
-        if line.startswith("#"):
-            continue
-        try:
-            a, b, number = line.split(delimiter)
-            found.append((a, b, float(number)))
-        except ValueError:
-            continue
-    if len(found) < 2 or not all(abs(judged) < LARGEST for _, _, judged in found):
-        raise InputError(
-            f"{path}: {len(found)} usable pairs; give two or more, finite: word, word, number by "
-            f"{delimiter!r}"
-        )
-    return found
-
-
 def evaluate_word_pairs(
-    vectors: Vectors, path: Path, delimiter: str = "\t", rules: Rules = GENSIM
+    vectors: Vectors,
+    path: Path,
+    delimiter: str | None = None,
+    rules: Rules = GENSIM,
+    encoding: str = "utf-8",
 ) -> WordPairs:
     """Cosines beside human judgement, of the pairs of `read_word_pairs`, which raises.
 
@@ -108,7 +87,7 @@ def evaluate_word_pairs(
     """
     fold, known = rules.known(vectors.words)
     gold, model, oov = [], [], 0
-    for first, second, judged in read_word_pairs(path, delimiter):
+    for first, second, judged in read_word_pairs(path, delimiter, encoding):
         a, b = fold(first), fold(second)
         unknown = a not in known or b not in known
         oov += unknown
@@ -129,50 +108,50 @@ def evaluate_word_pairs(
     return WordPairs(_pearson(x, y), _pearson(rankdata(x), rankdata(y)), share, len(x))
 
 
-def read_analogies(path: Path) -> tuple[list[str], list[tuple[int, tuple[str, ...]]]]:
-    """The names of the sections (a line ": name" starts one), and each question's section and four
-    words; other lines are passed over.
+class Answers(NamedTuple):
+    """Analogies question by question.
 
-    Raises:
-        InputError: unreadable, a line before the first section, no questions.
+    Attributes:
+        names: of the sections, in the file's order.
+        asked: section and the four words, folded, of each question that counts.
+        right: whether it was answered right, bool (n,).
+        oov: unknown questions in percent.
     """
-    names: list[str] = []
-    questions: list[tuple[int, tuple[str, ...]]] = []
-    for number, line in enumerate(read_text_file(path).removesuffix("\n").split("\n"), 1):
-        if line.startswith(": "):
-            names.append(line.lstrip(": ").strip())
-        elif not names:
-            raise InputError(f"{path}, line {number}: no section yet; put ': its name' first")
-        elif len(words := line.split()) == 4:
-            questions.append((len(names) - 1, tuple(words)))
-    if not questions:
-        raise InputError(f"{path}: no questions; give lines of four words")
-    return names, questions
+
+    names: list[str]
+    asked: list[tuple[int, tuple[str, ...]]]
+    right: np.ndarray
+    oov: float
 
 
-def evaluate_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Analogies:
-    """Questions "a b c d" (a is to b as c is to d) of `read_analogies`, which raises.
+def answer_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Answers:
+    """Answer the questions "a b c d" (a is to b as c is to d) of `read_analogies`, which raises.
 
     See `_answers` for what counts as the answer.
     """
     fold, known = rules.known(vectors.words)
-    names, asked = read_analogies(path)
-    # Section, then the rows of a, b, c, d: -1 if unknown.
-    questions = np.array(
-        [(section, *(known.get(fold(word), -1) for word in words)) for section, words in asked]
-    )
-    whole = questions.min(1) >= 0
-    right = np.zeros(len(questions), bool)
+    names, listed = read_analogies(path)
+    asked = [(section, tuple(map(fold, words))) for section, words in listed]
+    rows = np.array([[known.get(word, -1) for word in words] for _, words in asked])
+    whole = rows.min(1) >= 0
+    right = np.zeros(len(asked), bool)
     same = np.array([known[fold(word)] for word in vectors.words[: rules.restrict_vocab]], int)
-    right[whole] = _answers(vectors, questions[whole, 1:4], same) == questions[whole, 4]
+    right[whole] = _answers(vectors, rows[whole, :3], same) == rows[whole, 3]
     counted = np.ones_like(whole) if rules.dummy4unknown else whole
+    asked = list(itertools.compress(asked, counted))
+    return Answers(names, asked, right[counted], 100 * float((~whole).mean()))
+
+
+def evaluate_analogies(vectors: Vectors, path: Path, rules: Rules = GENSIM) -> Analogies:
+    """The counts of `answer_analogies`, which raises."""
+    found = answer_analogies(vectors, path, rules)
+    sections = np.array([section for section, _ in found.asked], int)
     correct, total = (
-        np.bincount(questions[these, 0], minlength=len(names)).tolist()
-        for these in (right, counted)
+        np.bincount(these, minlength=len(found.names)).tolist()
+        for these in (sections[found.right], sections)
     )
-    sections = tuple(itertools.starmap(Section, zip(names, correct, total, strict=True)))
-    everything = Section("Total accuracy", sum(correct), sum(total))
-    return Analogies(sections, everything, 100 * float((~whole).mean()))
+    counts = tuple(itertools.starmap(Section, zip(found.names, correct, total, strict=True)))
+    return Analogies(counts, Section("Total accuracy", sum(correct), sum(total)), found.oov)
 
 
 def _answers(vectors: Vectors, questions: np.ndarray, same: np.ndarray) -> np.ndarray:
@@ -201,3 +180,42 @@ def _answers(vectors: Vectors, questions: np.ndarray, same: np.ndarray) -> np.nd
             if not left.size:
                 break
     return answers
+
+
+def scores_of(
+    vectors: Vectors, word_pairs: Sequence[Path], analogies: Sequence[Path]
+) -> dict[str, dict[str, Any]]:
+    """The score of each file, by its name; files of one name are told apart by their whole paths.
+
+    Each has its "kind", "score", the lines "used" and "all"; pairs have "pearson" too. A score is
+    NaN if the vectors have too few of the file's words.
+    """
+    often = Counter(path.name for path in (*word_pairs, *analogies))
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(path: Path, kind: str, score: float, used: int, every: int, **more: float) -> None:
+        name = str(path) if often[path.name] > 1 else path.name
+        found[name] = {"kind": kind, "score": score, **more, "used": used, "all": every}
+
+    for path in word_pairs:
+        pairs, every = evaluate_word_pairs(vectors, path), len(read_word_pairs(path))
+        add(path, "pairs", pairs.spearman, pairs.pairs, every, pearson=pairs.pearson)
+    for path in analogies:
+        total, every = evaluate_analogies(vectors, path).total, len(read_analogies(path)[1])
+        add(path, "analogies", total.accuracy if total.asked else math.nan, total.asked, every)
+    return found
+
+
+def in_words(score: float | None) -> str:
+    """A score as it is printed; a dash if there is none."""
+    return "-" if score is None or math.isnan(score) else f"{score:.3f}"
+
+
+def without_score(found: dict[str, dict[str, Any]]) -> list[str]:
+    """A warning for each file of `scores_of` that has no score."""
+    return [
+        f"{name}: no score, with only {one['used']} of {one['all']} lines of known words; "
+        "give an evaluation in the text's language, or lower --min-count"
+        for name, one in found.items()
+        if in_words(one["score"]) == "-"
+    ]

@@ -10,7 +10,7 @@ from rich.text import Text
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.files.text import clip
-from jaxdl.word2vec import vectors
+from jaxdl.word2vec.keyed_vectors import KeyedVectors
 
 
 def expression(words: Sequence[str]) -> tuple[list[str], list[str]] | None:
@@ -42,7 +42,7 @@ def query(
     """Print the neighbours of each word, or of a sum; or which word does not match the others.
 
     Args:
-        run: run folder, or a file of vectors (word2vec's text or binary format, npz).
+        run: run folder, or a file of vectors in any format of `jaxdl.word2vec.vector_files`.
         words: to look up; with "+" and "-" between them, a sum.
         topn: how many neighbours.
         task: "odd" finds the word that does not match.
@@ -55,7 +55,7 @@ def query(
 
         check_overwriting(path)
         raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
-    found = vectors.load(path)
+    found = KeyedVectors.load(path)
     bar = Bar()
     if task == "odd":
         bar.line(f"{found.doesnt_match(words)} does not match the others")

@@ -1,7 +1,5 @@
 """What the word2vec experiment measures and leaves behind of its vectors."""
 
-import math
-from collections import Counter
 from typing import Any
 
 import jax
@@ -10,12 +8,9 @@ import numpy as np
 from jaxdl.files import atomic
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.dataset import Vocabulary
-from jaxdl.word2vec.evaluation import (
-    evaluate_analogies,
-    evaluate_word_pairs,
-    read_analogies,
-    read_word_pairs,
-)
+from jaxdl.word2vec.evaluation import scores_of, without_score
+from jaxdl.word2vec.evaluation_files import read_analogies, read_word_pairs
+from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.vectors import Vectors, save_binary
 
 MAP_WORDS = 400
@@ -35,39 +30,16 @@ def check_evaluations(cfg: Config) -> None:
 
 
 def evaluate(cfg: Config, vocabulary: Vocabulary, inputs: jax.Array) -> dict[str, Any]:
-    """The scores of every --word-pairs and --analogies file, by its name.
-
-    Files of one name are told apart by their whole paths. A score is NaN if the vocabulary has too
-    few of the file's words.
-    """
-    files = (*cfg.word_pairs, *cfg.analogies)
-    if not files:
+    """`scores_of` every --word-pairs and --analogies file."""
+    if not (cfg.word_pairs or cfg.analogies):
         return {}
-    often = Counter(path.name for path in files)
-    names = [str(path) if often[path.name] > 1 else path.name for path in files]
     vectors = Vectors(vocabulary.words, np.asarray(inputs))
-    found: dict[str, Any] = {}
-    for name, path in zip(names, cfg.word_pairs, strict=False):
-        pairs = evaluate_word_pairs(vectors, path)
-        scores = {"score": pairs.spearman, "pearson": pairs.pearson}
-        every = len(read_word_pairs(path))
-        found[name] = {"kind": "pairs", **scores, "used": pairs.pairs, "all": every}
-    for name, path in zip(names[len(cfg.word_pairs) :], cfg.analogies, strict=True):
-        answers = evaluate_analogies(vectors, path).total
-        score = answers.accuracy if answers.asked else math.nan
-        every = len(read_analogies(path)[1])
-        found[name] = {"kind": "analogies", "score": score, "used": answers.asked, "all": every}
-    return found
+    return scores_of(vectors, cfg.word_pairs, cfg.analogies)
 
 
 def doubts(rows: list[dict[str, Any]]) -> list[str]:
     """Why the vectors of a run with these rows of metrics are no good result."""
-    found = [
-        f"{name}: no score, with only {one['used']} of {one['all']} lines of known words; "
-        "give an evaluation in the text's language, or lower --min-count"
-        for name, one in rows[-1]["evaluation"].items()
-        if one["score"] is None
-    ]
+    found = without_score(rows[-1]["evaluation"])
     if any(row["train"]["pairs"] for row in rows):
         return found
     return [
@@ -92,9 +64,10 @@ def write_results(cfg: Config, vocabulary: Vocabulary, inputs: np.ndarray) -> No
     """vectors.bin, and what the report shows of them."""
     vectors = Vectors(vocabulary.words, inputs)
     save_binary(cfg.out / "vectors.bin", vectors)
+    keyed = KeyedVectors.of(vectors)
     counts = dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True))
     shown = [
-        {"word": w, "count": counts[w], "neighbours": vectors.most_similar(w, topn=NEIGHBOURS)}
+        {"word": w, "count": counts[w], "neighbours": keyed.most_similar(w, topn=NEIGHBOURS)}
         for w in chosen_words(cfg, vocabulary)
     ]
     atomic.write_json(cfg.out / "neighbours.json", {"words": shown})

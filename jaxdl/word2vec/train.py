@@ -1,6 +1,5 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +32,7 @@ from jaxdl.word2vec.dataset import (
     read_vocabulary,
     vocabulary_of,
 )
+from jaxdl.word2vec.evaluation import in_words
 from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.objectives import Metrics
@@ -174,11 +174,6 @@ def mean_losses(sums: Metrics) -> dict[str, float]:
     parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
     means = {name: value / count for name, value in parts.items()}
     return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
-
-
-def in_words(score: float | None) -> str:
-    """A score as it is printed; a dash if there is none."""
-    return "-" if score is None or math.isnan(score) else f"{score:.3f}"
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:

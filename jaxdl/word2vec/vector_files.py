@@ -1,36 +1,49 @@
-"""Reading word vectors: word2vec's text and binary, and .npz, to words and a float32 (V, D) table.
+"""Reading word vectors: word2vec's text and binary, GloVe's text, and .npz, to words and a table.
 
-Text is a header "V D", then a line "word x1 .. xD" each; binary has D little-endian float32 after
-"word ", then a newline (word2vec.c) or none (gensim). A file's numbers are held against its size
-before memory is taken, and nothing is unpickled. Sources: word2vec.c (Mikolov et al. 2013), gensim
-4.4.0's keyedvectors.py.
+Text is a header "V D", then a line "word x1 .. xD" each; GloVe's has no header. Binary has D
+little-endian float32 after "word ", then a newline (word2vec.c) or none (gensim). A file's numbers
+are held against its size before memory is taken, and nothing is unpickled. Sources: word2vec.c
+(Mikolov et al. 2013), gensim 4.4.0's keyedvectors.py.
 """
 
 import gzip
-import math
 import os
 import re
 import struct
 import zipfile
 import zlib
-from array import array
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
 from jaxdl.errors import InputError
 from jaxdl.files.limits import check_unpacked
 from jaxdl.files.text import reason, show
+from jaxdl.word2vec.vector_npz import read_npz
+from jaxdl.word2vec.vector_rows import (
+    ANY,
+    LONGEST_WORD,
+    WIDEST,
+    Format,
+    Table,
+    ends,
+    is_row,
+    read_binary,
+    read_text,
+)
 
-Table = Float32[np.ndarray, "V D"]
-LONGEST_WORD = 1 << 20  # bytes of a word
-WIDEST = 1 << 16  # numbers a word
-_NPY = rb"\{'descr': '%b', 'fortran_order': False, 'shape': \(([\d, ]{1,50})\), \}\s*"
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?([nN][aA][nN]|[iI][nN][fF])")
+_HEADER = re.compile(rb"[ \t]*(-?\d+)[ \t]+(-?\d+)[ \t]*\r?\n")
+# What other files begin with, and what to do with them.
+_OTHERS = {
+    b"\x80": "this is a pickle, which can run code; let gensim save_word2vec_format it",
+    b"\x93NUMPY": "this is an array without words; give both to KeyedVectors.add_vectors and save",
+    b"\xba\x16\x4f\x2f": "this is a fastText model; take the .vec file that was written beside it",
+    b"\x89HDF": "this is HDF5, which is not read; write the vectors as word2vec's text",
+}
+
 
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, OverflowError)
 _DAMAGE += (struct.error, zlib.error, zipfile.BadZipFile, MemoryError)
@@ -73,80 +86,115 @@ def _reading(path: Path) -> Generator[tuple[BufferedIOBase, int]]:
         raise InputError(f"{path}: {text}") from error
 
 
-def read_text_file(path: Path) -> str:
-    """A whole file of UTF-8, plain or gzip, at most 64 MiB; else InputError."""
+def read_text_file(path: Path, encoding: str = "utf-8") -> str:
+    """A whole text, plain or gzip, at most 64 MiB, without a byte order mark; else InputError."""
     with _reading(path) as (stream, size):
         if size > 1 << 26:
             raise InputError(f"{path}: {size} bytes, more than 64 MiB; give an evaluation set")
         content: bytes = stream.read()
     try:
-        return content.decode()
+        return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: is not UTF-8; save it as UTF-8") from error
+        line, name = content.count(b"\n", 0, error.start) + 1, encoding.upper()
+        raise InputError(f"{path}, line {line}: is not {name}; save it as UTF-8") from error
+    except LookupError as error:
+        raise InputError(f"{path}: {error}; give utf-8") from error
 
 
-def _inside(raw: bytes) -> str:
-    """Says so where a word that was cut off ends in the middle of a character."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            return ", in the middle of a character"
-    return ""
-
-
-def read(path: Path) -> tuple[tuple[str, ...], Table]:
-    """Read word2vec text or binary, or an .npz of `save_npz`; each may be packed with gzip.
+def read(path: Path, form: Format = ANY) -> tuple[tuple[str, ...], Table]:
+    """Read word2vec's text or binary, GloVe's text, or an .npz of `save_npz`; each may be gzip.
 
     The content tells the format, but .txt and .vec are text, and .bin is binary where one or two
     numbers a word could be either. Bytes that are not UTF-8 become surrogate escapes, which saving
     turns back. Of a word that comes twice the first counts, as in gensim.
 
     Raises:
-        InputError: missing, cut short, no header or one that does not fit, a row that is not its
-            word and D numbers, an empty word, NaN or infinity, anything pickled.
+        InputError: missing, cut short, a header that does not fit, a row that is not its word and D
+            numbers, an empty word, a binary word with a blank, NaN or infinity, anything pickled.
     """
     with _reading(path) as (stream, size):
         if stream.read(2) == b"PK":
-            words, table = _read_npz(path, stream, size)
-            return _first_of_each(path, words, table, lambda row: f"word {row + 1}")
+            words, table = read_npz(path, stream, size, form.mmap)
+            words, table = words[: form.limit], table[: form.limit]
+            return _first_of_each(path, words, _cast(table, form), lambda row: f"word {row + 1}")
+        if form.mmap:
+            raise InputError(f"{path}: only what save wrote can be mapped; load it, and save it")
         stream.seek(0)
         header = stream.readline(100)
-        match = re.fullmatch(rb"[ \t]*(-?\d+)[ \t]+(-?\d+)[ \t]*\r?\n", header)
-        if not match:
-            text = "put the number of words and of dimensions there, as GloVe's files need"
-            if header[:1] == b"\x80":
-                text = "this is a pickle, which can run code; let gensim save_word2vec_format it"
-            raise InputError(f"{path}, line 1: {show(header)} is not a header; {text}")
-        count, width = int(match[1]), int(match[2])
+        for start, text in _OTHERS.items():
+            if header.startswith(start):
+                raise InputError(f"{path}, line 1: {show(header)} is not a header; {text}")
+        match = _HEADER.fullmatch(header) if form.header is not False else None
+        if match is None:
+            count, width = _without_header(path, stream, form)
+            headed = 0
+        else:
+            count, width = int(match[1]), int(match[2])
+            headed = len(header)
         if count < 1 or not 1 <= width <= WIDEST:
             text = f"{count} words of {width} numbers; give 1 or more, of at most {WIDEST}"
             raise InputError(f"{path}, line 1: {text}")
-        _fits(path, count, width, count * (2 * width + 2), size - len(header))
-        peek = [stream.readline(LONGEST_WORD + 64 * width) for _ in range(min(3, count))]
-        stream.seek(len(header))
-        name = path.name.lower().removesuffix(".gz")
-        if name.endswith((".txt", ".vec")) or (
-            not (name.endswith(".bin") and width < 3) and all(_is_row(line, width) for line in peek)
-        ):
-            words, table = _read_text(path, stream, count, width)
-            return _first_of_each(path, words, table, lambda row: f"line {row + 2}")
-        _fits(path, count, width, count * (4 * width + 2), size - len(header))
-        words, table, starts = _read_binary(path, stream, count, width)
+        whole = form.limit is None or count <= form.limit
+        count = count if form.limit is None else min(count, form.limit)
+        # As text, whose last line may lack its end.
+        _fits(path, count, width, count * (2 * width + 2) - 1, size - headed)
+        stream.seek(headed)
+        if not headed or _is_text(path, stream, form, count, width):
+            stream.seek(headed)
+            first = 1 + bool(headed)  # line of the first word
+            words, table = read_text(path, stream, count, width, first, form)
+            if whole:
+                ends(path, count, stream.read(1 << 20).strip())
+            return _first_of_each(path, words, table, lambda row: f"line {row + first}")
+        _fits(path, count, width, count * (4 * width + 2), size - headed)
+        stream.seek(headed)
+        words, table, starts = read_binary(path, stream, count, width, form, whole)
         return _first_of_each(path, words, table, lambda row: f"byte {starts[row]}")
+
+
+def _without_header(path: Path, stream: BufferedIOBase, form: Format) -> tuple[int, int]:
+    """Words and numbers a word of a file whose first line is a word already, as GloVe's."""
+    stream.seek(0)
+    line = stream.readline(LONGEST_WORD)
+    width = line.rstrip().count(b" ")
+    sure = form.header is False
+    if form.header or form.kind == "binary" or width < 2 - sure or not is_row(line, width):
+        text = "nor a word and its numbers; give word2vec's text or binary, GloVe's text, or .npz"
+        raise InputError(f"{path}, line 1: {show(line[:100])} is not a header, {text}")
+    stream.seek(0)
+    count, last = 0, b"\n"
+    while block := stream.read(1 << 20):
+        count += block.count(b"\n")
+        last = block[-1:]
+    return count + (last != b"\n"), width
+
+
+def _is_text(path: Path, stream: BufferedIOBase, form: Format, count: int, width: int) -> bool:
+    """Whether a file with a header is text: told by `form`, its name, or its first lines."""
+    peek = [stream.readline(LONGEST_WORD + 64 * width) for _ in range(min(3, count))]
+    rows = all(is_row(line, width) for line in peek)
+    name = path.name.lower().removesuffix(".gz")
+    if form.kind is None:
+        return name.endswith((".txt", ".vec")) or (
+            rows and not (name.endswith(".bin") and width < 3)
+        )
+    if (form.kind == "text") != rows and (width > 2 or not rows):
+        odd = any(byte < 9 for line in peek for byte in line)
+        if odd if form.kind == "text" else rows:
+            other = "binary" if form.kind == "text" else "text"
+            raise InputError(f"{path}: is {other}; read it with binary={other == 'binary'}")
+    return form.kind == "text"
+
+
+def _cast(table: np.ndarray, form: Format) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinity is refused next
+        return table if form.dtype is None else table.astype(form.dtype, copy=False)
 
 
 def _fits(path: Path, count: int, width: int, least: int, size: int) -> None:
     if least > size:
         text = f"{count} words of {width} numbers take {least} bytes or more, and {size} follow"
         raise InputError(f"{path}, line 1: {text}; the file is cut short, or this line is wrong")
-
-
-def _is_row(line: bytes, width: int) -> bool:
-    """Whether a line is a word and as many numbers as it should be."""
-    _, *numbers = line.rstrip().split(b" ")
-    return len(numbers) == width and all(map(_NUMBER.fullmatch, numbers))
 
 
 def _first_of_each(
@@ -161,105 +209,3 @@ def _first_of_each(
         rows = sorted(first.values())
         words, table = [words[row] for row in rows], table[rows]
     return tuple(words), table
-
-
-def _read_text(
-    path: Path, stream: BufferedIOBase, count: int, width: int
-) -> tuple[list[str], Table]:
-    words: list[str] = []
-    table = np.empty((count, width), np.float32)
-    longest = LONGEST_WORD + 64 * width
-    for row in range(count):
-        line = stream.readline(longest)
-        word, *numbers = line.rstrip().split(b" ")
-        at = f"{path}, line {row + 2}"
-        if not line.endswith(b"\n"):
-            if len(line) == longest:
-                raise InputError(f"{at}: more than {longest} bytes; is this a vectors file?")
-            text = f"the file ends before line {row + 2}'s end{'' if numbers else _inside(word)}"
-            whole = "fetch it again, or end its last line if that is whole"
-            raise InputError(f"{at}: {text}, word {row + 1} of {count}; {whole}")
-        if not word or len(numbers) != width:
-            text = f"the word {show(word)} and {len(numbers)} numbers, where line 1 says {width}"
-            raise InputError(f"{at}: {text}; give a word without spaces, then its numbers")
-        try:
-            table[row] = array("f", map(float, numbers))
-        except (ValueError, OverflowError) as error:
-            wrong = next((n for n in numbers if not _NUMBER.fullmatch(n)), b"")
-            raise InputError(f"{at}: {show(wrong)} is no float32; mend the line") from error
-        words.append(word.decode("utf-8", "surrogateescape"))
-    _ends(path, count, stream.read(longest).strip())
-    return words, table
-
-
-def _ends(path: Path, count: int, rest: bytes) -> None:
-    if rest:
-        text = f"goes on after the {count} words that line 1 counts, with {show(rest)}"
-        raise InputError(f"{path}: {text}; correct the count, or fetch the file again")
-
-
-def _read_binary(
-    path: Path, stream: BufferedIOBase, count: int, width: int
-) -> tuple[list[str], Table, array]:
-    words: list[str] = []
-    table = np.empty((count, width), np.float32)
-    starts = array("q")  # byte of each vector
-    held, at, need = b"", 0, 4 * width  # held[at:] is not read yet
-    for row in range(count):
-        while (space := held.find(b" ", at)) < 0 or len(held) - space <= need:
-            block = stream.read(max(1 << 20, need))
-            if not block or (space < 0 and len(held) - at > LONGEST_WORD):
-                tail = held[at:].lstrip(b"\n")
-                part = f"a word{_inside(tail)}" if space < 0 else "a vector"
-                text = f"no end of {part}, number {row + 1} of {count}, read as binary"
-                raise InputError(f"{path}, byte {stream.tell()}: {text}; fetch the file again")
-            held, at = held[at:] + block, 0
-        word = held[at:space].lstrip(b"\n")  # word2vec.c's newline after a vector
-        starts.append(stream.tell() - len(held) + space + 1)
-        if not word:
-            text = f"word {row + 1} of {count} is empty, read as binary"
-            raise InputError(f"{path}, byte {starts[row]}: {text}; fetch the file again")
-        words.append(word.decode("utf-8", "surrogateescape"))
-        table[row] = np.frombuffer(held, "<f4", width, space + 1)
-        at = space + 1 + need
-    _ends(path, count, (held[at:] + stream.read(1 << 10)).lstrip(b"\n"))
-    return words, table, starts
-
-
-def _read_npz(path: Path, stream: BufferedIOBase, size: int) -> tuple[list[str], Table]:
-    with zipfile.ZipFile(stream) as archive:
-        raw = _member(path, archive, "words", np.dtype("u1"), 1, size)
-        table = _member(path, archive, "vectors", np.dtype("<f4"), 2, size)
-    if (count := 1 + np.count_nonzero(raw == ord("\n"))) != len(table):
-        text = f"{count} words, for vectors {table.shape}"
-        raise InputError(f"{path}: {text}; write it with save_npz")
-    words = raw.tobytes().decode("utf-8", "surrogateescape").split("\n")
-    if not all(words):
-        text = f"{len(words)} words, {words.count('')} of them empty, for vectors {table.shape}"
-        raise InputError(f"{path}: {text}; write it with save_npz")
-    return words, table.astype(np.float32, copy=False)
-
-
-def _member(
-    path: Path, archive: zipfile.ZipFile, name: str, dtype: np.dtype, ndim: int, size: int
-) -> np.ndarray:
-    """An array of an .npz, with its size held against the file's before it is read."""
-    if f"{name}.npy" not in archive.namelist():
-        raise InputError(f"{path}: no array {name!r}; give an .npz that save_npz wrote")
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as file:
-        # NumPy's reader would evaluate the header as Python; this is what its writer puts there.
-        file.read(8)
-        header = file.read(int.from_bytes(file.read(2), "little"))
-        match = re.fullmatch(_NPY % re.escape(dtype.str.encode()), header)
-        shape = tuple(map(int, re.findall(rb"\d+", match[1]))) if match else ()
-        if len(shape) != ndim or 0 in shape:
-            text = f"{name} is {show(header.strip())}, expected {ndim}-D {dtype} in C order"
-            raise InputError(f"{path}: {text}; write it with save_npz")
-        least, there = math.prod(shape) * dtype.itemsize, info.file_size - 10 - len(header)
-        deflated = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        check_unpacked(path, size, info.file_size)
-        if not deflated or least != there:
-            text = f"{name} {shape} takes {least} bytes, and {there} are there"
-            raise InputError(f"{path}: {text}; fetch the file again")
-        return np.frombuffer(file.read(), dtype).reshape(shape)

@@ -1,15 +1,15 @@
-"""Word vectors: neighbours, analogies, saving; `vectorfiles` reads files of other tools too.
+"""A table of word vectors, and writing it; `vector_files` reads files of other tools too.
 
-Sources: gensim 4.4.0's keyedvectors.py; word2vec.c; 3CosAdd and 3CosMul: Levy, Goldberg 2014.
+Sources: gensim 4.4.0's keyedvectors.py; word2vec.c.
 """
 
 import difflib
 import gzip
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,18 @@ import numpy as np
 from jaxdl.errors import InputError
 from jaxdl.files.atomic import whole_file
 from jaxdl.files.text import show
-from jaxdl.word2vec.vector_files import LONGEST_WORD, Table, not_finite, read
+from jaxdl.word2vec.vector_files import not_finite, read
+from jaxdl.word2vec.vector_rows import ANY, LONGEST_WORD, Format, Table
 
 Neighbours = list[tuple[str, float]]
+Opened = Callable[[Path], AbstractContextManager[BufferedWriter]]
+_BLOCK = 65536  # rows that are worked on at once
+
+
+class UnknownWord(InputError, KeyError):
+    """A word that has no vector; the message names close spellings. A KeyError too, as gensim's."""
+
+    __str__ = Exception.__str__  # KeyError's would quote the message
 
 
 def unit(rows: np.ndarray) -> Table:
@@ -31,7 +40,7 @@ def unit(rows: np.ndarray) -> Table:
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Words, most frequent first, and their vectors, float32 (V, D), read-only.
+    """Words, most frequent first, and their vectors, float32 or float16 (V, D), read-only.
 
     Raises InputError: no words, a word twice, not one vector a word, NaN or infinity.
     """
@@ -58,11 +67,30 @@ class Vectors:
     @cached_property
     def normalised(self) -> Table:
         """The table with every row at length 1 (zero rows stay zero), made when first asked."""
-        blocks = [unit(self.table[at : at + 65536]) for at in range(0, len(self.words), 65536)]
+        blocks = [unit(self.table[at : at + _BLOCK]) for at in range(0, len(self.words), _BLOCK)]
         return _read_only(np.concatenate(blocks))
 
+    @cached_property
+    def _norms(self) -> np.ndarray:
+        """Length of each row, float64 (V,); 1 of a zero row."""
+        blocks = (self.table[at : at + _BLOCK] for at in range(0, len(self.words), _BLOCK))
+        norms = np.concatenate([np.linalg.norm(rows.astype("f8"), axis=1) for rows in blocks])
+        return np.where(norms > 0, norms, 1)
+
+    def cosines(self, query: np.ndarray) -> np.ndarray:
+        """Product of a vector, float32 (D,), with each row at length 1: float32 (V,).
+
+        No second table is made, so that a table on the disk stays there.
+        """
+        if not 1e-15 < self._norms.min() <= self._norms.max() < 1e15:
+            return self.normalised @ query  # products of such rows have no float32
+        found = np.empty(len(self.words), np.float32)
+        for at in range(0, len(found), _BLOCK):
+            found[at : at + _BLOCK] = self.table[at : at + _BLOCK].astype("f4", copy=False) @ query
+        return (found / self._norms).astype(np.float32)
+
     def rows(self, words: str | Sequence[str]) -> list[int]:
-        """Rows of words; an unknown one raises InputError with up to three close spellings."""
+        """Rows of words; an unknown one raises UnknownWord with up to three close spellings."""
         words = [words] if isinstance(words, str) else words
         for word in (word for word in words if word not in self.index):
             close = [w for w in (word.lower(), word.title(), word.upper()) if w in self.index]
@@ -71,56 +99,26 @@ class Vectors:
                 close += difflib.get_close_matches(word, near)
             names = ", ".join(show(w) for w in list(dict.fromkeys(close))[:3])
             hint = f"did you mean {names}?" if names else "none is spelt like it; ask for another"
-            raise InputError(f"{show(word)} is not among the {len(self.words)} words; {hint}")
+            raise UnknownWord(f"{show(word)} is not among the {len(self.words)} words; {hint}")
         return [self.index[word] for word in words]
 
-    def _best(self, scores: np.ndarray, leave: list[int], topn: int) -> Neighbours:
-        """Best first, of equal scores the lower row."""
-        scores[leave] = -np.inf
-        topn = min(topn, len(self.words) - len(set(leave)))
+    def best(self, scores: np.ndarray, leave: Sequence[int], topn: int, first: int) -> Neighbours:
+        """Words of the best scores, best first; of equal scores the lower row.
+
+        Args:
+            scores: (n,) of the rows from `first` on; is changed.
+            leave: rows that are left out.
+            topn: so many at most.
+            first: row of the first score.
+        """
+        left_out = {row - first for row in leave if first <= row < first + len(scores)}
+        scores[list(left_out)] = -np.inf
+        topn = min(topn, len(scores) - len(left_out))
         if topn < 1:
             return []
         found = np.flatnonzero(scores >= np.partition(scores, -topn)[-topn])
         found = found[np.argsort(-scores[found], kind="stable")][:topn]
-        return [(self.words[row], float(scores[row])) for row in found]
-
-    def most_similar(
-        self, positive: str | Sequence[str], negative: str | Sequence[str] = (), topn: int = 10
-    ) -> Neighbours:
-        """Words by cosine with the sum of unit vectors, `negative` ones subtracted; best first.
-
-        The words given are left out. Raises InputError for an unknown word, or if none is given.
-        """
-        plus, minus = self.rows(positive), self.rows(negative)
-        if not plus + minus:
-            raise InputError("no word to compare with; give one at least")
-        query = self.normalised[plus].sum(0) - self.normalised[minus].sum(0)
-        return self._best(self.normalised @ unit(query[None])[0], plus + minus, topn)
-
-    def analogy(
-        self, a: str, b: str, c: str, method: str = "3cosadd", topn: int = 10
-    ) -> Neighbours:
-        """Words that are to c as b is to a (man, king, woman: queen), best first.
-
-        "3cosadd" is most_similar([b, c], a); "3cosmul" scores cos b cos c / (cos a + 1e-6), cosines
-        moved to 0..1. Raises InputError for an unknown word or method.
-        """
-        if method == "3cosadd":
-            return self.most_similar([b, c], a, topn)
-        if method != "3cosmul":
-            raise InputError(f"no analogy method {method!r}; give 3cosadd or 3cosmul")
-        rows = self.rows([a, b, c])
-        at_a, at_b, at_c = (1 + self.normalised[rows] @ self.normalised.T) / 2
-        return self._best(at_b * at_c / (at_a + np.float32(1e-6)), rows, topn)
-
-    def doesnt_match(self, words: Sequence[str]) -> str:
-        """The word furthest by cosine from the mean of the unit vectors; of equals, the first in
-        the alphabet. InputError for an unknown word (gensim drops it) or fewer than three words.
-        """
-        if len(words) < 3:
-            raise InputError(f"{len(words)} words, and of two neither is odd; give three or more")
-        rows = self.normalised[self.rows(words)]
-        return min(zip((rows @ unit(rows.sum(0)[None])[0]).tolist(), words, strict=True))[1]
+        return [(self.words[first + row], float(scores[row])) for row in found]
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -129,15 +127,15 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def load(path: Path) -> Vectors:
+def load(path: Path, form: Format = ANY) -> Vectors:
     """Read any format of `vector_files.read`, which see. Raises InputError."""
-    return Vectors(*read(path))
+    return Vectors(*read(path, form))
 
 
 @contextmanager
-def _writing(path: Path) -> Generator[BufferedIOBase]:
+def _writing(path: Path, opened: Opened) -> Generator[BufferedIOBase]:
     """A file that appears whole or not at all; packed if it is named .gz."""
-    with whole_file(path) as file:
+    with opened(path) as file:
         if path.suffix.lower() == ".gz":
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                 yield packed
@@ -145,7 +143,7 @@ def _writing(path: Path) -> Generator[BufferedIOBase]:
             yield file
 
 
-def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:
+def _encoded(path: Path, words: Sequence[str], apart: bytes = b" \n") -> list[bytes]:
     """Words as bytes, or InputError for one that would not be read back."""
     encoded = []
     for word in words:
@@ -154,41 +152,53 @@ def _encoded(path: Path, words: Sequence[str]) -> list[bytes]:
         except UnicodeEncodeError:
             raw = b""
         same = raw.decode("utf-8", "surrogateescape") == word and 0 < len(raw) <= LONGEST_WORD
-        if not same or b" " in raw or b"\n" in raw:
-            text = "is empty, has a space or a newline, or is no text in UTF-8"
+        if not same or any(byte in raw for byte in apart):
+            text = "is empty, has a blank or a newline, or is no text in UTF-8"
             raise InputError(f"{path}: the word {show(word)} {text}; rename it before saving")
         encoded.append(raw)
     return encoded
 
 
-def save_text(path: Path, vectors: Vectors) -> None:
-    """Write word2vec text, byte for byte as gensim 4.4.0: the shortest digits of each float32.
+def save_text(
+    path: Path, vectors: Vectors, *, header: bool = True, opened: Opened = whole_file
+) -> None:
+    """Write word2vec text, byte for byte as gensim 4.4.0: the shortest digits of each number.
 
     The file appears whole or not at all, packed if it is named .gz. Raises InputError for a word
-    that a reader would take apart: empty, with a space or newline, over 1 MiB.
+    that a reader would take apart: empty, with a blank or newline, over 1 MiB.
+
+    Args:
+        path: of the file.
+        vectors: what is written.
+        header: whether the first line has the number of words and of dimensions; GloVe has none.
+        opened: how the file is opened; raises as it.
     """
     encoded = _encoded(path, vectors.words)
-    with _writing(path) as file:
-        file.write(b"%d %d\n" % vectors.table.shape)
+    with _writing(path, opened) as file:
+        if header:
+            file.write(b"%d %d\n" % vectors.table.shape)
         for word, vector in zip(encoded, vectors.table, strict=True):
             file.write(b"%b %b\n" % (word, " ".join(map(str, vector)).encode()))
 
 
-def save_binary(path: Path, vectors: Vectors, newlines: bool = False) -> None:
+def save_binary(
+    path: Path, vectors: Vectors, newlines: bool = False, *, opened: Opened = whole_file
+) -> None:
     """Write word2vec binary as gensim, or with `newlines` as word2vec.c; see `save_text`."""
     encoded = _encoded(path, vectors.words)
-    with _writing(path) as file:
+    with _writing(path, opened) as file:
         file.write(b"%d %d\n" % vectors.table.shape)
-        for word, vector in zip(encoded, vectors.table.astype("<f4", copy=False), strict=True):
-            file.write(b"%b %b%b" % (word, vector.tobytes(), b"\n" * newlines))
+        for word, vector in zip(encoded, vectors.table, strict=True):
+            file.write(b"%b %b%b" % (word, vector.astype("<f4").tobytes(), b"\n" * newlines))
 
 
-def save_npz(path: Path, vectors: Vectors) -> None:
-    """Write .npz: `vectors` float32 (V, D), `words` uint8: UTF-8, a newline between words.
+def save_npz(path: Path, vectors: Vectors, *, opened: Opened = whole_file) -> None:
+    """Write .npz: `vectors` float32 or float16 (V, D), `words` uint8: UTF-8, newlines between.
 
     The words are split by ``bytes(npz["words"]).decode().split("\\n")``; see `save_text`.
     """
-    joined = np.frombuffer(b"\n".join(_encoded(path, vectors.words)), np.uint8)
-    with _writing(path) as file:
-        whole = np.ascontiguousarray(vectors.table, "<f4")
+    joined = np.frombuffer(b"\n".join(_encoded(path, vectors.words, b"\n")), np.uint8)
+    dtype = vectors.table.dtype.newbyteorder("<")
+    with _writing(path, opened) as file:
+        whole = np.ascontiguousarray(vectors.table, dtype)
         np.savez(file, allow_pickle=False, words=joined, vectors=whole)

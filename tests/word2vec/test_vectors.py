@@ -8,6 +8,7 @@ import resource
 import struct
 import time
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.word2vec import evaluation
 from jaxdl.word2vec.evaluation import Rules, Section, evaluate_analogies, evaluate_word_pairs
+from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.vectors import Vectors, load, save_binary, save_npz, save_text
 
 SAVERS = {".txt": save_text, ".bin": save_binary, ".npz": save_npz, ".txt.gz": save_text}
@@ -151,10 +153,12 @@ def test_text_keeps_the_bits_of_any_float32(tmp_path: Path, raw: bytes):
     assert load(tmp_path / "v.txt").table.tobytes() == raw
 
 
-@pytest.mark.parametrize("suffix", SAVERS)
-@pytest.mark.parametrize(
-    "word", ["", "a b", "a\nb", "\udcc3\udca9", "\ud800", "x" * (1 << 20) + "y"]
-)
+LOST = ["", "a\nb", "\udcc3\udca9", "\ud800", "x" * (1 << 20) + "y"]
+UNSAVED = [(suffix, word) for suffix in SAVERS for word in LOST]
+UNSAVED += [(suffix, "a b") for suffix in SAVERS if suffix != ".npz"]
+
+
+@pytest.mark.parametrize(("suffix", "word"), UNSAVED)
 def test_words_that_a_reader_would_take_apart_are_not_saved(tmp_path: Path, suffix: str, word: str):
     path = write(tmp_path, f"v{suffix}", b"old")
     with pytest.raises(InputError, match="the word") as caught:
@@ -195,11 +199,29 @@ def npz(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def other_zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("glove.6B.50d.txt", "the 0.1 0.2\n")
+    return file.getvalue()
+
+
 LETTERS = np.frombuffer(b"a\nb", np.uint8)
 ONES = np.ones((2, 2), np.float32)
 DAMAGED = {
     "empty": ("v.txt", b"", "line 1: b''"),
-    "GloVe": ("v.txt", b"the 0.1 0.2\n", "line 1.*number of words and of dimensions"),
+    "prose": (
+        "v.txt",
+        b"the quick brown fox\n",
+        "line 1.*not a header, nor a word and its numbers",
+    ),
+    "GloVe, wide row": ("v.txt", b"the 0.1 0.2\na 1 2 3\n", "line 2: .*b'a' and 3 numbers.*has 2"),
+    "GloVe, blank line": ("v.txt", b"the 0.1 0.2\n\na 1 2\n", "line 2: the word b'' and 0 numbers"),
+    "GloVe, few numbers": ("v.txt", b"the 1 2 3 4 5 6\n" + b"a\n" * 99, "take 1399 bytes or more"),
+    "fastText": ("v.bin", b"\xba\x16\x4f\x2f\x0c\0\0\0", "fastText model; take the .vec"),
+    "npy": ("v.npy", b"\x93NUMPY\x01\0v\0", "array without words; give both to KeyedVectors"),
+    "HDF5": ("v.h5", b"\x89HDF\r\n\x1a\n", "HDF5, which is not read"),
+    "another zip": ("v.zip", other_zip(), "a zip of 'glove.6B.50d.txt'; unpack it"),
     "one number": ("v.txt", b"3\n", "line 1"),
     "negative": ("v.txt", b"-3 2\n", "line 1: -3 words of 2"),
     "no words": ("v.txt", b"0 2\n", "line 1: 0 words"),
@@ -211,7 +233,7 @@ DAMAGED = {
     "fewer rows": ("v.txt", b"3 1\naaaaaaaaa 1\nb 2\n", "line 4: .*word 3 of 3"),
     "more rows": ("v.txt", b"1 1\na 1\nb 2\n", "goes on after the 1 words.*'b 2'"),
     "more bytes": ("v.bin", binary() + b"x", "goes on after the 4 words"),
-    "wide row": ("v.txt", b"1 2\na 1 2 3\n", "line 2: the word b'a' and 3 numbers, .* says 2"),
+    "wide row": ("v.txt", b"1 2\na 1 2 3\n", "line 2: the word b'a' and 3 numbers, .* has 2"),
     "narrow row": ("v.txt", b"2 2\na 1 2\nb 11111\n", "line 3: the word b'b' and 1 numbers"),
     "space in word": ("v.txt", b"1 1\na b 1\n", "line 2: the word b'a' and 2 numbers"),
     "no word": ("v.txt", b"1 1\n 1.5\n", "line 2: the word b'' and"),
@@ -223,7 +245,12 @@ DAMAGED = {
         b"1 1\nab \0\0\xc0\x7f",
         "byte 7: NaN or infinity in the vector of 'ab'",
     ),
-    "no end": ("v.txt", b"2 1\na 1\nbcd 2", "line 3: the file ends before line 3's end"),
+    "no end": ("v.txt", b"3 1\naaaa 1\nbcd 2", "line 3: the file ends before line 3's end"),
+    "no end, no number": (
+        "v.txt",
+        b"2 1\naaaa 1\nbcd",
+        "line 3: the file ends before line 3's end",
+    ),
     "mid-character": ("v.txt", b"2 1\na 1.25\n\xe6\x97", "line 3.*in the middle of a character"),
     "mid-character, binary": (
         "v.bin",
@@ -244,7 +271,7 @@ DAMAGED = {
     "float64": (
         "v.npz",
         npz(words=LETTERS, vectors=ONES.astype("f8")),
-        "vectors is .*expected 2-D float32",
+        "vectors is .*expected 2-D float32 or float16",
     ),
     "other count": ("v.npz", npz(words=LETTERS, vectors=ONES[:1]), "2 words, .*vectors .1, 2."),
     "NaN, npz": ("v.npz", npz(words=LETTERS, vectors=ONES * np.nan), "word 1: NaN"),
@@ -281,7 +308,9 @@ WHOLE = {
 @pytest.mark.parametrize(("name", "content"), WHOLE.items(), ids=WHOLE)
 def test_no_part_of_a_file_passes_for_the_whole(tmp_path: Path, name: str, content: bytes):
     load(write(tmp_path, name, content))
-    for length in range(len(content)):
+    # A last line needs no end, so one cut within its last number passes.
+    least = content.rindex(b" ") + 2 if name == "v.txt" else len(content)
+    for length in range(least):
         refused(write(tmp_path, name, content[:length]))
 
 
@@ -366,57 +395,61 @@ def units(made: Vectors) -> np.ndarray:
 @pytest.mark.parametrize("topn", [1, 5, 28, 29, 1000])
 def test_most_similar_is_the_cosine_with_the_sum_of_unit_vectors(topn: int):
     made = random(1, 32)
+    asked = KeyedVectors.of(made)
     query = units(made)[[3, 4]].sum(0) - units(made)[5]
     expected = best(made, cosines(made, query), {3, 4, 5}, topn)
-    same(made.most_similar(["w3", "w4"], ["w5"], topn), expected)
-    same(made.most_similar("w3", topn=topn), best(made, cosines(made, made.table[3]), {3}, topn))
-    assert made.most_similar("w1", topn=0) == []
+    same(asked.most_similar(["w3", "w4"], ["w5"], topn), expected)
+    same(asked.most_similar("w3", topn=topn), best(made, cosines(made, made.table[3]), {3}, topn))
+    assert asked.most_similar("w1", topn=0) == []
 
 
-def test_analogies_by_both_methods():
+def test_3cosmul():
     made = random(2, 40)
     a, b, c = (cosines(made, made.table[row]) for row in (1, 2, 3))
     scores = (1 + b) / 2 * (1 + c) / 2 / ((1 + a) / 2 + 1e-6)
-    same(made.analogy("w1", "w2", "w3", "3cosmul", 7), best(made, scores, {1, 2, 3}, 7))
-    assert made.analogy("w1", "w2", "w3") == made.most_similar(["w2", "w3"], ["w1"])
-    with pytest.raises(InputError, match="3cosadd or 3cosmul"):
-        made.analogy("w1", "w2", "w3", "other")
+    found = KeyedVectors.of(made).most_similar_cosmul(["w2", "w3"], ["w1"], topn=7)
+    same(found, best(made, scores, {1, 2, 3}, 7))
 
 
 def test_of_equal_scores_the_lower_row_is_first():
     table = np.array([[1, 0], [0, 1], [0, 2], [0, 1], [0, 1]], np.float32)
-    made = Vectors(("a", "e", "d", "c", "b"), table)
+    made = KeyedVectors.of(Vectors(("a", "e", "d", "c", "b"), table))
     assert [w for w, _ in made.most_similar("a", topn=3)] == ["e", "d", "c"]
 
 
 def test_the_odd_one_is_furthest_from_the_mean():
     made = random(3, 30)
+    asked = KeyedVectors.of(made)
     for start in range(20):
         words = made.words[start : start + 3 + start % 5]
         rows = [made.index[word] for word in words]
         far = cosines(made, units(made)[rows].sum(0))[rows].argmin()
-        assert made.doesnt_match(words) == words[far]
+        assert asked.doesnt_match(words) == words[far]
     opposite = Vectors(("x", "b", "a"), np.array([[9, 0], [0, -1], [0, 1]], np.float32))
-    assert opposite.doesnt_match(["x", "b", "a"]) == "a"
+    assert KeyedVectors.of(opposite).doesnt_match(["x", "b", "a"]) == "a"
     with pytest.raises(InputError, match="three"):
-        made.doesnt_match(["w1", "w2"])
+        asked.doesnt_match(["w1", "w2"])
 
 
 def test_vectors_of_any_size_are_normalised():
     scales = np.array([1e-44, 1e-30, 1, 1e30, 3e38], np.float32)[:, None]
     made = Vectors(tuple("abcde"), scales * np.array([[1, -1]], np.float32))
     np.testing.assert_allclose(made.normalised, np.tile([[0.5**0.5, -(0.5**0.5)]], (5, 1)), 1e-6)
-    none = Vectors(("a", "b"), np.array([[0, 0], [3, 4]], np.float32))
+    found = KeyedVectors.of(made).most_similar("a")
+    assert [cosine for _, cosine in found] == pytest.approx([1] * 4)
+    none = KeyedVectors.of(Vectors(("a", "b"), np.array([[0, 0], [3, 4]], np.float32)))
     assert none.most_similar("a") == [("b", 0.0)]
     assert none.most_similar("b") == [("a", 0.0)]
 
 
 def test_an_unknown_word_is_answered_with_close_ones():
     made = random(4, 6)
-    named = Vectors(("king", "kings", "ring", "London", "queen", "\udcff"), made.table)
+    words = ("king", "kings", "ring", "London", "queen", "\udcff")
+    named = KeyedVectors.of(Vectors(words, made.table))
     for ask, close in (("knig", "king"), ("KING", "'king'"), ("london", "did you mean 'London'")):
-        with pytest.raises(InputError, match=close) as caught:
+        with pytest.raises(KeyError, match=close) as caught:
             named.most_similar([ask])
+        assert isinstance(caught.value, InputError)
         assert str(caught.value).startswith(f"{ask!r} is not among the 6 words")
         assert str(caught.value).count("'") <= 8
     for ask in ("xyzzy", "", "\udcfe\n", "k" * 10**7):
@@ -488,7 +521,7 @@ def test_a_constant_side_has_no_correlation(tmp_path: Path):
     [
         (b"", "0 usable pairs"),
         (b"w0\tw1\t3\n", "1 usable pairs"),
-        (b"w0 w1 3\nw1 w2 3\n", r"0 usable pairs.*'\\t'"),
+        (b"w0 w1 x\nw1 w2 y\n", r"0 usable pairs.*by tab, comma, semicolon or blanks"),
         (b"w0\tw1\tnan\nw1\tw2\t1\n", "finite"),
         (b"w0\tw1\t1\nw1\t\xff\t1\n", "line 2: is not UTF-8"),
     ],
