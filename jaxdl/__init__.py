@@ -6,10 +6,20 @@ Importing them imports no JAX before one is used, and changes nothing in the pro
 
 from typing import Any
 
-__all__ = ["KeyedVectors", "Segmenter", "__version__", "digits", "fcn", "lstm", "word2vec"]
+__all__ = [
+    "KeyedVectors",
+    "Segmenter",
+    "Word2Vec",
+    "__version__",
+    "digits",
+    "fcn",
+    "lstm",
+    "word2vec",
+]
 _CLASSES = {
     "KeyedVectors": "jaxdl.word2vec.keyed_vectors",
     "Segmenter": "jaxdl.fcn.segmenter",
+    "Word2Vec": "jaxdl.word2vec.api",
 }
 
 

@@ -36,7 +36,7 @@ from jaxdl.fcn.start import (
     write_start,
 )
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
-from jaxdl.fcn.worse import never_warm, started_at, too_high, worse_than_start
+from jaxdl.fcn.worse import first_rise, never_warm, worse_than_start
 from jaxdl.files.atomic import plain, write_json
 from jaxdl.report import page
 from jaxdl.training import checkpoint, optimizers, run_folder, session
@@ -123,7 +123,7 @@ def stage_task(
     whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)
     steps, per_epoch = len(training), training.per_epoch
-    evaluate = make_evaluate(model, colour, whole)
+    evaluate, rise = make_evaluate(model, colour, whole), first_rise(cfg, number)
 
     def rate(n: int) -> float:
         peak, rest = cfg.learning_rate[number], {"warmup": cfg.warmup, "schedule": cfg.schedule}
@@ -154,8 +154,6 @@ def stage_task(
         state = state._replace(opt_state=set_multipliers(state.opt_state, slower))
         return shard(state, layout and layout.state)
 
-    warned: list[int] = []  # once in a stage is enough
-
     def end_epoch(epoch: Epoch) -> EpochReport:
         began = time.monotonic()
         found, at = evaluate(epoch.state.params, read(test)), -(-epoch.done // per_epoch)
@@ -168,10 +166,7 @@ def stage_task(
             "images_per_s": speed,
             "seconds": epoch.elapsed + time.monotonic() - began,
         }
-        if not warned and (worse := too_high(row["train"]["loss"], started_at(cfg, name))):
-            peak = cfg.learning_rate[number]
-            bar.warn([f"{name} epoch {at}: {worse}; lower --learning-rate ({peak:g})"])
-            warned.append(at)
+        bar.warn(rise(at, row["train"]["loss"]))
         line = epoch_line(name, row, epochs)
         return EpochReport({epoch.done: row}, plain(found["mean_iu"]), line)
 

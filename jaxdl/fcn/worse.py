@@ -1,6 +1,6 @@
 """Whether a stage made its network worse: it is said, and the better checkpoint is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxdl.errors import InputError
@@ -31,6 +31,22 @@ def too_high(loss: Any, start: float | None) -> str:
     if loss is None or start is None or loss <= TIMES * start:
         return ""
     return f"the training loss {loss:.3g} is above that of the start, {start:.3g}"
+
+
+def first_rise(cfg: Config, number: int) -> Callable[[int, Any], list[str]]:
+    """``say(epoch, loss)``: what to say of a stage's training loss, once: at its first rise."""
+    name, told = f"fcn{cfg.stages[number]}s", list[int]()
+
+    def say(epoch: int, loss: Any) -> list[str]:
+        worse = "" if told else too_high(loss, started_at(cfg, name))
+        if not worse:
+            return []
+        told.append(epoch)
+        return [
+            f"{name} epoch {epoch}: {worse}; lower --learning-rate ({cfg.learning_rate[number]:g})"
+        ]
+
+    return say
 
 
 def never_warm(cfg: Config, number: int, steps: int) -> list[str]:

@@ -12,6 +12,7 @@ __getattr__, __all__ = lazily(
         "KeyedVectors": "keyed_vectors:KeyedVectors",
         "Objective": "objectives:Objective",
         "Tables": "model:Tables",
+        "Word2Vec": "api:Word2Vec",
         "apply": "model:scores",
         "evaluate": "held_out:held_out_loss",
         "init": "model:init_tables",

@@ -88,8 +88,10 @@ class KeyedVectors(KeyedQueries):
             raise InputError(f"similarity_function {similarity_function!r}: give most_similar")
         rules = evaluation.Rules(restrict_vocab, case_insensitive, dummy4unknown)
         found = evaluation.answer_analogies(self.table, Path(analogies), rules)
-        sections = [{"section": name, "correct": [], "incorrect": []} for name in found.names]
-        total = {"section": "Total accuracy", "correct": [], "incorrect": []}
+        sections: list[dict[str, Any]] = [
+            {"section": name, "correct": [], "incorrect": []} for name in found.names
+        ]
+        total: dict[str, Any] = {"section": "Total accuracy", "correct": [], "incorrect": []}
         for (section, words), right in zip(found.asked, found.right, strict=True):
             for one in (sections[section], total):
                 one["correct" if right else "incorrect"].append(words)

@@ -15,7 +15,7 @@ from jaxdl.fcn import rates
 from jaxdl.fcn.config import Config, for_each_stage
 from jaxdl.fcn.data.batches import Batch, preprocess
 from jaxdl.fcn.models.fcn import FCN, init
-from jaxdl.fcn.worse import never_warm, started_at, too_high, worse_than_start
+from jaxdl.fcn.worse import first_rise, never_warm, started_at, too_high, worse_than_start
 from jaxdl.files.atomic import write_json
 from jaxdl.training.optimizers import momentum_sgd, set_multipliers
 from jaxdl.training.run_folder import read_rows
@@ -124,6 +124,11 @@ def test_a_stage_that_made_the_network_worse_is_told_with_its_rate(tmp_path: Pat
         "fcn8s: its mean IU 40.0% is below fcn16s's 60.0%"
     ]
     assert started_at(cfg, "fcn16s") == 1.2
+    say = first_rise(cfg, 1)
+    assert say(1, 1.3) == []
+    (line,) = say(2, 9.0)
+    assert line.endswith("of the start, 1.2; lower --learning-rate (0.0002)")
+    assert say(3, 9.0) == []  # once is enough
     weighted = dataclasses.replace(cfg, class_weights=("auto",))
     for other in (dataclasses.replace(cfg, dice=0.5), weighted):  # which train another loss
         assert started_at(other, "fcn16s") is None
