@@ -22,7 +22,7 @@ from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.rates import skip_multipliers, with_skip_rates
 from jaxdl.fcn.saved import load, match_classes
-from jaxdl.fcn.start import fresh_params
+from jaxdl.fcn.start import VGG_MEAN, fresh_params
 from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
@@ -31,8 +31,6 @@ from jaxdl.training.optimizers import learning_rate, momentum_sgd, set_multiplie
 from jaxdl.training.run_folder import read_rows
 from jaxdl.training.step import TrainState, dense_step, start_state
 from jaxdl.training.transfer import transfer
-
-MEAN = (123.68, 116.779, 103.939)  # of VGG-16's training images, RGB
 
 
 def experiment(cfg: Config = PRESETS["demo"]) -> dict[str, float]:
@@ -47,7 +45,7 @@ def experiment(cfg: Config = PRESETS["demo"]) -> dict[str, float]:
 def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path | None) -> float:
     """Train one stage from the checkpoint of the one before; returns its mean IU."""
     name, model = f"fcn{stride}s", FCN(stride, len(data.classes), cfg.width_divisor)
-    mean = jnp.asarray(MEAN)
+    mean = jnp.asarray(VGG_MEAN)
     sgd = momentum_sgd(
         momentum=cfg.momentum, weight_decay=cfg.weight_decay, clip_norm=cfg.clip_norm
     )
@@ -65,7 +63,7 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
     def begin(resumed: bool) -> TrainState:
         params = fresh_params(model, cfg.seed)
         if before is not None and not resumed:
-            saved = load(before)  # of its steps the best; scores are passed on by class name
+            saved = load(before)  # the best step; scores are passed on by class name
             passed, _ = match_classes(saved.params, saved.classes, data.classes)
             params = transfer(passed, params).params
         state = start_state(params, optimizer)
@@ -92,7 +90,7 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
         learning_rate=rate,
         describe=lambda n: f"images {', '.join(images.ids(n))}",
         score=checkpoint.Score("mean_iu"),
-        meta={"model": describe(model), "mean": list(MEAN), "classes": list(data.classes)},
+        meta={"model": describe(model), "mean": list(VGG_MEAN), "classes": list(data.classes)},
     )
     session.train(task, cfg.out / name, reporter=Bar(), name=name)
     return read_rows(cfg.out / name / "metrics.jsonl")[-1]["test"]["mean_iu"]
