@@ -1,5 +1,6 @@
 """Experiments in processes of their own, as their users run them; and disks that are full."""
 
+import atexit
 import functools
 import json
 import os
@@ -58,6 +59,7 @@ def _server() -> socket.socket:
     os.posix_spawn(command[0], command, given)
     os.chdir(home)
     its.close()
+    atexit.register(ours.close)
     return ours
 
 
