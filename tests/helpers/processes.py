@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +26,10 @@ TWO_PROCESSES = (
 # Most of a small program's time is compilation. XLA's older code for fusions on CPUs takes half of
 # the time, and its programs run as fast. Without LLVM's work it is a sixth, but convolutions then
 # run 20 times slower: for programs that run a few times.
-OLDER = "--xla_cpu_use_fusion_emitters=false"
-QUICK = f"--xla_backend_optimization_level=0 {OLDER}"
+# jaxlib 0.11 has it no more, and XLA ends a process whose flag it does not know.
+HAS_OLDER = int(metadata.version("jaxlib").split(".")[1]) < 11
+OLDER = "--xla_cpu_use_fusion_emitters=false" if HAS_OLDER else ""
+QUICK = f"--xla_backend_optimization_level=0 {OLDER}".strip()
 
 
 def environment(flags: str = OLDER) -> dict[str, str]:

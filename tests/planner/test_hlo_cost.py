@@ -8,6 +8,7 @@ from jax import lax
 
 from jaxdl.planner.hlo_cost import read_program
 from jaxdl.planner.jaxpr_cost import count_flops
+from tests.helpers.processes import HAS_OLDER
 
 
 def flops(f, *args) -> float:
@@ -16,7 +17,7 @@ def flops(f, *args) -> float:
 
 def compiled(f, *args, **options):
     # The text of a user's compiler: the tests' flags choose older fusions.
-    own: dict[str, bool | str] = {"xla_cpu_use_fusion_emitters": True}
+    own: dict[str, bool | str] = {"xla_cpu_use_fusion_emitters": True} if HAS_OLDER else {}
     text = jax.jit(f, **options).lower(*args).compile(compiler_options=own).as_text()
     assert text is not None
     return read_program(text)
