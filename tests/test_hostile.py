@@ -416,10 +416,12 @@ def test_a_prepared_set_whose_records_were_exchanged(tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 def test_a_corpus_of_one_line(tmp_path: Path):
-    """A sparse file without a line end; 2 GiB pass as well, in half a minute."""
-    line = sparse(tmp_path / "line", b"", size := 1 << 27)
+    """A file of one token, and a sparse one of zeros, which no text has."""
+    line = write(tmp_path / "line", b"a" * (size := 1 << 25))
     message = refusal(lambda: corpus.encode([line], tmp_path / "cache"), line)
     assert f"not one token in {size} bytes" in message
+    zeros = sparse(tmp_path / "zeros", b"", 1 << 27)
+    assert "byte 0 is 0" in refusal(lambda: corpus.encode([zeros], tmp_path / "cache"), zeros)
 
 
 def test_a_packed_corpus_of_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

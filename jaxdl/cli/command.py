@@ -59,7 +59,7 @@ def parse(command: Command, words: Sequence[str]) -> Any:
     _check_values(command, typed)
     options = _read(command, typed, default)
     check_ranges(options)
-    check_paths(options)
+    check_paths(options, command.pipes)
     return options
 
 

@@ -149,6 +149,7 @@ class Command:
         where: names of the options that say where and how a run is done, not what it computes;
             `--config` does not read them. None if there is no `--config`.
         choose: the preset that the words ask for, if neither --preset nor --config does.
+        pipes: names of the inputs that may be pipes; - is standard input.
     """
 
     prog: str
@@ -162,6 +163,7 @@ class Command:
     renamed_values: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     where: Sequence[str] | None = None
     choose: Callable[[Sequence[str]], str | None] = lambda words: None
+    pipes: Sequence[str] = ()
 
 
 def flag_of(name: str) -> str:

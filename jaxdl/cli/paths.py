@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxdl.files.atomic import kind_of
 from jaxdl.files.text import reason
 
 
-def check_path(name: str, path: Path) -> None:
+def check_path(name: str, path: Path, pipes: bool = False) -> None:
     """Refuse a path that the system does not take, or that this user cannot reach.
 
     That nothing is there is no fault: an output is yet to be made.
@@ -20,6 +21,7 @@ def check_path(name: str, path: Path) -> None:
     Args:
         name: of the option, for the message.
         path: the path.
+        pipes: what a pipe gives is read once, and kept.
 
     Raises:
         InputError: a folder on the way that cannot be entered, a name that is too long, a loop of
@@ -38,14 +40,15 @@ def check_path(name: str, path: Path) -> None:
         raise InputError(f"{name} {path}: is no name in UTF-8; {advice}") from error
     except (OSError, ValueError) as error:  # the latter of a NUL, as a saved config may have
         raise InputError(f"{name} {path}: {reason(error)}; name another path") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (pipes and not stat.S_ISBLK(mode))):
         advice = "name a file or folder; what a program writes, put into a file first"
         raise InputError(f"{name} {path}: is {kind_of(mode)}; {advice}")
 
 
-def check_paths(config: Any) -> None:
-    """`check_path` for every path among a command's options."""
+def check_paths(config: Any, pipes: Sequence[str] = ()) -> None:
+    """`check_path` for every path among a command's options; those named may be pipes."""
     for option in options_of(type(config)):
         if option.kind is Path:
             for path in numbers(option.value(config)):
-                check_path(option.name.upper() if option.positional else option.flag, path)
+                shown = option.name.upper() if option.positional else option.flag
+                check_path(shown, path, option.name in pipes)

@@ -35,13 +35,23 @@ if TYPE_CHECKING:
 
 TRAIN = Command(
     prog="jaxdl word2vec train",
-    about="Train word vectors on plain UTF-8 text, one sentence or document a line.",
+    about="Train word vectors on text, one sentence or document a line.",
     options=Config,
     presets=PRESETS,
     where=RESUMABLE,
+    pipes=("data", "extend"),
     groups={
         "Data": (
-            *("preset", "data", "tokens", "min_count", "max_vocab", "subsample", "held_out"),
+            *(
+                "preset",
+                "data",
+                "encoding",
+                "tokens",
+                "min_count",
+                "max_vocab",
+                "subsample",
+                "held_out",
+            ),
             *("start_from", "extend", "word_pairs", "analogies", "data_dir"),
         ),
         "Model": (
@@ -127,8 +137,18 @@ PLAN = Command(
 COMMANDS = {"train": TRAIN, "query": QUERY, "plan": PLAN}
 
 
+def find_texts(cfg: Config) -> Config:
+    """The config with each text file in place of folders, patterns and pipes."""
+    from jaxdl.word2vec.data.text_files import text_files
+
+    keep = cfg.data_dir / "piped"
+    data, extend = (text_files(given, keep) for given in (cfg.data, cfg.extend))
+    return dataclasses.replace(cfg, data=data, extend=extend)
+
+
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
+    cfg = find_texts(cfg)
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.word2vec import dataset, results
@@ -168,6 +188,7 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 def train(cfg: Config) -> None:
     """``jaxdl word2vec train``."""
+    cfg = find_texts(cfg)
     check(cfg)  # before jax is imported: a refusal is fast
     run(started(cfg), Bar())
 

@@ -10,7 +10,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.word2vec.choices import Architecture, Loss, Orientation, Shrink, Tokens
+from jaxdl.word2vec.choices import Architecture, Encoding, Loss, Orientation, Shrink, Tokens
 
 # What a run's results do not depend on: may differ when a run is resumed.
 RESUMABLE = (
@@ -37,7 +37,10 @@ class Config:
     preset: Literal["demo", "text", "chainer"] = "text"
     """The preset chooses the defaults of all other options."""
     data: tuple[Path, ...] = ()
-    """Text files, plain or gzip. The demo brings its own text."""
+    """Text files, plain or packed (.gz, .bz2, .xz, .zst), folders of them, quoted patterns, pipes,
+    or - for standard input. The demo brings its own text."""
+    encoding: Encoding = "utf-8"
+    """The text's encoding."""
     out: Path = Path("runs/word2vec")
     """The run folder gets vectors.bin, checkpoints, metrics and report.html."""
     resume: bool = True
@@ -180,6 +183,6 @@ def check(cfg: Config) -> None:
             "--data is missing: name one text file or more, "
             "or train on the embedded text with --preset demo"
         )
-    for path in (*cfg.data, *cfg.extend, *cfg.word_pairs, *cfg.analogies):
+    for path in (*cfg.word_pairs, *cfg.analogies):
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")

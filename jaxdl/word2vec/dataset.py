@@ -14,6 +14,7 @@ from jaxdl.training.steps import newest_sums
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus, encode
 from jaxdl.word2vec.data.docstrings import write_docstrings
+from jaxdl.word2vec.data.opened import is_unsplit, sample
 
 LONG_RUN = 2e7  # bytes of text in all epochs, from which on a second process is worth its start
 
@@ -52,10 +53,23 @@ def open_corpus(cfg: Config, bar: Bar) -> Corpus:
             files,
             cfg.data_dir / "corpora",
             tokens=cfg.tokens,
+            encoding=cfg.encoding,
             min_count=cfg.min_count,
             max_vocab=cfg.max_vocab,
             progress=progress,
         )
+
+
+def text_doubts(cfg: Config) -> list[str]:
+    """Why the words of a text are not its words; mostly nothing."""
+    for path in cfg.extend or cfg.data:
+        if is_unsplit(sample(path, cfg.encoding)):
+            return [
+                f"{path}: Japanese or Chinese without blanks between the words: whole sentences "
+                "count as words; put a blank between words first, as MeCab, Sudachi or jieba do, "
+                "and use --tokens split"
+            ]
+    return []
 
 
 def check_same_text(out: Path, record: dict[str, Any], corpus: Corpus) -> None:

@@ -30,6 +30,7 @@ from jaxdl.word2vec.dataset import (
     joined,
     open_corpus,
     read_vocabulary,
+    text_doubts,
     vocabulary_of,
 )
 from jaxdl.word2vec.evaluation import in_words
@@ -85,6 +86,8 @@ def _train(
 ) -> dict[str, Any]:
     began = time.monotonic()
     check_size(cfg)
+    unsplit = text_doubts(cfg)
+    bar.warn(unsplit)
     corpus = processes.main_process_first(lambda: open_corpus(cfg, bar))
     if record is not None:
         check_same_text(cfg.out, record, corpus)
@@ -126,7 +129,7 @@ def _train(
             "compile_seconds": compile_seconds,
             "seconds": sum(row["seconds"] for row in rows) + encoding,
         },
-        "warnings": doubts(rows),
+        "warnings": [*unsplit, *doubts(rows)],
     }
     write_json(cfg.out / "summary.json", summary)
     assert record is not None

@@ -25,7 +25,7 @@ from jaxdl.errors import InputError, TrainingError, writing
 from jaxdl.files.atomic import write_bytes
 from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
-from jaxdl.word2vec.choices import Tokens
+from jaxdl.word2vec.choices import Encoding, Tokens
 from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.data.vocabulary import Vocabulary
 
@@ -63,11 +63,14 @@ def encode(
     tokens: Tokens = "words",
     min_count: int = 5,
     max_vocab: int | None = None,
+    encoding: Encoding = "utf-8",
     progress: Callable[[int, int], None] | None = None,
     block_bytes: int = 1 << 21,
     table_bytes: int = 1 << 28,
 ) -> Corpus:
-    """Encode UTF-8 text files, plain or gzip (by their content), into a folder in `cache_dir`.
+    """Encode text files, plain or packed (by their content), into a folder in `cache_dir`.
+
+    The text is of UTF-8 unless another `encoding` is named; packed is gzip, bzip2, xz or zstd.
 
     A line (ends with \\n) is a sentence. Tokens `words`: a letter, then letters and marks (Unicode
     categories L and M), with single apostrophes (' or \u2019, written ') inside; lower case;
@@ -77,7 +80,7 @@ def encode(
     the same path, size and time are not read again. `progress` gets (bytes read, all bytes).
     `block_bytes` and `table_bytes` bound memory and change no result.
 
-    Raises InputError for a file that is missing, unreadable, not UTF-8 or a damaged gzip, for no
+    Raises InputError for a file that is missing, unreadable, of another encoding or damaged, for no
     token, and for no word that reaches min_count; no folder is left then.
     """
     if tokens not in get_args(Tokens) or min_count < 1 or (max_vocab is not None and max_vocab < 1):
@@ -88,6 +91,7 @@ def encode(
     if not files:
         raise InputError("no text file; name at least one")
     rules = [_FORMAT, tokens, min_count, max_vocab, unicodedata.unidata_version]
+    rules += [] if encoding == "utf-8" else [encoding]
     stamps = [_stamp(path) for path in files]
     folder = _find(cache_dir, rules, stamps)
     if folder is None:
@@ -196,7 +200,8 @@ def _write(
     """Write the folder; the lock is held, so that what is in `.part` is of a killed process."""
     part = cache_dir / ".part"
     shutil.rmtree(part, ignore_errors=True)
-    _, tokens, min_count, max_vocab, _ = rules
+    _, tokens, min_count, max_vocab, _, *other = rules
+    encoding: Encoding = other[0] if other else "utf-8"
     total = sum(stamp[1] for stamp in stamps)
     digests: list[str] = []
     try:
@@ -205,7 +210,7 @@ def _write(
         raw = tail = 0
         with contextlib.ExitStack() as stack:
             out = stack.enter_context((part / "ids").open("wb"))
-            pieces = in_order(read_pieces(files, tokens, block_bytes, digests), tokens)
+            pieces = in_order(read_pieces(files, tokens, block_bytes, digests, encoding), tokens)
             blocks = stack.enter_context(contextlib.closing(pieces))  # files and threads too
             for piece, block in blocks:
                 ids = vocabulary.add(block)

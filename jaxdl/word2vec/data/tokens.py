@@ -2,7 +2,6 @@
 
 import codecs
 import functools
-import gzip
 import hashlib
 import itertools
 import os
@@ -14,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,9 @@ from jaxtyping import Int32, Int64
 
 from jaxdl.errors import InputError
 from jaxdl.files.limits import check_unpacked
-from jaxdl.word2vec.choices import Tokens
+from jaxdl.files.text import reason
+from jaxdl.word2vec.choices import Encoding, Tokens
+from jaxdl.word2vec.data.opened import DAMAGE, guesses, opened
 
 LONGEST_TOKEN = 1000  # bytes in the file; a longer one (encoded pictures and such) is left out
 
@@ -41,7 +42,15 @@ class Piece(NamedTuple):
 
 
 class _Hashed:
-    """A file that hashes and counts what is read of it."""
+    """A file that hashes and counts what is read of it; whoever opened it closes it."""
+
+    closed = False
+
+    def close(self) -> None:
+        """Unpackers close what they read."""
+
+    def readable(self) -> bool:
+        return True
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.digest, self.count = file, hashlib.sha256(), 0
@@ -54,23 +63,28 @@ class _Hashed:
 
 
 def read_pieces(
-    files: Sequence[Path], tokens: Tokens, block_bytes: int, digests: list[str]
+    files: Sequence[Path],
+    tokens: Tokens,
+    block_bytes: int,
+    digests: list[str],
+    encoding: Encoding = "utf-8",
 ) -> Iterator[Piece]:
     """The files in pieces of about `block_bytes`; their hashes are appended to `digests`."""
     before = 0
     for path in files:
         try:
             with path.open("rb") as file:
-                packed = file.read(2) == b"\x1f\x8b"
+                head = file.read(6)
                 size = os.fstat(file.fileno()).st_size
                 file.seek(0)
                 raw = _Hashed(file)
-                text = gzip.GzipFile(fileobj=cast(BinaryIO, raw)) if packed else raw
+                text, packed = opened(raw, head, encoding)
                 begins, data, unpacked, more = True, b"", 0, b"-"
                 while more:
                     more = text.read(block_bytes)
                     unpacked += len(more)
-                    check_unpacked(path, size, unpacked)
+                    if packed:
+                        check_unpacked(path, size, unpacked)
                     data += more
                     cut = _cut(data, tokens) if more else len(data)
                     if cut:
@@ -87,11 +101,14 @@ def read_pieces(
                             end += 1
                         data = b"a" * (LONGEST_TOKEN + 1) + data[end:]
         except EOFError as error:
-            raise InputError(f"{path}: the gzip is cut short; fetch it again") from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{path}: a damaged gzip ({error}); fetch it again") from error
+            raise InputError(f"{path}: the packed file is cut short; fetch it again") from error
+        except UnicodeError as error:
+            raise InputError(f"{path}: is not {encoding} ({reason(error)})") from error
+        except (*DAMAGE, zlib.error) as error:
+            raise InputError(f"{path}: a damaged packed file ({error}); fetch it again") from error
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+            why = error.strerror or reason(error)  # without a number it is an unpacker's
+            raise InputError(f"{path}: cannot be read ({why}); check it") from error
         before += raw.count
         digests.append(raw.digest.hexdigest())
 
@@ -164,11 +181,17 @@ def tokenise(piece: Piece, tokens: Tokens) -> Block:
     try:
         plain = piece.data.isascii() or not piece.data.decode()
     except UnicodeDecodeError as error:
-        utf16 = piece.offset == error.start == 0 and piece.data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        start = max(0, piece.data.rfind(b"\n", 0, error.start) + 1) if error.start else 0
         raise InputError(
-            f"{piece.path}: byte {piece.offset + error.start} is not UTF-8; convert it first: "
-            f"iconv -f {'UTF-16' if utf16 else 'LATIN1'} -t UTF-8"
+            f"{piece.path}: byte {piece.offset + error.start} is not UTF-8; say --encoding NAME: "
+            f"{guesses(piece.data[start:])}"
         ) from error
+    if (zeros := piece.data.count(0)) >= 8 and zeros >= len(piece.data) // 4:
+        at = piece.offset + piece.data.index(0)
+        raise InputError(
+            f"{piece.path}: byte {at} is 0, as are many others: it is UTF-16, or no text; say "
+            "--encoding utf-16-le or utf-16-be, or give a text file"
+        )
     text = bytearray(b" " + piece.data.translate(_TABLES[tokens]) + b" ")
     codes = np.frombuffer(text, np.uint8)
     if tokens == "words":  # bytes above the apostrophe's are letters

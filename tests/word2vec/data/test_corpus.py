@@ -309,21 +309,21 @@ def gzipped(text: bytes, end: int, change: int | None = None) -> bytes:
 BAD = [
     (b"", {}, "not one token in 0 bytes"),
     (b"1 2 3\n\n", {}, "not one token in 7 bytes; give more text, or tokens=split"),
-    (b"\x1f\x8b", {}, "the gzip is cut short; fetch it again"),
+    (b"\x1f\x8b", {}, "the packed file is cut short; fetch it again"),
     (b"a a b", {}, "no word comes 5 times or more: the most frequent comes 2 times; lower"),
     (b"a b", {"max_vocab": 0}, "max_vocab=0: choose"),
     (b"a b", {"min_count": 0}, "min_count=0, max_vocab=None: choose"),
-    (b"ab " * 9 + b"caf\xe9 ab", {}, "text: byte 30 is not UTF-8; convert .* LATIN1 -t UTF-8"),
+    (b"ab " * 9 + b"caf\xe9 ab", {}, "text: byte 30 is not UTF-8; say --encoding .*latin-1 reads"),
     (b"ab " * 9 + b"caf\xe9", {}, "text: byte 30 is not UTF-8"),
     (b"\xef\xbb\xbfab caf\xe9", {}, "text: byte 9 is not UTF-8"),
     (b"a" * 5000 + b"\xe9", {}, "text: byte 5000 is not UTF-8"),
     (b"a \xc3", {}, "text: byte 2 is not UTF-8"),
-    ("a b".encode("utf-16"), {}, "text: byte 0 is not UTF-8; .* iconv -f UTF-16 "),
+    ("a b".encode("utf-16"), {}, "text: byte 0 is not UTF-8; say --encoding .*utf-16 reads 'a"),
     (gzip.compress(b"ab " * 9 + b"caf\xe9"), {}, "text: byte 30 is not UTF-8"),
-    (gzipped(b"ab " * 99, -9), {}, "text: the gzip is cut short; fetch it again"),
-    (gzipped(b"ab " * 99, 99, -6), {}, r"text: a damaged gzip \(.*\); fetch it again"),
-    (gzipped(b"ab " * 99, 99, 12), {}, "text: a damaged gzip"),
-    (gzip.compress(b"ab " * 99) + b"end", {}, "text: a damaged gzip"),
+    (gzipped(b"ab " * 99, -9), {}, "text: the packed file is cut short; fetch it again"),
+    (gzipped(b"ab " * 99, 99, -6), {}, r"text: a damaged packed file \(.*\); fetch it again"),
+    (gzipped(b"ab " * 99, 99, 12), {}, "text: a damaged packed file"),
+    (gzip.compress(b"ab " * 99) + b"end", {}, "text: a damaged packed file"),
 ]
 
 
