@@ -47,9 +47,10 @@ def _pairs(lines: list[str], delimiter: str | None) -> list[Pair]:
         return []
     columns = [[_number(cell) for cell in column] for column in zip(*table, strict=True)]
     numbers = [sum(number is not None for number in column) for column in columns]
-    first = 1 if len(columns) > 3 and 2 * numbers[0] > len(table) else 0
-    scores = numbers[first + 2 :]
-    judged = columns[first + 2 + scores.index(max(scores))]
+    usual = [2 * count > len(table) for count in numbers]  # a header may have numbers too
+    first = 1 if len(columns) > 3 and usual[0] else 0
+    scores = usual[first + 2 :]
+    judged = columns[first + 2 + (scores.index(True) if any(scores) else 0)]
     rows = zip(table, judged, strict=True)
     return [(row[first], row[first + 1], number) for row, number in rows if number is not None]
 

@@ -88,20 +88,22 @@ class KeyedVectors(KeyedQueries):
             raise InputError(f"similarity_function {similarity_function!r}: give most_similar")
         rules = evaluation.Rules(restrict_vocab, case_insensitive, dummy4unknown)
         found = evaluation.answer_analogies(self.table, Path(analogies), rules)
-        sections = [{"section": name, "correct": [], "incorrect": []} for name in found.names]
-        total = {"section": "Total accuracy", "correct": [], "incorrect": []}
+        sections: list[dict[str, Any]] = [
+            {"section": name, "correct": [], "incorrect": []}
+            for name in (*found.names, "Total accuracy")
+        ]
         for (section, words), right in zip(found.asked, found.right, strict=True):
-            for one in (sections[section], total):
+            for one in (sections[section], sections[-1]):
                 one["correct" if right else "incorrect"].append(words)
-        count = len(found.asked)
-        return len(total["correct"]) / count if count else math.nan, [*sections, total]
+        share = float(found.right.mean()) if found.asked else math.nan
+        return share, sections
 
     def save_word2vec_format(
         self,
         fname: str | Path,
-        fvocab: None = None,
+        fvocab: Any = None,
         binary: bool = False,
-        total_vec: None = None,
+        total_vec: Any = None,
         write_header: bool = True,
         prefix: str = "",
         append: bool = False,
@@ -134,7 +136,7 @@ class KeyedVectors(KeyedQueries):
     def load_word2vec_format(
         cls: type[Own],
         fname: str | Path,
-        fvocab: None = None,
+        fvocab: Any = None,
         binary: bool = False,
         encoding: str = "utf-8",
         unicode_errors: str = "strict",

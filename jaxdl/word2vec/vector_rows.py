@@ -134,7 +134,7 @@ def read_binary(
         if not word:
             text = f"word {row + 1} of {count} is empty, read as binary"
             raise InputError(f"{path}, byte {starts[row]}: {text}; fetch the file again")
-        _check_no_blank(path, words, vector, word)
+        _check_no_blank(path, words, vector, word, False)
         words.append(form.word(word, f"{path}, byte {starts[row]}"))
         vector = np.frombuffer(held, "<f4", width, space + 1)
         with np.errstate(over="ignore"):  # infinity is refused later
@@ -142,16 +142,18 @@ def read_binary(
         at = space + 1 + need
     if whole:
         rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
-        _check_no_blank(path, words, vector, rest)
+        _check_no_blank(path, words, vector, rest, True)
         ends(path, count, rest)
     return words, table, starts
 
 
-def _check_no_blank(path: Path, words: list[str], vector: np.ndarray, after: bytes) -> None:
+def _check_no_blank(
+    path: Path, words: list[str], vector: np.ndarray, after: bytes, end_of_file: bool
+) -> None:
     """InputError if the last word was cut at a blank that belongs to it.
 
     Its vector then begins with the rest of the word and a blank, and what comes `after` begins with
-    as many bytes of the vector, which are no text.
+    as many bytes of the vector, which are no text, before the next word if there is one.
     """
     if not words or _is_clean(after):
         return
@@ -159,7 +161,8 @@ def _check_no_blank(path: Path, words: list[str], vector: np.ndarray, after: byt
     while (end := raw.find(b" ", end + 1)) >= 0 and _is_clean(raw[:end]):
         left, following = after[: end + 1], after[end + 1 :]
         apart = following.startswith(b"\n") or not _is_clean(left)
-        if apart and len(left) == end + 1 and _is_clean(following.strip(b"\n")):
+        fits = len(left) == end + 1 and bool(following.strip(b"\n")) != end_of_file
+        if apart and fits and _is_clean(following.strip(b"\n")):
             text = f"the word {show(f'{words[-1]} {raw[:end].decode()}')} has a blank, at which "
             text += "binary files end a word"
             raise InputError(f"{path}: {text}; write it with an underscore instead")
