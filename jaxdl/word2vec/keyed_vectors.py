@@ -21,9 +21,12 @@ from jaxdl.word2vec.vectors import Vectors
 
 
 def path_of(given: str | Path) -> Path:
-    """The file of vectors: that of a run folder, or the file itself."""
+    """The file of vectors: that of a run folder, or the file itself. InputError: there is none."""
     path = Path(given)
-    return path / "vectors.bin" if path.is_dir() else path
+    path = path / "vectors.bin" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
+    return path
 
 
 def _p_value(correlation: float, count: int) -> float:

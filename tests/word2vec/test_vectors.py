@@ -220,6 +220,7 @@ DAMAGED = {
     "GloVe, blank line": ("v.txt", b"the 0.1 0.2\n\na 1 2\n", "line 2: the word b'' and 0 numbers"),
     "GloVe, few numbers": ("v.txt", b"the 1 2 3 4 5 6\n" + b"a\n" * 99, "take 1399 bytes or more"),
     "fastText": ("v.bin", b"\xba\x16\x4f\x2f\x0c\0\0\0", "fastText model; take the .vec"),
+    "old fastText": ("v.bin", b"\n\0\0\0\5\0\0\0", "binary without a header, as old fastText"),
     "npy": ("v.npy", b"\x93NUMPY\x01\0v\0", "array without words; give both to KeyedVectors"),
     "HDF5": ("v.h5", b"\x89HDF\r\n\x1a\n", "HDF5, which is not read"),
     "another zip": ("v.zip", other_zip(), "a zip of 'glove.6B.50d.txt'; unpack it"),
