@@ -114,8 +114,8 @@ EVALUATE = Command(
     examples=(
         ("jaxdl word2vec evaluate runs/word2vec --word-pairs wordsim353.tsv", "Of a run."),
         (
-            "jaxdl word2vec evaluate glove.txt --word-pairs a.csv b.tsv --analogies questions.txt",
-            "Of a file, by three evaluations.",
+            "jaxdl word2vec evaluate glove.txt --word-pairs a.csv --analogies q.txt",
+            "Of a file, by two evaluations.",
         ),
     ),
 )

@@ -140,9 +140,9 @@ def read_binary(
         with np.errstate(over="ignore"):  # infinity is refused later
             table[row] = vector
         at = space + 1 + need
+    rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
+    _check_no_blank(path, words, vector, rest if whole else rest.split(b" ")[0], whole)
     if whole:
-        rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
-        _check_no_blank(path, words, vector, rest, True)
         ends(path, count, rest)
     return words, table, starts
 

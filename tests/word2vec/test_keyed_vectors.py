@@ -5,6 +5,7 @@ gensim's answers were kept by `benchmarks/word2vec/questions.py`, run by a Pytho
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from benchmarks.word2vec.questions import kept_answers
 from benchmarks.word2vec.same_as_gensim import NEAR, differences
 from jaxdl.errors import InputError, exit_status
 from jaxdl.word2vec.keyed_vectors import KeyedVectors
+from jaxdl.word2vec.vector_rows import Format
 from jaxdl.word2vec.vectors import UnknownWord, Vectors, load, save_binary
 from tests.helpers.processes import ROOT
 
@@ -45,6 +47,25 @@ def test_the_answers_are_gensims():
     found = list(differences(kept_answers(KeyedVectors, kept), kept["answers"]))
     assert len(found) > 250
     assert [at for at, apart in found if not apart <= NEAR] == []
+    other = [{"a": [1.0, "b", 2]}, {"a": [1.0 + 1e-5, "c", 2]}]
+    assert [at for at, apart in differences(*other) if not apart <= NEAR] == ["/a/0", "/a/1"]
+
+
+def test_the_pages_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    page = (ROOT / "jaxdl" / "word2vec" / "README.md").read_text()
+    section = page.split("## If you come from gensim\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    first, _, odd, last = capsys.readouterr().out.splitlines()
+    assert "queen" in first
+    assert odd == "man"
+    assert last == "['king', 'queen'] float16"
+    table = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
+    for name in re.findall(r"`(\w+)`", " ".join(table).split("`get_vecattr`")[0]):
+        assert hasattr(KeyedVectors(2), name) or name in ("kv", "in", "len", "KeyError"), name
 
 
 def test_it_imports_no_jax():
@@ -236,6 +257,9 @@ def test_a_binary_word_with_a_blank_is_refused(
     path.write_bytes(path.read_bytes().replace(f"w{row} ".encode(), f"{word} ".encode()))
     with pytest.raises(InputError, match=r"has a blank|is empty") as caught:
         load(path)
+    if row < 11:
+        with pytest.raises(InputError, match=r"has a blank|is empty"):
+            load(path, Format(limit=row + 1))
     assert word.strip().split(" ")[0] in str(caught.value) or word.startswith(" ")
 
 
