@@ -119,7 +119,7 @@ def read_binary(
     words: list[str] = []
     table = np.empty((count, width), form.dtype or np.float32)
     starts = array("q")
-    held, at, need, vector = b"", 0, 4 * width, np.empty(0, "<f4")
+    held, at, need = b"", 0, 4 * width
     for row in range(count):
         while (space := held.find(b" ", at)) < 0 or len(held) - space <= need:
             block = stream.read(max(1 << 20, need))
@@ -134,38 +134,44 @@ def read_binary(
         if not word:
             text = f"word {row + 1} of {count} is empty, read as binary"
             raise InputError(f"{path}, byte {starts[row]}: {text}; fetch the file again")
-        _check_no_blank(path, words, vector, word, False)
         words.append(form.word(word, f"{path}, byte {starts[row]}"))
-        vector = np.frombuffer(held, "<f4", width, space + 1)
         with np.errstate(over="ignore"):  # infinity is refused later
-            table[row] = vector
+            table[row] = np.frombuffer(held, "<f4", width, space + 1)
         at = space + 1 + need
     rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
-    _check_no_blank(path, words, vector, rest if whole else rest.split(b" ")[0], whole)
+    if width >= 8:  # fewer tell too little
+        _check_no_blanks(path, stream, words, table, starts)
     if whole:
         ends(path, count, rest)
     return words, table, starts
 
 
-def _check_no_blank(
-    path: Path, words: list[str], vector: np.ndarray, after: bytes, end_of_file: bool
+def _check_no_blanks(
+    path: Path, stream: BufferedIOBase, words: list[str], table: Table, starts: array
 ) -> None:
-    """InputError if the last word was cut at a blank that belongs to it.
+    """InputError if a word was cut at a blank that belongs to it.
 
-    Its vector then begins with the rest of the word and a blank, and what comes `after` begins with
-    as many bytes of the vector, which are no text, before the next word if there is one.
+    Its vector then begins with the rest of the word and a blank, and lacks as many bytes at its
+    end. So its numbers are beside their places: some are huge or tiny as no trained ones are, and
+    none once they are moved.
     """
-    if not words or _is_clean(after):
-        return
-    raw, end = vector.tobytes(), -1
-    while (end := raw.find(b" ", end + 1)) >= 0 and _is_clean(raw[:end]):
-        left, following = after[: end + 1], after[end + 1 :]
-        apart = following.startswith(b"\n") or not _is_clean(left)
-        fits = len(left) == end + 1 and bool(following.strip(b"\n")) != end_of_file
-        if apart and fits and _is_clean(following.strip(b"\n")):
-            text = f"the word {show(f'{words[-1]} {raw[:end].decode()}')} has a blank, at which "
-            text += "binary files end a word"
-            raise InputError(f"{path}: {text}; write it with an underscore instead")
+    need = 4 * table.shape[1]
+    for at in range(0, len(table), 65536):
+        for row in at + np.flatnonzero(_is_wild(table[at : at + 65536])):
+            stream.seek(starts[row])
+            raw, after, end = stream.read(need), stream.read(need), -1
+            while (end := raw.find(b" ", end + 1)) >= 0 and _is_clean(raw[:end]):
+                moved = raw[end + 1 :] + after[: end + 1]
+                if len(moved) == need and not _is_wild(np.frombuffer(moved, "<f4")[None])[0]:
+                    shown = show(f"{words[row]} {raw[:end].decode()}")
+                    text = f"the word {shown} has a blank, at which binary files end a word"
+                    raise InputError(f"{path}: {text}; write it with an underscore instead")
+
+
+def _is_wild(table: Table) -> np.ndarray:
+    """Rows with a number that is no trained one, bool (V,)."""
+    size = np.abs(table.astype(np.float32, copy=False))
+    return ~((size < 1e10) & ((size > 1e-15) | (size == 0))).all(1)
 
 
 def _is_clean(raw: bytes) -> bool:
