@@ -47,8 +47,8 @@ def test_the_answers_are_gensims():
     found = list(differences(kept_answers(KeyedVectors, kept), kept["answers"]))
     assert len(found) > 250
     assert [at for at, apart in found if not apart <= NEAR] == []
-    other = [{"a": [1.0, "b", 2]}, {"a": [1.0 + 1e-5, "c", 2]}]
-    assert [at for at, apart in differences(*other) if not apart <= NEAR] == ["/a/0", "/a/1"]
+    one, other = {"a": [1.0, "b", 2]}, {"a": [1.0 + 1e-5, "c", 2]}
+    assert [at for at, apart in differences(one, other) if not apart <= NEAR] == ["/a/0", "/a/1"]
 
 
 def test_the_pages_example_runs(
