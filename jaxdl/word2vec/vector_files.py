@@ -168,6 +168,8 @@ def _without_header(path: Path, stream: BufferedIOBase, form: Format) -> tuple[i
     stream.seek(0)
     count, last = 0, b"\n"
     while block := stream.read(1 << 20):
+        if b"\0" in block:  # of a sparse file there may be terabytes
+            raise InputError(f"{path}: begins as text, and holds NUL bytes; fetch the file again")
         count += block.count(b"\n")
         last = block[-1:]
     return count + (last != b"\n"), width
