@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
 SUBJECTS = {
     "fcn": ("train", "finetune", "predict", "evaluate", "compare", "check", "plan"),
-    "word2vec": ("train", "query", "plan"),
+    "word2vec": ("train", "query", "evaluate", "export", "plan"),
     "lstm": ("train", "predict", "plan"),
 }
 HELP = """usage: jaxdl COMMAND [OPTIONS]
@@ -31,6 +31,8 @@ Commands; jaxdl COMMAND --help tells the options of one
   fcn plan           memory, exchange, step time on 1 to 1024 devices, from shapes alone
   word2vec train     word vectors of your text
   word2vec query     neighbours and analogies of trained vectors
+  word2vec evaluate  scores of vectors by judged pairs and analogies
+  word2vec export    vectors as text, binary, npz, or for TensorBoard's projector
   word2vec plan      the same for word vectors
   lstm train         the 2016 post's sine, or a series of your own
   lstm predict       what comes next

@@ -516,6 +516,8 @@ TWO = npy("|u1", "(3,)", b"a\nb")
 def test_vectors_that_claim_to_be_huge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = sparse(tmp_path / "v.bin", b"1000000000 300\n", 1300 << 30)
     refusal(lambda: load(path), path)
+    path = sparse(tmp_path / "g.txt", b"a 1 2\n" * 99, 1300 << 30)  # its lines would be counted
+    assert "NUL" in refusal(lambda: load(path), path)
     path = sparse(tmp_path / "w.bin", b"1 1000000000\n", 4 << 30)  # a line of 4 GiB
     assert "at most 65536" in refusal(lambda: load(path), path)
     monkeypatch.setattr(limits, "FREE", 1 << 22)

@@ -1,12 +1,14 @@
 """Questions to word vectors, asked in gensim's words, of gensim or of us.
 
-As a script it is run by a Python that has gensim, asks gensim about the files of vectors in
-gensim's package, and prints the answers as JSON; it imports nothing of this project.
+As a script it is run by a Python that has gensim, and prints gensim's answers as JSON: about the
+files of vectors in gensim's package; or, if a file like `keyed-vectors.json` in `tests/fixtures` is
+named, that file with new answers. It imports nothing of this project.
 """
 
 import inspect
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,31 @@ def answers(kind: Any, folder: Path) -> dict[str, Any]:
             key = f"{name} {'whole' if limit is None else limit}"
             found[key] = {"words": loaded.index_to_key, "first": loaded[0].tolist()}
             if len(loaded) > 8:
-                found[key] |= _queries(loaded)
+                found[key] |= queries(loaded)
     loaded = kind.load_word2vec_format(str(folder / "lee_fasttext.vec"))
-    found["evaluation"] = _evaluations(loaded, folder)
+    pairs = [folder / name for name in ("wordsim353.tsv", "simlex999.txt")]
+    found["evaluation"] = evaluations(loaded, pairs, folder / "questions-words.txt")
+    return plain(found)
+
+
+def plain(found: Any) -> Any:
+    """Answers as JSON has them."""
     return json.loads(json.dumps(found, default=lambda one: np.asarray(one).tolist()))
 
 
-def _queries(kv: Any) -> dict[str, Any]:
+def kept_answers(kind: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    """The answers about a table and about small evaluations that are given as JSON."""
+    kv = kind(len(kept["table"][0]))
+    kv.add_vectors(kept["words"], np.array(kept["table"], np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        pairs, analogies = Path(folder, "pairs"), Path(folder, "analogies")
+        pairs.write_text(kept["pairs"])
+        analogies.write_text(kept["analogies"])
+        return plain(queries(kv) | evaluations(kv, [pairs], analogies))
+
+
+def queries(kv: Any) -> dict[str, Any]:
+    """Answers of vectors of nine words or more."""
     a, b, c, d, e = (kv.index_to_key[n * len(kv) // 6] for n in range(5))
     vector, few = 3 * kv[b] - kv[c], len(kv) // 2
     return {
@@ -92,16 +112,17 @@ def _added(kv: Any, vector: Any) -> Any:
     return [made.index_to_key, made.vectors, made.most_similar("new", topn=2)]
 
 
-def _evaluations(kv: Any, folder: Path) -> dict[str, Any]:
+def evaluations(kv: Any, pairs: list[Path], analogies: Path) -> dict[str, Any]:
+    """Scores by different rules."""
     found: dict[str, Any] = {}
-    for options in ({}, {"case_insensitive": False}, {"restrict_vocab": 500}):
+    for options in ({}, {"case_insensitive": False}, {"restrict_vocab": 2 * len(kv) // 3}):
         for dummy in (False, True):
             more = options | {"dummy4unknown": dummy}
-            for name in ("wordsim353.tsv", "simlex999.txt"):
-                pearson, spearman, oov = kv.evaluate_word_pairs(str(folder / name), **more)
-                found[f"{name} {more}"] = [*map(float, (*pearson, *spearman)), oov]
-    score, sections = kv.evaluate_word_analogies(str(folder / "questions-words.txt"))
-    found["analogies"] = [score, [{k: list(v) for k, v in one.items()} for one in sections]]
+            for path in pairs:
+                pearson, spearman, oov = kv.evaluate_word_pairs(str(path), **more)
+                found[f"{path.name} {more}"] = [*map(float, (*pearson, *spearman)), oov]
+    score, sections = kv.evaluate_word_analogies(str(analogies))
+    found["analogies"] = [score, sections]
     return found
 
 
@@ -109,5 +130,9 @@ if __name__ == "__main__":
     import gensim  # pyrefly: ignore[missing-import]
     from gensim.models import KeyedVectors  # pyrefly: ignore[missing-import]
 
-    where = Path(inspect.getfile(gensim)).parent / "test" / "test_data"
-    json.dump({"folder": str(where), "answers": answers(KeyedVectors, where)}, sys.stdout)
+    if sys.argv[1:]:
+        kept = json.loads(Path(sys.argv[1]).read_text())
+        print(json.dumps(kept | {"answers": kept_answers(KeyedVectors, kept)}))
+    else:
+        where = Path(inspect.getfile(gensim)).parent / "test" / "test_data"
+        print(json.dumps({"folder": str(where), "answers": answers(KeyedVectors, where)}))

@@ -1,7 +1,8 @@
 """word2vec: skip-gram and CBOW; negative sampling, hierarchical softmax, full softmax.
 
 Public functions, enough for a training loop of one's own: `init` (tables), `apply` (scores), `loss`
-(of a block), `make_step` (a jitted step), `evaluate` (mean loss of a pair).
+(of a block), `make_step` (a jitted step), `evaluate` (mean loss of a pair). `KeyedVectors` are
+words and their vectors, with gensim's methods.
 """
 
 from jaxdl.lazy import lazily

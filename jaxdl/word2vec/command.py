@@ -16,7 +16,7 @@ Only options are read here; what a command does is imported when it does it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ from jaxdl.cli.compiling import started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.word2vec.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check
+from jaxdl.word2vec.config import GONE, PRESETS, RENAMED, RESUMABLE, SHOWN, Config, check
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -82,7 +82,7 @@ class Query:
     """What `query` looks up."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """A run folder, or a file of vectors (word2vec's text or binary format, npz)."""
+    """A run folder, or a file of vectors: word2vec's text or binary, GloVe's text, npz."""
     words: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Words to look up; with + and - between them, blanks around, the sum of their vectors."""
     topn: Annotated[int, Range(1)] = 10
@@ -99,6 +99,59 @@ QUERY = Command(
     examples=(
         ("jaxdl word2vec query runs/word2vec king - man + woman", "The neighbours of a sum."),
         ("jaxdl word2vec query vectors.bin red blue seven --task odd", "The one that differs."),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate:
+    """What `evaluate` reads."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder, or a file of vectors: word2vec's text or binary, GloVe's text, npz."""
+    word_pairs: tuple[Path, ...] = ()
+    """Judged word pairs: word, word, number, between tabs, commas, semicolons or blanks."""
+    analogies: tuple[Path, ...] = ()
+    """Analogy questions, four words a line, below a line ": name of the section"."""
+
+
+EVALUATE = Command(
+    prog="jaxdl word2vec evaluate",
+    about="Score vectors by judged word pairs (Spearman) and analogies (share right), by gensim's "
+    "rules; a dash where the vectors know too few of a file's words.",
+    options=Evaluate,
+    groups={"Data": ("run", "word_pairs", "analogies")},
+    examples=(
+        ("jaxdl word2vec evaluate runs/word2vec --word-pairs wordsim353.tsv", "Of a run."),
+        (
+            "jaxdl word2vec evaluate glove.txt --word-pairs a.csv --analogies q.txt",
+            "Of a file, by two evaluations.",
+        ),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What `export` reads and writes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder, or a file of vectors: word2vec's text or binary, GloVe's text, npz."""
+    format: Literal["text", "binary", "npz", "projector"] = "text"
+    """word2vec's text or binary; NumPy's npz; or the two .tsv files of TensorBoard's projector."""
+    out: Path | None = None
+    """The file, or the projector's folder; by default vectors.txt, .bin, .npz, or projector. Of
+    earlier files only this command's own are replaced."""
+
+
+EXPORT = Command(
+    prog="jaxdl word2vec export",
+    about="Write vectors in the format that another tool reads.",
+    options=Export,
+    groups={"Data": ("run",), "Output": ("format", "out")},
+    examples=(
+        ("jaxdl word2vec export runs/word2vec --out vectors.txt.gz", "For gensim, packed."),
+        ("jaxdl word2vec export glove.txt --format projector", "For projector.tensorflow.org."),
     ),
 )
 
@@ -134,7 +187,13 @@ PLAN = Command(
     renamed=RENAMED | {"words": "vocabulary"},
     gone=GONE,
 )
-COMMANDS = {"train": TRAIN, "query": QUERY, "plan": PLAN}
+COMMANDS = {
+    "train": TRAIN,
+    "query": QUERY,
+    "evaluate": EVALUATE,
+    "export": EXPORT,
+    "plan": PLAN,
+}
 
 
 def find_texts(cfg: Config) -> Config:
@@ -151,11 +210,12 @@ def run(cfg: Config, bar: Bar) -> dict:
     cfg = find_texts(cfg)
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
-    from jaxdl.word2vec import dataset, results
+    from jaxdl.word2vec import dataset
     from jaxdl.word2vec.evaluation import in_words
+    from jaxdl.word2vec.evaluation_files import check_files
     from jaxdl.word2vec.train import train_run
 
-    results.check_evaluations(cfg)
+    check_files(cfg.word_pairs, cfg.analogies)
 
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return train_run(cfg, config, record, mesh, bar)
@@ -164,7 +224,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         cfg,
         bar,
         train,
-        may_change=RESUMABLE,
+        may_change=(*RESUMABLE, *SHOWN),
         summary_keys=["word2vec"],
         inputs=dataset.input_files(cfg),
     )
@@ -181,6 +241,10 @@ def run(cfg: Config, bar: Bar) -> dict:
     )
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {in_words(found['score'])} ({found['used']} of {found['all']})")
+    scored = {Path(name).name for name in summary["word2vec"]["evaluation"]}
+    if late := [path for path in (*cfg.word_pairs, *cfg.analogies) if path.name not in scored]:
+        names = ", ".join(path.name for path in late)
+        bar.line(f"{names}: named after the run's end; see jaxdl word2vec evaluate {cfg.out}")
     bar.line(f"vectors: {cfg.out / 'vectors.bin'}, report: {cfg.out / 'report.html'}")
     bar.warn(summary.get("warnings", ()))
     return summary
@@ -200,6 +264,20 @@ def query(options: Query) -> None:
     query.query(options.run, options.words, topn=options.topn, task=options.task)
 
 
+def evaluate(options: Evaluate) -> None:
+    """``jaxdl word2vec evaluate``."""
+    from jaxdl.word2vec import evaluate_command
+
+    evaluate_command.evaluate(options.run, options.word_pairs, options.analogies)
+
+
+def export(options: Export) -> None:
+    """``jaxdl word2vec export``."""
+    from jaxdl.word2vec import export
+
+    export.export(options.run, options.format, options.out)
+
+
 def plan(options: Plan) -> None:
     """``jaxdl word2vec plan``."""
     from jaxdl.word2vec import plan_command
@@ -208,6 +286,12 @@ def plan(options: Plan) -> None:
 
 
 def command(name: str, words: Sequence[str]) -> None:
-    """``jaxdl word2vec NAME WORDS``: train, query or plan."""
-    calls = {"train": train, "query": query, "plan": plan}
+    """``jaxdl word2vec NAME WORDS``, of COMMANDS."""
+    calls: dict[str, Callable[[Any], None]] = {
+        "train": train,
+        "query": query,
+        "evaluate": evaluate,
+        "export": export,
+        "plan": plan,
+    }
     main(lambda: calls[name](parse(COMMANDS[name], words)))

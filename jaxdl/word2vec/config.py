@@ -17,6 +17,8 @@ RESUMABLE = (
     *("out", "overwrite", "resume", "data_dir", "save_seconds", "prefetch_process", "devices"),
     "compiling",
 )
+# What is measured and shown of a run; may differ too.
+SHOWN = ("word_pairs", "analogies", "words")
 # Names of 0.1 -> today's.
 RENAMED = {
     "corpus": "data",
@@ -104,7 +106,8 @@ class Config:
     logs_per_epoch: Annotated[int, Range(1)] = 10
     """An epoch has so many lines of metrics."""
     word_pairs: tuple[Path, ...] = ()
-    """Judged word pairs (wordsim353.tsv, simlex999.txt) to evaluate with after each epoch."""
+    """Judged word pairs (wordsim353.tsv, simlex999.txt) to evaluate with after each epoch. They and
+    --analogies may differ when a run is resumed."""
     analogies: tuple[Path, ...] = ()
     """Analogy questions (questions-words.txt) to evaluate with after each epoch."""
     words: tuple[str, ...] = ()

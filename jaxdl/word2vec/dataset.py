@@ -39,7 +39,7 @@ def input_files(cfg: Config) -> list[Path]:
     start: list[Path] = []
     if cfg.start_from is not None:
         start = [cfg.start_from / "vocabulary.txt", *newest_sums(cfg.start_from / "checkpoints")]
-    return [*(cfg.extend or cfg.data), *start, *cfg.word_pairs, *cfg.analogies]
+    return [*(cfg.extend or cfg.data), *start]
 
 
 def open_corpus(cfg: Config, bar: Bar) -> Corpus:

@@ -215,7 +215,7 @@ def without_score(found: dict[str, dict[str, Any]]) -> list[str]:
     """A warning for each file of `scores_of` that has no score."""
     return [
         f"{name}: no score, with only {one['used']} of {one['all']} lines of known words; "
-        "give an evaluation in the text's language, or lower --min-count"
+        "give an evaluation in the text's language, or train with a lower --min-count"
         for name, one in found.items()
         if in_words(one["score"]) == "-"
     ]

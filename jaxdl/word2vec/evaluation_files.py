@@ -7,6 +7,7 @@ SimVerb-3500 and MTurk-771.
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from jaxdl.errors import InputError
@@ -47,9 +48,12 @@ def _pairs(lines: list[str], delimiter: str | None) -> list[Pair]:
         return []
     columns = [[_number(cell) for cell in column] for column in zip(*table, strict=True)]
     numbers = [sum(number is not None for number in column) for column in columns]
-    first = 1 if len(columns) > 3 and 2 * numbers[0] > len(table) else 0
-    scores = numbers[first + 2 :]
-    judged = columns[first + 2 + scores.index(max(scores))]
+    usual = [2 * count > len(table) for count in numbers]  # a header may have numbers too
+    first = 1 if len(columns) > 3 and usual[0] else 0
+    if usual[first] or usual[first + 1]:  # a file of vectors, say
+        return []
+    scores = usual[first + 2 :]
+    judged = columns[first + 2 + (scores.index(True) if any(scores) else 0)]
     rows = zip(table, judged, strict=True)
     return [(row[first], row[first + 1], number) for row, number in rows if number is not None]
 
@@ -100,3 +104,11 @@ def read_analogies(path: Path) -> tuple[list[str], list[tuple[int, tuple[str, ..
     if not questions:
         raise InputError(f"{path}: no questions; give lines of four words")
     return names, questions
+
+
+def check_files(word_pairs: Iterable[Path], analogies: Iterable[Path]) -> None:
+    """Read every file, before anything else is done; raises as the readers above."""
+    for path in word_pairs:
+        read_word_pairs(path)
+    for path in analogies:
+        read_analogies(path)

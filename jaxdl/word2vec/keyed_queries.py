@@ -49,7 +49,7 @@ class KeyedQueries(KeyedTable):
         clip_start: int = 0,
         clip_end: int | None = None,
         restrict_vocab: int | None = None,
-        indexer: None = None,
+        indexer: Any = None,
     ) -> Any:
         """Words by cosine with the mean of unit vectors, `negative` ones subtracted; best first.
 

@@ -132,7 +132,7 @@ class KeyedTable:
         return self.table.normalised
 
     def add_vectors(
-        self, keys: Key | Sequence[Key], weights: Any, extras: None = None, replace: bool = False
+        self, keys: Key | Sequence[Key], weights: Any, extras: Any = None, replace: bool = False
     ) -> None:
         """Add words and their vectors at the end; of words that are there, replace the vectors.
 
@@ -178,7 +178,7 @@ class KeyedTable:
         rows = [
             self._vector(key)
             if isinstance(key, np.ndarray)
-            else self.get_vector(key, norm=normed).astype(np.float64)
+            else self.get_vector(self.get_index(key), norm=normed).astype(np.float64)
             for key in keys
         ]
         total = np.abs(weights).sum()
@@ -187,7 +187,7 @@ class KeyedTable:
     def get_mean_vector(
         self,
         keys: Any,
-        weights: Sequence[float] | np.ndarray | None = None,
+        weights: Any = None,
         pre_normalize: bool = True,
         post_normalize: bool = False,
         ignore_missing: bool = True,

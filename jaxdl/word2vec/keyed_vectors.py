@@ -21,9 +21,12 @@ from jaxdl.word2vec.vectors import Vectors
 
 
 def path_of(given: str | Path) -> Path:
-    """The file of vectors: that of a run folder, or the file itself."""
+    """The file of vectors: that of a run folder, or the file itself. InputError: there is none."""
     path = Path(given)
-    return path / "vectors.bin" if path.is_dir() else path
+    path = path / "vectors.bin" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
+    return path
 
 
 def _p_value(correlation: float, count: int) -> float:
@@ -89,21 +92,21 @@ class KeyedVectors(KeyedQueries):
         rules = evaluation.Rules(restrict_vocab, case_insensitive, dummy4unknown)
         found = evaluation.answer_analogies(self.table, Path(analogies), rules)
         sections: list[dict[str, Any]] = [
-            {"section": name, "correct": [], "incorrect": []} for name in found.names
+            {"section": name, "correct": [], "incorrect": []}
+            for name in (*found.names, "Total accuracy")
         ]
-        total: dict[str, Any] = {"section": "Total accuracy", "correct": [], "incorrect": []}
         for (section, words), right in zip(found.asked, found.right, strict=True):
-            for one in (sections[section], total):
+            for one in (sections[section], sections[-1]):
                 one["correct" if right else "incorrect"].append(words)
-        count = len(found.asked)
-        return len(total["correct"]) / count if count else math.nan, [*sections, total]
+        share = float(found.right.mean()) if found.asked else math.nan
+        return share, sections
 
     def save_word2vec_format(
         self,
         fname: str | Path,
-        fvocab: None = None,
+        fvocab: Any = None,
         binary: bool = False,
-        total_vec: None = None,
+        total_vec: Any = None,
         write_header: bool = True,
         prefix: str = "",
         append: bool = False,
@@ -136,7 +139,7 @@ class KeyedVectors(KeyedQueries):
     def load_word2vec_format(
         cls: type[Own],
         fname: str | Path,
-        fvocab: None = None,
+        fvocab: Any = None,
         binary: bool = False,
         encoding: str = "utf-8",
         unicode_errors: str = "strict",

@@ -9,24 +9,11 @@ from jaxdl.files import atomic
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.dataset import Vocabulary
 from jaxdl.word2vec.evaluation import scores_of, without_score
-from jaxdl.word2vec.evaluation_files import read_analogies, read_word_pairs
 from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.vectors import Vectors, save_binary
 
 MAP_WORDS = 400
 NEIGHBOURS = 8
-
-
-def check_evaluations(cfg: Config) -> None:
-    """Refuse an evaluation file that cannot be used, before anything is trained.
-
-    Raises:
-        InputError: names the file and what it should hold.
-    """
-    for path in cfg.word_pairs:
-        read_word_pairs(path)
-    for path in cfg.analogies:
-        read_analogies(path)
 
 
 def evaluate(cfg: Config, vocabulary: Vocabulary, inputs: jax.Array) -> dict[str, Any]:

@@ -158,12 +158,18 @@ def _without_header(path: Path, stream: BufferedIOBase, form: Format) -> tuple[i
     line = stream.readline(LONGEST_WORD)
     width = line.rstrip().count(b" ")
     sure = form.header is False
+    stream.seek(0)
+    if b"\0" in (start := stream.read(100)):
+        text = "binary without a header, as old fastText models; take the .vec file beside it"
+        raise InputError(f"{path}, line 1: {show(start)} is not a header: {text}")
     if form.header or form.kind == "binary" or width < 2 - sure or not is_row(line, width):
         text = "nor a word and its numbers; give word2vec's text or binary, GloVe's text, or .npz"
         raise InputError(f"{path}, line 1: {show(line[:100])} is not a header, {text}")
     stream.seek(0)
     count, last = 0, b"\n"
     while block := stream.read(1 << 20):
+        if b"\0" in block:  # of a sparse file there may be terabytes
+            raise InputError(f"{path}: begins as text, and holds NUL bytes; fetch the file again")
         count += block.count(b"\n")
         last = block[-1:]
     return count + (last != b"\n"), width

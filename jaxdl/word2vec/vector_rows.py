@@ -119,7 +119,8 @@ def read_binary(
     words: list[str] = []
     table = np.empty((count, width), form.dtype or np.float32)
     starts = array("q")
-    held, at, need, vector = b"", 0, 4 * width, np.empty(0, "<f4")
+    part, odd = np.empty((min(count, 4096), width), np.float32), []
+    held, at, need = b"", 0, 4 * width
     for row in range(count):
         while (space := held.find(b" ", at)) < 0 or len(held) - space <= need:
             block = stream.read(max(1 << 20, need))
@@ -134,35 +135,48 @@ def read_binary(
         if not word:
             text = f"word {row + 1} of {count} is empty, read as binary"
             raise InputError(f"{path}, byte {starts[row]}: {text}; fetch the file again")
-        _check_no_blank(path, words, vector, word)
         words.append(form.word(word, f"{path}, byte {starts[row]}"))
-        vector = np.frombuffer(held, "<f4", width, space + 1)
-        with np.errstate(over="ignore"):  # infinity is refused later
-            table[row] = vector
+        place = row % len(part)
+        part[place] = np.frombuffer(held, "<f4", width, space + 1)
+        if row + 1 == count or place + 1 == len(part):
+            first, found = row - place, part[: place + 1]
+            odd += (first + np.flatnonzero(_is_wild(found))).tolist()
+            with np.errstate(over="ignore"):  # infinity is refused later
+                table[first : row + 1] = found
         at = space + 1 + need
+    rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
+    if width >= 8:  # fewer tell too little
+        _check_no_blanks(path, stream, [(words[row], starts[row]) for row in odd], need)
     if whole:
-        rest = (held[at:] + stream.read(1 << 10)).lstrip(b"\n")
-        _check_no_blank(path, words, vector, rest)
         ends(path, count, rest)
     return words, table, starts
 
 
-def _check_no_blank(path: Path, words: list[str], vector: np.ndarray, after: bytes) -> None:
-    """InputError if the last word was cut at a blank that belongs to it.
+def _check_no_blanks(
+    path: Path, stream: BufferedIOBase, odd: list[tuple[str, int]], need: int
+) -> None:
+    """InputError if a word was cut at a blank that belongs to it.
 
-    Its vector then begins with the rest of the word and a blank, and what comes `after` begins with
-    as many bytes of the vector, which are no text.
+    Its vector then begins with the rest of the word and a blank, and lacks as many bytes at its
+    end. So its numbers are beside their places: some are huge or tiny as no trained ones are, and
+    none once they are moved. `odd` has the words of such vectors of `need` bytes, and where these
+    start.
     """
-    if not words or _is_clean(after):
-        return
-    raw, end = vector.tobytes(), -1
-    while (end := raw.find(b" ", end + 1)) >= 0 and _is_clean(raw[:end]):
-        left, following = after[: end + 1], after[end + 1 :]
-        apart = following.startswith(b"\n") or not _is_clean(left)
-        if apart and len(left) == end + 1 and _is_clean(following.strip(b"\n")):
-            text = f"the word {show(f'{words[-1]} {raw[:end].decode()}')} has a blank, at which "
-            text += "binary files end a word"
-            raise InputError(f"{path}: {text}; write it with an underscore instead")
+    for word, start in odd:
+        stream.seek(start)
+        raw, after, end = stream.read(need), stream.read(need), -1
+        while (end := raw.find(b" ", end + 1)) >= 0 and _is_clean(raw[:end]):
+            moved = raw[end + 1 :] + after[: end + 1]
+            if len(moved) == need and not _is_wild(np.frombuffer(moved, "<f4")[None])[0]:
+                shown = show(f"{word} {raw[:end].decode()}")
+                text = f"the word {shown} has a blank, at which binary files end a word"
+                raise InputError(f"{path}: {text}; write it with an underscore instead")
+
+
+def _is_wild(table: Table) -> np.ndarray:
+    """Rows with a number that is no trained one, bool (V,)."""
+    size = np.abs(table)
+    return ~((size < 1e10) & ((size > 1e-15) | (size == 0))).all(1)
 
 
 def _is_clean(raw: bytes) -> bool:

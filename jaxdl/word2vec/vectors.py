@@ -197,8 +197,10 @@ def save_npz(path: Path, vectors: Vectors, *, opened: Opened = whole_file) -> No
 
     The words are split by ``bytes(npz["words"]).decode().split("\\n")``; see `save_text`.
     """
+    if path.suffix.lower() == ".gz":
+        raise InputError(f"{path}: an .npz is not packed again; give it another name")
     joined = np.frombuffer(b"\n".join(_encoded(path, vectors.words, b"\n")), np.uint8)
     dtype = vectors.table.dtype.newbyteorder("<")
-    with _writing(path, opened) as file:
+    with opened(path) as file:
         whole = np.ascontiguousarray(vectors.table, dtype)
         np.savez(file, allow_pickle=False, words=joined, vectors=whole)

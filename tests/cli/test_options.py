@@ -305,7 +305,9 @@ def completed(*words: str) -> list[str]:
 
 def test_completion_knows_commands_options_and_choices():
     assert completed("f") == ["fcn"]
-    assert completed("word2vec", "") == ["train", "query", "plan", "--help"]
+    assert completed("word2vec", "") == [
+        *("train", "query", "evaluate", "export", "plan", "--help")
+    ]
     assert "--learning-rate" in completed("lstm", "train", "--l")
     assert completed("fcn", "train", "--split", "r") == ["random", "random-4-to-1"]
     assert "--no-resume" in completed("digits", "--no")

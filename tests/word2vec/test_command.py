@@ -121,7 +121,7 @@ def test_an_evaluation_that_cannot_be_used_is_told_before_training(
     again = tmp_path / "again" / "pairs.tsv"
     again.parent.mkdir()
     again.write_text("one\ttwo\t3\ntwo\tthree\t2\none\tthree\t1\n")
-    pairs.write_text("one,two,3\ntwo,three,2\n")
+    pairs.write_text("one two many\ntwo three few\n")
     questions = tmp_path / "questions.txt"
     questions.write_text(": far\nAthens Greece Oslo Norway\n")
     out = tmp_path / "run"
@@ -141,6 +141,15 @@ def test_an_evaluation_that_cannot_be_used_is_told_before_training(
     assert [text.split(":")[0] for text in found["warnings"]] == [str(pairs), "questions.txt"]
     assert f"{pairs}: - (0 of 2)" in capsys.readouterr().out
     assert "with only 0 of 2 lines of known words" in (out / "report.html").read_text()
+    late = tmp_path / "late.csv"
+    late.write_text("one,two,3\ntwo,three,2\n")
+    again.write_text("one\ttwo\t3\ntwo\tthree\t2\n")  # it may change too
+    assert run(dataclasses.replace(cfg, word_pairs=(again, late), words=("two",)), Bar()) == found
+    told = "".join(capsys.readouterr().out.split("\n"))
+    assert f"late.csv: named after the run's end; see jaxdl word2vec evaluate {out}" in told
+    (out / "summary.json").unlink()  # as of a run that was stopped
+    found = run(dataclasses.replace(cfg, word_pairs=(late,), analogies=()), Bar())
+    assert found["word2vec"]["evaluation"].keys() == scores.keys()  # of the epochs that were run
 
 
 def test_vectors_that_do_not_fit_are_refused_before_the_run_has_a_record(

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.word2vec import evaluation
 from jaxdl.word2vec.evaluation import Rules, Section, evaluate_analogies, evaluate_word_pairs
+from jaxdl.word2vec.evaluation_files import read_word_pairs
 from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.vectors import Vectors, load, save_binary, save_npz, save_text
 
@@ -219,6 +220,7 @@ DAMAGED = {
     "GloVe, blank line": ("v.txt", b"the 0.1 0.2\n\na 1 2\n", "line 2: the word b'' and 0 numbers"),
     "GloVe, few numbers": ("v.txt", b"the 1 2 3 4 5 6\n" + b"a\n" * 99, "take 1399 bytes or more"),
     "fastText": ("v.bin", b"\xba\x16\x4f\x2f\x0c\0\0\0", "fastText model; take the .vec"),
+    "old fastText": ("v.bin", b"\n\0\0\0\5\0\0\0", "binary without a header, as old fastText"),
     "npy": ("v.npy", b"\x93NUMPY\x01\0v\0", "array without words; give both to KeyedVectors"),
     "HDF5": ("v.h5", b"\x89HDF\r\n\x1a\n", "HDF5, which is not read"),
     "another zip": ("v.zip", other_zip(), "a zip of 'glove.6B.50d.txt'; unpack it"),
@@ -509,6 +511,34 @@ def test_word_pairs(tmp_path: Path, dummy: bool, case: bool, restrict: int | Non
     np.testing.assert_allclose(found.spearman, scipy.stats.spearmanr(gold, model)[0], atol=1e-9)
     assert found.pairs == len(used)
     assert found.oov == pytest.approx(100 * len(unknown) / (len(known) + len(unknown)))
+
+
+COLUMNS = "word1\tword2\tPOS\tSimLex999\tconc(w1)\tconc(w2)\tconcQ\tAssoc(USF)\tSD(SimLex)\n"
+PUBLISHED = {
+    "tabs, a comment": "# Word 1\tWord 2\tHuman (mean)\n{0}\t{1}\t{2}\n",
+    "tabs, a header": "Word 1\tWord 2\tHuman (mean)\n{0}\t{1}\t{2}\n",
+    "commas, a header": "Word 1,Word 2,Human (mean)\n{0},{1},{2}\n",
+    "quotes": '"Word 1","Word 2","Human, mean"\n"{0}","{1}","{2}"\n',
+    "WordSim's subjects": "Word 1,Word 2,Human (mean),1,2,3\n{0},{1},{2},9,8,7.5\n",
+    "SimLex's columns": COLUMNS + "{0}\t{1}\tA\t{2}\t2.72\t2.81\t2\t7.25\t0.41\n",
+    "SimVerb": "{0}\t{1}\tV\t{2}\tSYNONYMS\n",
+    "MEN": "{0} {1} {2}\n",
+    "RG-65": "{0};{1};{2}\n",
+    "rare words": "{0}\t{1}\t{2}\t5\t8\t9\t7\t6\n",
+    "numbered": "1,{0},{1},{2}\n",
+    "Windows, a mark, blank lines": "\ufeffa,b,c\r\n{0}, {1}, {2}\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("layout", PUBLISHED)
+@pytest.mark.parametrize("header", [True, False])
+def test_judged_pairs_in_every_published_layout(tmp_path: Path, layout: str, header: bool):
+    first, last = PUBLISHED[layout].split("{0}")
+    first, before = first.rsplit("\n", 1) if "\n" in first else ("", first)
+    line = f"{before}{{0}}{last}"
+    rows = [("w0", "w1", 9.5), ("w2", "w3", 1.25), ("w4", "nowhere", 7.0), ("Year", "7", 3.0)]
+    text = f"{first}\n" * header + "".join(line.format(*row) for row in rows)
+    assert read_word_pairs(write(tmp_path, "pairs", text)) == rows
 
 
 def test_a_constant_side_has_no_correlation(tmp_path: Path):
