@@ -1,6 +1,8 @@
 """Word2Vec with gensim's names: the command's bits, more training, what is refused."""
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from jaxdl import Word2Vec
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint
+from jaxdl.word2vec.api import _UNSUPPORTED, _WITHOUT_EFFECT
 from jaxdl.word2vec.command import run
 from jaxdl.word2vec.config import PRESETS
+from tests.helpers.processes import ROOT
 
 TOPICS = (("cat", "dog", "cow", "pig"), ("red", "blue", "green", "pink"))
 
@@ -119,6 +123,25 @@ def test_callbacks_see_the_model_after_each_epoch():
     assert (begin, end) == ("begin", "end")
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(second, found.wv["cat"])
+
+
+@pytest.mark.slow
+def test_the_pages_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    page = (ROOT / "jaxdl" / "word2vec" / "README.md").read_text()
+    section = page.split("## Training as with gensim\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert "prince" in names["model"].wv
+    assert "('" in capsys.readouterr().out
+    assert (tmp_path / "trained.bin").is_file()
+    table = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
+    known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *_WITHOUT_EFFECT, "update"}
+    for name in re.findall(r"`(\w+)[`=]", " ".join(table).split("`score`")[0]):
+        assert name in known or name in _UNSUPPORTED, name
 
 
 def test_a_vocabulary_of_counts():
