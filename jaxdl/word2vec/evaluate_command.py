@@ -7,7 +7,8 @@ from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.word2vec.evaluation import in_words, scores_of, without_score
 from jaxdl.word2vec.evaluation_files import check_files
-from jaxdl.word2vec.keyed_vectors import KeyedVectors
+from jaxdl.word2vec.keyed_vectors import path_of
+from jaxdl.word2vec.vectors import load
 
 
 def evaluate(run: Path, word_pairs: Sequence[Path], analogies: Sequence[Path]) -> None:
@@ -25,7 +26,7 @@ def evaluate(run: Path, word_pairs: Sequence[Path], analogies: Sequence[Path]) -
         raise InputError("name a file of judged pairs with --word-pairs, or one with --analogies")
     check_files(word_pairs, analogies)
     bar = Bar()
-    found = scores_of(KeyedVectors.load(run).table, word_pairs, analogies)
+    found = scores_of(load(path_of(run)), word_pairs, analogies)
     for name, one in found.items():
         line = f"{name}: {in_words(one['score'])} ({one['used']} of {one['all']})"
         more = f", Pearson {in_words(one['pearson'])}" if one["kind"] == "pairs" else ""

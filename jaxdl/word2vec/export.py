@@ -6,8 +6,8 @@ from typing import Literal
 from jaxdl.cli.progress import Bar
 from jaxdl.files.results import Results
 from jaxdl.files.text import visible
-from jaxdl.word2vec.keyed_vectors import KeyedVectors, path_of
-from jaxdl.word2vec.vectors import Vectors, save_binary, save_npz, save_text
+from jaxdl.word2vec.keyed_vectors import path_of
+from jaxdl.word2vec.vectors import Vectors, load, save_binary, save_npz, save_text
 
 Form = Literal["text", "binary", "npz", "projector"]
 NAMES: dict[Form, str] = {
@@ -34,10 +34,11 @@ def export(run: Path, form: Form, out: Path | None) -> None:
     """
     place = Path(NAMES[form]) if out is None else out
     tsv = (place / "vectors.tsv", place / "metadata.tsv")
-    results = Results("jaxdl word2vec export", [path_of(run)])
+    given = path_of(run)
+    results = Results("jaxdl word2vec export", [given])
     for path in tsv if form == "projector" else (place,):
         results.check(path)
-    found = KeyedVectors.load(run).table
+    found = load(given)
     if form == "projector":
         _write_projector(results, found, *tsv)
     else:

@@ -42,6 +42,7 @@ class KeyedTable:
     Attributes:
         vector_size: numbers in a vector.
         index_to_key: the words by their rows, most frequent first.
+        counts: how often each word came in the text, int64 (V,); None if that is not known.
     """
 
     def __init__(self, vector_size: int, count: int = 0, dtype: Any = np.float32) -> None:
@@ -51,15 +52,20 @@ class KeyedTable:
             raise InputError(f"vector_size {vector_size}: give 1 to {WIDEST}")
         self.vector_size = int(vector_size)
         self.index_to_key: list[str] = []
+        self.counts: np.ndarray | None = None
         self._dtype, self._held = float_dtype(dtype), None
 
     _held: Vectors | None
 
     @classmethod
-    def of(cls: type[Own], found: Vectors) -> Own:
-        """Of a table; it is not copied."""
+    def of(cls: type[Own], found: Vectors, counts: Any = None) -> Own:
+        """Of a table, and the count of each word if it is known; nothing is copied."""
         made = cls(found.table.shape[1], dtype=found.table.dtype)
         made._hold(found)
+        if counts is not None:
+            made.counts = np.asarray(counts, np.int64)
+            if made.counts.shape != (len(made),):
+                raise InputError(f"{len(made)} words, counts {made.counts.shape}: give one each")
         return made
 
     def _hold(self, found: Vectors) -> None:
@@ -127,6 +133,18 @@ class KeyedTable:
             vector.flags.writeable = False
         return vector
 
+    def get_vecattr(self, key: Key, attr: str) -> int:
+        """The "count" of a word, of a run's vectors or if `fvocab` gave it; 0 of one added since.
+
+        Raises:
+            InputError: another `attr`, or the counts are not known.
+        """
+        row = self.get_index(key)
+        if attr != "count" or self.counts is None:
+            text = "load a run's folder, or give load_word2vec_format its fvocab"
+            raise InputError(f"{attr!r}: only counts are kept, and only where known: {text}")
+        return int(self.counts[row])
+
     def get_normed_vectors(self) -> np.ndarray:
         """All vectors at length 1, float32 (V, D), read-only; a zero vector stays zero."""
         return self.table.normalised
@@ -159,6 +177,8 @@ class KeyedTable:
         if replace:
             there = [word for word in words if word in self.key_to_index]
             table[[self.key_to_index[word] for word in there]] = given[known]
+        if self.counts is not None:
+            self.counts = np.concatenate([self.counts, np.zeros(len(new), np.int64)])
         if len(table):
             self._hold(Vectors((*self.index_to_key, *new), table))
 

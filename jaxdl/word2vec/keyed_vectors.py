@@ -7,17 +7,24 @@ JAX is needed.
 
 import codecs
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from jaxdl.errors import InputError
+from jaxdl.files.atomic import write_bytes
+from jaxdl.files.limits import read_bytes
+from jaxdl.files.text import reason
 from jaxdl.word2vec import evaluation, vectors
 from jaxdl.word2vec.keyed_queries import KeyedQueries
 from jaxdl.word2vec.keyed_table import Own, float_dtype
 from jaxdl.word2vec.vector_rows import Format
 from jaxdl.word2vec.vectors import Vectors
+
+VOCABULARY = "vocabulary.txt"  # of a run
 
 
 def path_of(given: str | Path) -> Path:
@@ -27,6 +34,20 @@ def path_of(given: str | Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
     return path
+
+
+def _counts(path: Path, words: Sequence[str]) -> np.ndarray:
+    """Counts of words, int64 (V,), from a line "word count" each, a blank or tab between."""
+    try:
+        text = read_bytes(path, 1 << 32).decode("utf-8", "surrogateescape")
+        lines = [re.fullmatch(r"(.+)[ \t](\d+)\r?", line) for line in text.split("\n") if line]
+        counts = {line[1]: int(line[2]) for line in lines if line is not None}
+        return np.array([counts[word] for word in words], np.int64)
+    except (OSError, KeyError, OverflowError) as error:
+        text = f'no line "word count" for each word ({reason(error)})'
+        raise InputError(
+            f"{path}: {text}; give the file that was written with the vectors"
+        ) from error
 
 
 def _p_value(correlation: float, count: int) -> float:
@@ -92,14 +113,14 @@ class KeyedVectors(KeyedQueries):
         rules = evaluation.Rules(restrict_vocab, case_insensitive, dummy4unknown)
         found = evaluation.answer_analogies(self.table, Path(analogies), rules)
         sections: list[dict[str, Any]] = [
-            {"section": name, "correct": [], "incorrect": []}
-            for name in (*found.names, "Total accuracy")
+            {"section": name, "correct": [], "incorrect": []} for name in found.names
         ]
+        total: dict[str, Any] = {"section": "Total accuracy", "correct": [], "incorrect": []}
         for (section, words), right in zip(found.asked, found.right, strict=True):
-            for one in (sections[section], sections[-1]):
+            for one in (sections[section], total):
                 one["correct" if right else "incorrect"].append(words)
-        share = float(found.right.mean()) if found.asked else math.nan
-        return share, sections
+        count = len(found.asked)
+        return len(total["correct"]) / count if count else math.nan, [*sections, total]
 
     def save_word2vec_format(
         self,
@@ -115,7 +136,8 @@ class KeyedVectors(KeyedQueries):
 
         Args:
             fname: of the file, which appears whole or not at all.
-            fvocab, total_vec, append: not supported.
+            fvocab: file for a line "word count" each.
+            total_vec, append: not supported.
             binary: else text.
             write_header: GloVe's text has none.
             prefix: is put before each word.
@@ -123,17 +145,22 @@ class KeyedVectors(KeyedQueries):
         Raises:
             InputError: a word that a reader would take apart: with a blank or newline, over 1 MiB.
         """
-        if fvocab is not None or total_vec is not None or append:
-            raise InputError("fvocab, total_vec, append: not supported; write one whole file")
+        if total_vec is not None or append:
+            raise InputError("total_vec, append: not supported; write one whole file")
         if binary and not write_header:
             raise InputError("write_header=False: binary files need their header; write text")
         table = self.table
         if prefix:
             table = Vectors(tuple(f"{prefix}{word}" for word in table.words), table.table)
+        lines: list[str] = []
+        if fvocab is not None:
+            lines = [f"{prefix}{word} {self.get_vecattr(word, 'count')}\n" for word in self]
         if binary:
             vectors.save_binary(Path(fname), table)
         else:
             vectors.save_text(Path(fname), table, header=write_header)
+        if fvocab is not None:
+            write_bytes(Path(fvocab), "".join(lines).encode("utf-8", "surrogateescape"))
 
     @classmethod
     def load_word2vec_format(
@@ -151,7 +178,7 @@ class KeyedVectors(KeyedQueries):
 
         Args:
             fname: of the file.
-            fvocab: not supported.
+            fvocab: file of a line "word count" each; gives the words their counts.
             binary: else text.
             encoding: of the words.
             unicode_errors: what becomes of words in another encoding, as `bytes.decode` takes it.
@@ -162,8 +189,6 @@ class KeyedVectors(KeyedQueries):
         Raises:
             InputError: the file cannot be read as this; see `vector_files.read`.
         """
-        if fvocab is not None:
-            raise InputError("fvocab: not supported; words have no counts here")
         if no_header and binary:
             raise InputError("no_header: binary files need their header; give binary=False")
         if limit is not None and limit < 0:
@@ -175,7 +200,8 @@ class KeyedVectors(KeyedQueries):
         kind: Literal["text", "binary"] = "binary" if binary else "text"
         dtype = float_dtype(datatype)
         form = Format(kind, not no_header, limit or None, encoding, unicode_errors, dtype)
-        return cls.of(vectors.load(Path(fname), form))
+        found = vectors.load(Path(fname), form)
+        return cls.of(found, None if fvocab is None else _counts(Path(fvocab), found.words))
 
     def save(self, fname: str | Path) -> None:
         """Write an .npz, by whatever name; nothing is pickled. `load` reads it."""
@@ -191,4 +217,10 @@ class KeyedVectors(KeyedQueries):
         """
         if mmap not in (None, "r"):
             raise InputError(f"mmap {mmap!r}: vectors are read-only; give 'r' or None")
-        return cls.of(vectors.load(path_of(fname), Format(mmap=mmap == "r")))
+        path = path_of(fname)
+        found, vocabulary = (
+            vectors.load(path, Format(mmap=mmap == "r")),
+            path.parent / "vocabulary.txt",
+        )
+        is_run = Path(fname).is_dir() and vocabulary.is_file()
+        return cls.of(found, _counts(vocabulary, found.words) if is_run else None)

@@ -64,7 +64,7 @@ def test_the_pages_example_runs(
     assert odd == "man"
     assert last == "['king', 'queen'] float16"
     table = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
-    for name in re.findall(r"`(\w+)`", " ".join(table).split("`get_vecattr`")[0]):
+    for name in re.findall(r"`(\w+)`", " ".join(table).split("`set_vecattr`")[0]):
         assert hasattr(KeyedVectors(2), name) or name in ("kv", "in", "len", "KeyError"), name
 
 
@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[Callable[[KeyedVectors], Any], str]] = {
     "rows without words": (lambda kv: KeyedVectors(4, count=3), "use add_vectors"),
     "no numbers": (lambda kv: KeyedVectors(0), "vector_size 0"),
     "float64": (lambda kv: KeyedVectors(4, dtype=np.float64), "float32 or float16"),
-    "a vocabulary file": (lambda kv: kv.save_word2vec_format("x", fvocab="y"), "fvocab"),
+    "unknown counts": (lambda kv: kv.save_word2vec_format("x", fvocab="y"), "'count': only"),
     "no header in binary": (
         lambda kv: kv.save_word2vec_format("x", binary=True, write_header=False),
         "need their header",
@@ -223,6 +223,26 @@ def test_a_file_without_a_header(kv: KeyedVectors, tmp_path: Path):
     path.write_text("first 1 2\nnext 1 5 6\n")
     with pytest.raises(InputError, match=r"line 2: .* and 3 numbers, where line 1 has 2"):
         KeyedVectors.load(path)
+
+
+def test_counts_of_a_run_and_of_a_vocabulary_file(kv: KeyedVectors, tmp_path: Path):
+    run, counts = tmp_path / "run", {word: 100 - row for row, word in enumerate(kv)}
+    kv.save_word2vec_format(run / "vectors.bin", binary=True)
+    (run / "vocabulary.txt").write_text("".join(f"{w}\t{n}\n" for w, n in counts.items()))
+    found = KeyedVectors.load(run)
+    found.save_word2vec_format(tmp_path / "v", fvocab=tmp_path / "counts")
+    again = KeyedVectors.load_word2vec_format(tmp_path / "v", fvocab=tmp_path / "counts", limit=9)
+    for one in (found, again):
+        assert [one.get_vecattr(word, "count") for word in one] == list(counts.values())[: len(one)]
+    again["new"] = np.ones(4)
+    assert again.get_vecattr("new", "count") == 0
+    with pytest.raises(InputError, match="'sample': only counts"):
+        found.get_vecattr("w1", "sample")
+    with pytest.raises(InputError, match="'count': only counts"):
+        kv.get_vecattr("w1", "count")
+    (tmp_path / "counts").write_text("w0 5\nw1 many\n")
+    with pytest.raises(InputError, match=r'counts: no line "word count" for each word'):
+        KeyedVectors.load_word2vec_format(tmp_path / "v", fvocab=tmp_path / "counts")
 
 
 def test_words_in_another_encoding(tmp_path: Path):
