@@ -147,7 +147,7 @@ class Word2Vec:
         """The trained vectors."""
         vocabulary, (inputs, _) = self._built()
         if self._wv is None:
-            self._wv = KeyedVectors.of(Vectors(vocabulary.words, inputs))
+            self._wv = KeyedVectors.of(Vectors(vocabulary.words, inputs), vocabulary.counts)
         return self._wv
 
     @property

@@ -32,6 +32,9 @@ def path_of(given: str | Path) -> Path:
     path = Path(given)
     path = path / "vectors.bin" if path.is_dir() else path
     if not path.is_file():
+        from jaxdl.training.opening import check_overwriting  # imports jax, which takes long
+
+        check_overwriting(path)
         raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
     return path
 

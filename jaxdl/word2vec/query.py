@@ -49,13 +49,7 @@ def query(
     """
     if not words:
         raise InputError("name a word, or more")
-    path = run / "vectors.bin" if run.is_dir() else run
-    if not path.is_file():
-        from jaxdl.training.opening import check_overwriting  # imports jax, which takes long
-
-        check_overwriting(path)
-        raise InputError(f"{path}: there is no such file; name a finished run or a vectors file")
-    found = KeyedVectors.load(path)
+    found = KeyedVectors.load(run)
     bar = Bar()
     if task == "odd":
         bar.line(f"{found.doesnt_match(words)} does not match the others")
