@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int64
 
 from jaxdl.word2vec.blocks import Prepared, Stream, keep_probability, prepare, subsample
 from jaxdl.word2vec.config import Config
@@ -18,6 +19,23 @@ from jaxdl.word2vec.objectives import Objective
 
 PART = 1 << 20  # tokens that lie on the device at once; subsampled while others are trained on
 DISPATCH = 400  # blocks of a dispatch, about
+
+
+NONE = np.zeros(0, np.int64)  # sentences
+
+
+def held_sentences(corpus: Corpus, every: int) -> Int64[np.ndarray, "n"]:
+    """The sentences that are kept out of training, by their numbers: one in `every`.
+
+    Sentences with a word that comes in such sentences alone are trained on: it would keep its
+    random start.
+    """
+    starts = np.asarray(corpus.sentences)
+    held = np.arange(every // 2, len(starts) - 1, every)
+    parts = [np.asarray(corpus.ids[starts[i] : starts[i + 1]]) for i in held]
+    counts = np.bincount(np.concatenate([NONE, *parts]), minlength=len(corpus.words))
+    lost = (counts > 0) & (counts == corpus.counts)
+    return held[np.array([not lost[part].any() for part in parts], bool)]
 
 
 class Batches:
@@ -42,9 +60,8 @@ class Batches:
         self.programs: dict[Any, Any] = {}
         self.ids, self.starts = corpus.ids, np.asarray(corpus.sentences)
         count = len(self.ids)
-        self.every = max(20, count // cfg.held_out) if cfg.held_out else 0
-        if len(self.starts) - 1 < self.every:
-            self.every = 0
+        every = max(20, count // cfg.held_out) if cfg.held_out else 0
+        self.held = held_sentences(corpus, every) if 0 < every < len(self.starts) else NONE
         sizes = []
         for part in range(-(-count // PART)):
             some = self.ids[part * PART : (part + 1) * PART]
@@ -87,8 +104,8 @@ class Batches:
         last = int(np.searchsorted(self.starts, end, side="left"))
         lengths = np.diff(np.clip(self.starts[first : last + 1], begin, end))
         numbers = np.arange(first, last, dtype=np.int32)
-        if self.every:
-            numbers[numbers % self.every == self.every // 2] = -1
+        ends = np.searchsorted(self.held, (first, last))
+        numbers[self.held[slice(*ends)] - first] = -1
         sentences = np.repeat(numbers, lengths)
         if len(self.ends) > 1:  # one shape for all parts, so that one program does
             ids = np.pad(ids, (0, PART - len(ids)))
@@ -151,12 +168,11 @@ class Batches:
     @cached_property
     def held_out(self) -> Prepared | None:
         """The held-out sentences, subsampled and prepared with a key of their own."""
-        if not self.every:
+        if not len(self.held):
             return None
         cfg = self.cfg
         most = min(cfg.held_out, 2000 if cfg.loss == "full-softmax" else cfg.held_out)
-        chosen = range(self.every // 2, len(self.starts) - 1, self.every)
-        parts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in chosen]
+        parts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in self.held]
         ids = self.vocabulary.rows[np.concatenate(parts)][:most]
         sentences = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])[:most]
         key, given = jax.random.key(0), (jnp.asarray(ids), jnp.asarray(sentences))
