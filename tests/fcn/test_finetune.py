@@ -222,3 +222,8 @@ def test_a_finished_run_that_grows_ends_as_one_that_was_as_long_from_the_start(t
     )
     assert_equal(one[0], other[0])
     assert one[2] == other[2] == 4
+
+
+def test_init_may_be_transformed():
+    """By `eval_shape` here; jit and vmap trace it alike."""
+    assert jax.eval_shape(lambda key: init(MODEL, key), jax.random.key(0)) == SHAPES

@@ -139,4 +139,8 @@ def init(model: FCN, key: Key[Array, ""]) -> Any:
     # sixteen kernels take 20 seconds of a core; so, 3 to 5.
     options = {"xla_backend_optimization_level": 1}
     start: Any = jax.jit(model.init, compiler_options=options)
-    return start(key, jnp.zeros((1, 32, 32, 3)))["params"]
+    image = jnp.zeros((1, 32, 32, 3))
+    try:
+        return start(key, image)["params"]
+    except ValueError:  # within jit, vmap or eval_shape, which take no options of an inner jit
+        return model.init(key, image)["params"]
