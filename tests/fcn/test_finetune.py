@@ -18,7 +18,7 @@ from jaxdl.fcn.command import COMMANDS, run
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.finetune import config_of
 from jaxdl.fcn.longer import check_epochs
-from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.models.fcn import FCN, init
 from jaxdl.fcn.saved import choose, files, load, match_classes
 from jaxdl.fcn.settle import RATES, settle
 from jaxdl.fcn.setup import optimizer_of
