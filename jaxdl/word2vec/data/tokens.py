@@ -23,6 +23,7 @@ from jaxdl.errors import InputError
 from jaxdl.files.limits import check_unpacked
 from jaxdl.files.text import reason
 from jaxdl.word2vec.choices import Encoding, Tokens
+from jaxdl.word2vec.data import japanese
 from jaxdl.word2vec.data.opened import DAMAGE, guesses, opened
 
 LONGEST_TOKEN = 1000  # bytes in the file; a longer one (encoded pictures and such) is left out
@@ -115,6 +116,8 @@ def read_pieces(
 
 def _cut(data: bytes, tokens: Tokens) -> int:
     """A number of bytes after which no token is open; 0: `data` is one token (or begins one)."""
+    if tokens == "ja":
+        return japanese.cut(data)
     cut = 1 + max(data.rfind(b"\n"), data.rfind(b" "))
     cut = cut or 1 + data.translate(_TABLES[tokens]).rfind(b" ")  # the other ASCII separators
     if cut:
@@ -192,6 +195,8 @@ def tokenise(piece: Piece, tokens: Tokens) -> Block:
             f"{piece.path}: byte {at} is 0, as are many others: it is UTF-16, or no text; say "
             "--encoding utf-16-le or utf-16-be, or give a text file"
         )
+    if tokens == "ja":
+        return _japanese(piece.data.decode())
     text = bytearray(b" " + piece.data.translate(_TABLES[tokens]) + b" ")
     codes = np.frombuffer(text, np.uint8)
     if tokens == "words":  # bytes above the apostrophe's are letters
@@ -209,6 +214,18 @@ def tokenise(piece: Piece, tokens: Tokens) -> Block:
     breaks = np.searchsorted(edges[::2], np.flatnonzero(codes == ord("\n")).astype(np.int32))
     block = Block(coded.dictionary.to_pylist(), coded.indices.to_numpy(), breaks)
     return block if plain and sizes.max(initial=0) <= LONGEST_TOKEN else _refine(block, tokens)
+
+
+def _japanese(text: str) -> Block:
+    """The words of Japanese text, each line's in order."""
+    numbers: dict[bytes, int] = {}
+    index, breaks = list[int](), list[int]()
+    for line in text.split("\n"):
+        for word in map(str.encode, japanese.words_of(line)):
+            if len(word) <= LONGEST_TOKEN:
+                index.append(numbers.setdefault(word, len(numbers)))
+        breaks.append(len(index))
+    return Block([*numbers], np.array(index, np.int32), np.array(breaks[:-1], np.int64))
 
 
 def _refine(block: Block, tokens: Tokens) -> Block:
