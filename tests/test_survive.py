@@ -158,7 +158,8 @@ FILL = """
 disk=$1 run=$2; shift 2
 mount -t tmpfs -o size=40m none "$disk"
 cp -a "$run" "$disk/run"
-rows=$(wc -l < "$disk/run/metrics.jsonl")
+# What the kill left half deleted would make room when the run resumes.
+rm -rf "$disk/run/checkpoints/deleted" "$disk"/run/checkpoints/*.orbax-checkpoint-tmp*
 # All that is left but some kilobytes: enough for a row of metrics, too little for a checkpoint.
 dd if=/dev/zero of="$disk/fill" bs=4k 2>/dev/null || true
 dd if=/dev/null of="$disk/fill" bs=1k seek=$(($(stat -c %s "$disk/fill") / 1024 - 64)) 2>/dev/null

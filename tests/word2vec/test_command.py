@@ -25,7 +25,7 @@ from jaxdl.training.opening import MADE
 from jaxdl.training.run_folder import read_rows
 from jaxdl.word2vec import batches as word2vec_data
 from jaxdl.word2vec import dataset
-from jaxdl.word2vec.command import TRAIN, run
+from jaxdl.word2vec.command import TRAIN, find_texts, run
 from jaxdl.word2vec.config import Config, check
 from jaxdl.word2vec.query import expression
 from tests.helpers import processes
@@ -313,4 +313,4 @@ def test_an_expression_has_two_sides():
 )
 def test_bad_options_are_told_before_any_work(options: dict, message: str):
     with pytest.raises(InputError, match=message):
-        check(Config(**options))
+        check(find_texts(Config(**options)))
