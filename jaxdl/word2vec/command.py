@@ -207,8 +207,8 @@ def find_texts(cfg: Config) -> Config:
 
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the vectors; returns and writes the summary (process 0 alone)."""
-    cfg = find_texts(cfg)
     check(cfg)
+    cfg = find_texts(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.word2vec import dataset
     from jaxdl.word2vec.evaluation import in_words
@@ -252,9 +252,8 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 def train(cfg: Config) -> None:
     """``jaxdl word2vec train``."""
-    cfg = find_texts(cfg)
     check(cfg)  # before jax is imported: a refusal is fast
-    run(started(cfg), Bar())
+    run(started(find_texts(cfg)), Bar())
 
 
 def query(options: Query) -> None:

@@ -312,5 +312,7 @@ def test_an_expression_has_two_sides():
     ],
 )
 def test_bad_options_are_told_before_any_work(options: dict, message: str):
+    cfg = Config(**options)
+    refuse = find_texts if message == "no such file" else check
     with pytest.raises(InputError, match=message):
-        check(find_texts(Config(**options)))
+        refuse(cfg)

@@ -34,7 +34,7 @@ def words_of(line: str) -> list[str]:
     if tokenizer is None:
         import sudachipy
 
-        tokenizer = sudachipy.Dictionary().create(sudachipy.SplitMode.C)
+        tokenizer = sudachipy.Dictionary().tokenizer(mode=sudachipy.SplitMode.C)
         _local.tokenizer = tokenizer
     found = []
     for start in range(0, len(line), _PIECE):

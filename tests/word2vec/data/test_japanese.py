@@ -20,7 +20,7 @@ LINES = (
 def test_words_are_sudachis_without_signs_and_numbers(tmp_path: Path, block_bytes: int):
     (tmp_path / "text").write_text("\n".join(LINES * 3) + "\n")
     found = encode([tmp_path / "text"], tmp_path, tokens="ja", min_count=1, block_bytes=block_bytes)
-    tokenizer = sudachipy.Dictionary().create(sudachipy.SplitMode.C)
+    tokenizer = sudachipy.Dictionary().tokenizer(mode=sudachipy.SplitMode.C)
     want = [
         [m.surface().lower() for m in tokenizer.tokenize(line) if m.surface().isalpha()]
         for line in LINES * 3
