@@ -122,7 +122,7 @@ def use_wheel(folder: Path) -> None:
     jaxdl("--version")
     jaxdl("--help")
     demo = "--preset demo --scenes 4 2 --samples 1 --width-divisor 32 "
-    demo += "--stages 32 16 --epochs 1 --learning-rate 0.05"
+    demo += "--stages 32 16 --epochs 1 --learning-rate 0.05 --canvases 1"
     jaxdl(f"fcn train {demo} --out runs/fcn", "runs/fcn/report.html")
     jaxdl("fcn predict runs/fcn photo.jpg --out classes", "classes/photo_classes.png")
     jaxdl(
