@@ -25,11 +25,10 @@ def one_at_a_time(folder: Path) -> Generator[None, None, None]:
 
     Raises:
         InputError: the folder cannot be written.
+        TrainingError: the disk is full.
     """
-    try:
+    with writing(folder):
         held = _take(folder, fcntl.LOCK_EX)
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}; choose a folder to write into") from error
     with _until_done(folder, held):
         yield
 

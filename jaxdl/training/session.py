@@ -15,7 +15,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxdl.devices import processes
-from jaxdl.errors import InputError, Stopped
+from jaxdl.errors import InputError, Stopped, writing
 from jaxdl.signals import Deferral
 from jaxdl.training import checkpoint, loop
 from jaxdl.training.loop import Task
@@ -224,6 +224,9 @@ def _first(manager: Any, task: Task, folder: Path) -> tuple[TrainState, Any, lis
     state, metrics = task.start(step is not None), task.metrics()
     if step is None:
         return state, metrics, []
+    if processes.is_main_process():  # a kill or a full disk may have come before the mark
+        with writing(folder):
+            (folder / checkpoint.SAVED).touch()
     kept = checkpoint.restore(manager, _saved(task, state, metrics))
     if int(kept["step"]) != step:
         raise InputError(

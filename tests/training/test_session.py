@@ -102,9 +102,16 @@ def test_the_only_checkpoint_is_missed(tmp_path: Path):
         yield from itertools.islice(task().batches(first), 4)
         raise OSError("a torn cable")
 
+    def torn(first: int) -> Any:
+        raise OSError("a torn cable")
+
     with pytest.raises(OSError, match="torn"):
         session.train(task(batches=broken), tmp_path)
     assert checkpoint.steps(tmp_path / "checkpoints") == [3]
+    (tmp_path / checkpoint.SAVED).unlink()  # as a kill or a full disk may leave it
+    with pytest.raises(OSError, match="torn"):
+        session.train(task(batches=torn), tmp_path)
+    assert (tmp_path / checkpoint.SAVED).exists()
     shutil.rmtree(tmp_path / "checkpoints" / "3")
     with pytest.raises(InputError, match="checkpoints: is empty, though the run has saved"):
         session.train(task(), tmp_path)

@@ -170,7 +170,7 @@ def test_missing_file_and_bad_ids(year: Path, tmp_path: Path):
 
 def test_data_dir_that_is_a_file(year: Path, tmp_path: Path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(InputError, match=r"out: .*; choose a folder to write into"):
+    with pytest.raises(InputError, match=r"out: cannot be written .*; choose another folder"):
         run(year, tmp_path / "out")
 
 

@@ -346,7 +346,9 @@ def test_errors_of_files_and_folders(tmp_path: Path):
         encode([tmp_path], tmp_path / "cache")
     with pytest.raises(InputError, match="/dev/null: not a regular file"):
         encode([Path("/dev/null")], tmp_path / "cache")
-    with pytest.raises(InputError, match=r"text: File exists; choose a folder to write into"):
+    with pytest.raises(
+        InputError, match=r"text: cannot be written \(File exists\); choose another folder"
+    ):
         encode([text], text)
     with pytest.raises(InputError, match=r"no whole encoded corpus; delete the folder"):
         open_corpus(tmp_path)
