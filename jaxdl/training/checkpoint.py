@@ -8,6 +8,7 @@ and no step is read that is not, byte for byte, what was saved.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -131,6 +132,8 @@ def _saving(folder: Path) -> Generator[None]:
         # TensorStore knows the system's error by number, in its text alone.
         told = re.search(r"os_error_code='(\d+)'", str(error))
         number = int(told[1]) if told else getattr(error, "errno", None)
+        if number is None and "RESOURCE_EXHAUSTED: Error writing" in str(error):
+            number = errno.ENOSPC  # some of its errors tell the kind alone
         if number is None:
             raise
         # What was written of the step takes up the room that is missing.

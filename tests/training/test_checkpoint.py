@@ -58,6 +58,12 @@ def test_a_save_that_fails_names_the_newest_step(tmp_path: Path, kept: tuple[int
     told = f"step {kept[-1]}, the last that was saved, is whole; free some space"
     with full_after(0), pytest.raises(TrainingError, match=told), checkpoint._saving(tmp_path):
         (tmp_path / "more").write_bytes(b"12345")
+    # TensorStore's words on a full disk, where it leaves out the system's number.
+    words = (
+        'RESOURCE_EXHAUSTED: Error writing "metrics.confusion/0.0" in OCDBT database at local file'
+    )
+    with pytest.raises(TrainingError, match=told), checkpoint._saving(tmp_path):
+        raise ValueError(words)
 
 
 @pytest.mark.slow

@@ -182,7 +182,7 @@ def spoil(path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"^\S*file: File exists; [^\n]*$"):
+    with pytest.raises(InputError, match=r"^\S*file: cannot be written \(File exists\)[^\n]*$"):
         write_docstrings(tmp_path / "file" / "text")
 
 
