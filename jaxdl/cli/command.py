@@ -201,6 +201,8 @@ def _of_full_memory(error: BaseException | None) -> BaseException | None:
     """The error, or one that it followed, if the memory, or its limit, was too small; or None."""
     texts = ("RESOURCE_EXHAUSTED", "can't start new thread")
     while error is not None:
+        if isinstance(error, TrainingError):  # one that is told already: of a full disk, say
+            return None
         if isinstance(error, MemoryError) or any(text in str(error) for text in texts):
             return error
         error = error.__context__
