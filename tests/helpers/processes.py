@@ -119,8 +119,8 @@ def finish(
 ) -> subprocess.CompletedProcess[str]:
     """``python -m module arguments`` to its end; the module may have words after it.
 
-    A fresh process imports everything itself, with another seed of Python's hashes: straight runs, which
-    others are compared with to the bit, are fresh.
+    A fresh process imports everything itself, with another seed of Python's hashes: straight runs,
+    which others are compared with to the bit, are fresh.
     """
     if fresh:
         return subprocess.run(
