@@ -144,9 +144,9 @@ class Word2Vec:
 
     @property
     def wv(self) -> KeyedVectors:
-        """The trained vectors."""
-        vocabulary, (inputs, _) = self._built()
+        """The trained vectors; training goes on from what is changed in them."""
         if self._wv is None:
+            vocabulary, (inputs, _) = self._built()
             self._wv = KeyedVectors.of(Vectors(vocabulary.words, inputs), vocabulary.counts)
         return self._wv
 
@@ -172,12 +172,12 @@ class Word2Vec:
                 self._take_vocabulary(vocabulary_of(corpus))
                 return
             old, _ = self._built()
-            self._take_vocabulary(joined(corpus, old.words, old.counts))
+            self._take_vocabulary(joined(corpus, old.words, old.counts), update)
 
     def build_vocab_from_freq(self, word_freq: dict[str, int], update: bool = False) -> None:
         """As `build_vocab`, from the counts of the words."""
         old = self._built()[0] if update else None
-        self._take_vocabulary(counted(self._cfg, word_freq, old))
+        self._take_vocabulary(counted(self._cfg, word_freq, old), update)
 
     def train(
         self,
@@ -242,11 +242,15 @@ class Word2Vec:
     def _built(self) -> tuple[Vocabulary, tuple[np.ndarray, np.ndarray]]:
         if self._vocabulary is None or self._tables is None:
             raise InputError("the model has no vocabulary: give sentences, or call build_vocab")
-        return self._vocabulary, self._tables
+        if self._wv is None:
+            return self._vocabulary, self._tables
+        if tuple(self._wv) != self._vocabulary.words:
+            raise InputError("model.wv got words that were not counted; call build_vocab")
+        return self._vocabulary, (self._wv.vectors, self._tables[1])
 
-    def _take_vocabulary(self, vocabulary: Vocabulary) -> None:
-        """New tables; words that were there keep their rows of the old ones."""
-        before = None if self._vocabulary is None else self._built()
+    def _take_vocabulary(self, vocabulary: Vocabulary, update: bool = False) -> None:
+        """New tables; with `update` words that were there keep their rows of the old ones."""
+        before = self._built() if update else None
         self._tables = tables_for(self._cfg, vocabulary, before)
         self._vocabulary, self._wv = vocabulary, None
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +13,7 @@ from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus
 from jaxdl.word2vec.data.sentences import check_token
 from jaxdl.word2vec.dataset import Vocabulary
-from jaxdl.word2vec.model import init_tables
+from jaxdl.word2vec.start import matched, outputs_fit, start_tables
 from jaxdl.word2vec.train import mean_losses, vectors_task
 
 Arrays = tuple[np.ndarray, np.ndarray]  # inputs and outputs, float32 (V, D)
@@ -24,16 +23,13 @@ def tables_for(
     cfg: Config, vocabulary: Vocabulary, before: tuple[Vocabulary, Arrays] | None
 ) -> Arrays:
     """The tables of a vocabulary: a random start, but for words that had rows before."""
-    fresh = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
-    new = np.array(fresh.inputs), np.array(fresh.outputs)
+    start = None
     if before is not None:
-        old, tables = before
-        place = {word: row for row, word in enumerate(old.words)}
-        here = [row for row, word in enumerate(vocabulary.words) if word in place]
-        there = [place[vocabulary.words[row]] for row in here]
-        for table, rows in zip(new, tables, strict=True):
-            table[here] = rows[there]
-    return new
+        old, (inputs, outputs) = before
+        fits = outputs_fit(cfg, vocabulary, old.words, old.counts)
+        start = matched(vocabulary, old.words, inputs, outputs if fits else None)
+    tables = start_tables(cfg, len(vocabulary.words), start)
+    return np.array(tables.inputs), np.array(tables.outputs)
 
 
 def counted(cfg: Config, counts: Mapping[str, int], old: Vocabulary | None) -> Vocabulary:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -40,13 +40,12 @@ from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.results import doubts, evaluate, write_results
 from jaxdl.word2vec.setup import (
     check_size,
-    check_start,
     make_step,
     optimizer_of,
     rate_of,
-    start_tables,
 )
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
+from jaxdl.word2vec.start import Start, read_start, start_tables
 from jaxdl.word2vec.step import empty_metrics
 
 ROW = {  # of the metrics
@@ -92,8 +91,7 @@ def _train(
     if record is not None:
         check_same_text(cfg.out, record, corpus)
     vocabulary = vocabulary_of(corpus)
-    if cfg.start_from is not None:
-        check_start(cfg, cfg.start_from)
+    if cfg.extend and cfg.start_from is not None:
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
     encoding = time.monotonic() - began
     check_size(cfg, len(vocabulary.words))
@@ -102,9 +100,20 @@ def _train(
         f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
+    if corpus.phrases:
+        found = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
+        bar.line(f"phrases: {found} ({corpus.folder / 'phrases.tsv'})")
+    start = cache(lambda: None if cfg.start_from is None else read_start(cfg, vocabulary))
+    taken_over = None
+    if record is None and (found := start()) is not None:
+        count, whole = len(found.rows), len(vocabulary.words)
+        taken_over = {"taken": count, "initialised": whole - count}
+        text = f"{count:,} of {whole:,} words take its vectors, {whole - count:,} start at random"
+        bar.line(f"{cfg.start_from}: {text}")
     if record is None and processes.is_main_process():
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
+        record["start"] = taken_over
         known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
         files = input_files(cfg)
         record["inputs"] = of_files(
@@ -114,7 +123,10 @@ def _train(
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         write_bytes(cfg.out / "vocabulary.txt", text.encode())
         write_json(cfg.out / "run.json", record)
-    inputs, compile_seconds = _vectors(cfg, batches, mesh, call, bar)
+    task = vectors_task(cfg, batches, mesh, call, start)
+    trained = session.train(task, cfg.out, mesh=mesh, reporter=bar)
+    # Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
+    inputs = np.asarray(task.gather(trained.state).params["inputs"])
     if not processes.is_main_process():
         return {}
     write_results(cfg, vocabulary, inputs)
@@ -126,7 +138,7 @@ def _train(
             "raw_words": int(corpus.raw_tokens),
             "epochs": cfg.epochs,
             "encode_seconds": encoding,
-            "compile_seconds": compile_seconds,
+            "compile_seconds": trained.first_step_seconds,
             "seconds": sum(row["seconds"] for row in rows) + encoding,
         },
         "warnings": [*unsplit, *doubts(rows)],
@@ -153,22 +165,6 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "train_seconds": seconds,
         "evaluation": last["evaluation"],
     }
-
-
-def _vectors(
-    cfg: Config,
-    batches: Batches,
-    mesh: Mesh | None,
-    call: Callable[..., Iterator[Prepared]] | None,
-    bar: Bar,
-) -> tuple[np.ndarray, float]:
-    """Train, from where the run stopped; the input vectors, and the seconds of the first step.
-
-    Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
-    """
-    task = vectors_task(cfg, batches, mesh, call)
-    trained = session.train(task, cfg.out, mesh=mesh, reporter=bar)
-    return np.asarray(task.gather(trained.state).params["inputs"]), trained.first_step_seconds
 
 
 def mean_losses(sums: Metrics) -> dict[str, float]:
@@ -198,15 +194,24 @@ def vectors_task(
     batches: Batches,
     mesh: Mesh | None = None,
     call: Callable[..., Iterator[Prepared]] | None = None,
+    given: Callable[[], Start | None] = lambda: None,
 ) -> Task:
-    """What word vectors bring to `jaxdl.training.session.train`; `call` of `another_process`."""
+    """What word vectors bring to `jaxdl.training.session.train`.
+
+    Args:
+        cfg: the run.
+        batches: its blocks.
+        mesh: devices that share the tables.
+        call: of `another_process`, which prepares the blocks; None does it here.
+        given: tells from what a run that has no checkpoint starts.
+    """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
     words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
     rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
 
     def start(resumed: bool) -> TrainState:
-        tables = start_tables(cfg, batches.vocabulary)
+        tables = start_tables(cfg, rows, None if resumed else given())
         opt_state = () if optimizer is None else optimizer.init(tables)
         state = TrainState(jnp.zeros((), jnp.int32), tables._asdict(), opt_state)
         return scatter(state)
