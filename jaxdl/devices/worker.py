@@ -1,4 +1,4 @@
-"""A second process, on a core of its own, prepares what this process trains on.
+"""Other processes, each on a core of its own: one prepares what this one trains on, or all train.
 
 XLA's CPU runtime passes the kernels of a small step from thread to thread, and two programs in one
 process take threads from each other: word2vec's step took 49 us alone and 64 us beside the program
@@ -30,19 +30,19 @@ END_SECONDS = 0.3  # for the process to end by itself
 SLOTS = 12  # items that may wait: longer than a part of a text takes to subsample
 
 
-def quiet_cores() -> tuple[int, int] | None:
-    """The two least busy cores of those this process may use; None without two, or with a GPU."""
+def quiet_cores(count: int = 2) -> list[int] | None:
+    """The least busy cores of those this process may use; None without so many, or with a GPU."""
     if not hasattr(os, "sched_getaffinity"):  # not Linux
         return None
     cores = os.sched_getaffinity(0)
     plugins = entry_points(group="jax_plugins")
-    if len(cores) < 2 or (plugins and os.environ.get("JAX_PLATFORMS") != "cpu"):
+    if len(cores) < count or (plugins and os.environ.get("JAX_PLATFORMS") != "cpu"):
         return None
     busy = psutil.cpu_percent(interval=0.05, percpu=True)
     # Among equals by the process number, so that runs that start together part.
     turn = os.getpid()
     by_load = sorted(cores, key=lambda c: (round(busy[c], -1), (c + turn) % len(cores)))
-    return by_load[0], by_load[1]
+    return by_load[:count]
 
 
 @contextlib.contextmanager
@@ -54,6 +54,54 @@ def pinned(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, every)
+
+
+@contextlib.contextmanager
+def started(
+    target: Callable[..., None], core: int | None, *given: Any
+) -> Iterator[tuple[Connection, BaseProcess]]:
+    """A process that runs ``target(pipe, *given)``; it ends when the block does.
+
+    Args:
+        target: can be pickled; it should end when the pipe is closed.
+        core: that the process runs on; None: any.
+        given: can be pickled, or handed to a new process.
+
+    Yields:
+        This side of the pipe, and the process.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    arguments = (target, theirs, core, settings(), given)
+    process = context.Process(target=_begin, args=arguments, daemon=True)
+    # Signals to the whole group are for the process that trains: from their first moment on this
+    # process and the tracker of shared memory have them blocked. (The tracker's start unblocks them
+    # here: so it comes first.)
+    with held():
+        resource_tracker.ensure_running()
+    with held():
+        process.start()
+    theirs.close()
+    try:
+        yield ours, process
+    finally:
+        ours.close()  # which ends the other process: it has nobody to send to
+        process.join(END_SECONDS)
+        process.kill()  # it is stopped, or long at its work
+        process.join()
+
+
+def _begin(
+    target: Callable[..., None],
+    pipe: Connection,
+    core: int | None,
+    cache: dict[str, Any],
+    given: tuple,
+) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    adopt(cache)
+    target(pipe, *given)
 
 
 @contextlib.contextmanager
@@ -69,35 +117,16 @@ def another_process(core: int) -> Iterator[Callable[[Callable[[], Iterator[Any]]
         A function to be called once. `make` must be picklable, and its items trees of arrays of
         the same shapes. The iterator raises TrainingError where the process died.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    given = (theirs, core, settings())
-    process = context.Process(target=_serve, args=given, daemon=True)
-    # Signals to the whole group are for the process that trains: from their first moment on this
-    # process and the tracker of shared memory have them blocked. (The tracker's start unblocks them
-    # here: so it comes first.)
-    with held():
-        resource_tracker.ensure_running()
-    with held():
-        process.start()
-    theirs.close()
+    with started(_serve, core) as (pipe, process):
 
-    def call(make):
-        ours.send(make)
-        return _receive(ours, process)
+        def call(make):
+            pipe.send(make)
+            return _receive(pipe, process)
 
-    try:
         yield call
-    finally:
-        ours.close()  # which ends the other process: it has nobody to send to
-        process.join(END_SECONDS)
-        process.kill()  # it is stopped, or long at its work
-        process.join()
 
 
-def _serve(pipe: Connection, core: int, cache: dict[str, Any]) -> None:
-    os.sched_setaffinity(0, {core})
-    adopt(cache)
+def _serve(pipe: Connection) -> None:
     memory, free = None, list(range(SLOTS))
     try:
         for item in pipe.recv()():

@@ -18,6 +18,11 @@ from jaxdl.word2vec.negative_sampling import UnigramTable, unigram_table
 from jaxdl.word2vec.objectives import Objective
 
 PART = 1 << 20  # tokens that lie on the device at once; subsampled while others are trained on
+import os as _os
+
+SHARE = int(
+    _os.environ.get("SHARE", str(1 << 19))
+)  # of several workers, which join what they learnt after each part
 DISPATCH = 400  # blocks of a dispatch, about
 
 
@@ -62,9 +67,12 @@ class Batches:
         count = len(self.ids)
         every = max(20, count // cfg.held_out) if cfg.held_out else 0
         self.held = held_sentences(corpus, every) if 0 < every < len(self.starts) else NONE
-        sizes = []
-        for part in range(-(-count // PART)):
-            some = self.ids[part * PART : (part + 1) * PART]
+        sizes, n = [], cfg.workers
+        # As many parts for each worker.
+        parts = -(-count // PART) if n == 1 else n * -(-count // (n * SHARE))
+        self.length = PART if n == 1 else -(-count // parts)
+        for part in range(parts):
+            some = self.ids[part * self.length : (part + 1) * self.length]
             chance = keep[vocabulary.rows[some]]
             # Six deviations above the mean: no token is left over in practice.
             sizes.append(chance.sum() + 6 * np.sqrt((chance * (1 - chance)).sum()))
@@ -93,12 +101,12 @@ class Batches:
         """Where in the text a step is, for an error message."""
         epoch, part, within = self.place(n)
         share = within / int(np.diff(self.ends, prepend=0)[part])
-        at = (part + share) * PART if len(self.ends) > 1 else share * len(self.ids)
+        at = (part + share) * self.length if len(self.ends) > 1 else share * len(self.ids)
         return f"epoch {epoch + 1}, near token {at:,.0f}"
 
     def _part(self, part: int) -> tuple[jax.Array, jax.Array]:
         """Token rows and sentence numbers of a part; held-out sentences are negative."""
-        begin, end = part * PART, min((part + 1) * PART, len(self.ids))
+        begin, end = part * self.length, min((part + 1) * self.length, len(self.ids))
         ids = self.vocabulary.rows[self.ids[begin:end]]
         first = int(np.searchsorted(self.starts, begin, side="right")) - 1
         last = int(np.searchsorted(self.starts, end, side="left"))
@@ -108,8 +116,8 @@ class Batches:
         numbers[self.held[slice(*ends)] - first] = -1
         sentences = np.repeat(numbers, lengths)
         if len(self.ends) > 1:  # one shape for all parts, so that one program does
-            ids = np.pad(ids, (0, PART - len(ids)))
-            sentences = np.pad(sentences, (0, PART - len(sentences)), constant_values=-1)
+            ids = np.pad(ids, (0, self.length - len(ids)))
+            sentences = np.pad(sentences, (0, self.length - len(sentences)), constant_values=-1)
         return jnp.asarray(ids), jnp.asarray(sentences)
 
     def run_ahead(self, first: int) -> Iterator[Prepared]:
@@ -137,6 +145,25 @@ class Batches:
                 # The next part is begun while blocks of this one wait to be trained on.
                 after = epoch * self.per_epoch + int(self.ends[part])
                 following = begin(after) if after < self.steps else None
+
+    @property
+    def rounds(self) -> int:
+        """Of several workers, each of which trains on a part of the text in a round."""
+        return len(self.ends) * self.cfg.epochs // self.cfg.workers
+
+    def first_step(self, part: int) -> int:
+        """The number of a part's first step; parts are counted through all epochs."""
+        epoch, within = divmod(part, len(self.ends))
+        return epoch * self.per_epoch + (int(self.ends[within - 1]) if within else 0)
+
+    def part(self, number: int) -> Iterator[tuple[int, Prepared]]:
+        """The steps of a part by their numbers, and their prepared blocks."""
+        key = jax.random.fold_in(jax.random.key(self.cfg.seed), number)
+        ids, sentences = self._part(number % len(self.ends))
+        stream = self._subsampled(jax.random.fold_in(key, 0), ids, sentences)
+        first = self.first_step(number)
+        for n in range(first, self.first_step(number + 1)):
+            yield n, self._prepared(stream, key, (n - first) * self.blocks)
 
     def _subsampled(self, *given: jax.Array, care: int = 1) -> Stream:
         static = {"window": self.cfg.window, "shrink": self.cfg.shrink, "size": self.cfg.block}

@@ -56,7 +56,7 @@ TRAIN = Command(
             *("block", "group", "shared_negatives", "max_terms", "seed"),
         ),
         "Output": ("out", "resume", "overwrite", "logs_per_epoch", "save_seconds", "words"),
-        "Devices": (*DEVICES, "prefetch_process", "compile_cache"),
+        "Devices": (*DEVICES, "workers", "prefetch_process", "compile_cache"),
     },
     examples=(
         ("jaxdl word2vec train --preset demo", "The docstrings of this environment; 40 seconds."),

@@ -1,6 +1,7 @@
 """Options of word2vec training, and their presets."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -125,6 +126,9 @@ class Config:
     """Seconds between checkpoints within an epoch, at least."""
     prefetch_process: bool = True
     """On a CPU a second process prepares the blocks of a long run, each on a core of its own."""
+    workers: Annotated[int, Range(1, 1024)] = 1
+    """So many processes train on a CPU, each on a core of its own, and join what they learnt after
+    each half million words. Their number changes the result; for long texts."""
     seed: Annotated[int, Range(0)] = 0
     """Random seed of the start, subsampling, windows and negatives."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
@@ -182,6 +186,8 @@ def check(cfg: Config) -> None:
             "--mesh splits the tables by rows, which dense optimisers and the full softmax change "
             "all of: use --optimizer sgd with another --loss, or one device"
         )
+    if cfg.workers > 1:
+        _check_workers(cfg)
     if cfg.extend and cfg.start_from is None:
         raise InputError("--extend NEWTEXT continues a run: name it with --start-from RUN")
     if cfg.start_from is not None and not cfg.start_from.exists():
@@ -205,3 +211,16 @@ def check(cfg: Config) -> None:
     for path in (*cfg.word_pairs, *cfg.analogies):
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
+
+
+def _check_workers(cfg: Config) -> None:
+    flag = f"--workers {cfg.workers}"
+    if cfg.devices.mesh is not None:
+        raise InputError(f"{flag}: processes of one CPU share the tables; leave --mesh out")
+    if cfg.optimizer != "sgd" or cfg.loss == "full-softmax":
+        raise InputError(
+            f"{flag}: join what they moved, and dense optimisers and the full softmax move every "
+            "row: use --optimizer sgd and another --loss"
+        )
+    if not hasattr(os, "memfd_create"):
+        raise InputError(f"{flag}: needs Linux; leave it out")

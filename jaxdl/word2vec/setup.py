@@ -70,14 +70,15 @@ def make_step(
                 optimizer=optimizer,
                 **options,
             )
-        metrics, loss = _add(metrics, sums)
+        metrics, loss = add_metrics(metrics, sums)
         return TrainState(state.step + 1, tables._asdict(), opt_state), metrics, loss
 
     return step
 
 
 @jax.jit
-def _add(metrics: Metrics, sums: Metrics) -> tuple[Metrics, jax.Array]:
+def add_metrics(metrics: Metrics, sums: Metrics) -> tuple[Metrics, jax.Array]:
+    """The metrics of both, and the mean loss of a pair of the second."""
     loss = (sums.positive + sums.negative) / jnp.maximum(sums.count, 1)
     return jax.tree.map(jnp.add, metrics, sums), loss
 

@@ -1,5 +1,6 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -47,6 +48,7 @@ from jaxdl.word2vec.setup import (
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
 from jaxdl.word2vec.start import Start, read_start, start_tables
 from jaxdl.word2vec.step import empty_metrics
+from jaxdl.word2vec.workers import Team, hired, make_round
 
 ROW = {  # of the metrics
     "train": {"loss": (float, None), "pairs": float},
@@ -66,13 +68,25 @@ def train_run(
     bar: Bar,
 ) -> dict[str, Any]:
     """The run from the text to the report, from where it stopped."""
+    if cfg.workers > 1:
+        return _train_with_workers(cfg, config, record, bar)
     cores = quiet_cores() if cfg.prefetch_process and mesh is None and is_long(cfg) else None
     if cores is None:
-        return _train(cfg, config, record, mesh, None, bar)
+        return _train(cfg, config, record, mesh, bar)
     with another_process(cores[1]) as call:
         with pinned(cores[0]):
             jax.devices()  # starts XLA's threads
-        return _train(cfg, config, record, None, call, bar)
+        return _train(cfg, config, record, None, bar, call=call)
+
+
+def _train_with_workers(
+    cfg: Config, config: dict[str, Any], record: dict[str, Any] | None, bar: Bar
+) -> dict[str, Any]:
+    cores = quiet_cores(cfg.workers) or [None] * cfg.workers
+    with hired(cores) as team:
+        with contextlib.nullcontext() if cores[0] is None else pinned(cores[0]):
+            jax.devices()  # starts XLA's threads
+        return _train(cfg, config, record, None, bar, team=team)
 
 
 def _train(
@@ -80,8 +94,9 @@ def _train(
     config: dict[str, Any],
     record: dict[str, Any] | None,
     mesh: Mesh | None,
-    call: Callable[..., Iterator[Prepared]] | None,
     bar: Bar,
+    call: Callable[..., Iterator[Prepared]] | None = None,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     began = time.monotonic()
     check_size(cfg)
@@ -123,7 +138,7 @@ def _train(
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         write_bytes(cfg.out / "vocabulary.txt", text.encode())
         write_json(cfg.out / "run.json", record)
-    task = vectors_task(cfg, batches, mesh, call, start)
+    task = vectors_task(cfg, batches, mesh, call, start, team)
     trained = session.train(task, cfg.out, mesh=mesh, reporter=bar)
     # Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
     inputs = np.asarray(task.gather(trained.state).params["inputs"])
@@ -195,6 +210,7 @@ def vectors_task(
     mesh: Mesh | None = None,
     call: Callable[..., Iterator[Prepared]] | None = None,
     given: Callable[[], Start | None] = lambda: None,
+    team: Team | None = None,
 ) -> Task:
     """What word vectors bring to `jaxdl.training.session.train`.
 
@@ -204,11 +220,20 @@ def vectors_task(
         mesh: devices that share the tables.
         call: of `another_process`, which prepares the blocks; None does it here.
         given: tells from what a run that has no checkpoint starts.
+        team: of --workers; a step is then a round of all of them.
     """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
-    per_epoch, steps = batches.per_epoch, batches.steps
+    per_epoch, steps, optimizer = batches.per_epoch, batches.steps, optimizer_of(cfg)
+    if team is not None:
+        per_epoch, steps = batches.rounds // cfg.epochs, batches.rounds
     words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
-    rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
+
+    def place(n: int) -> int:
+        """The first dispatch of a step."""
+        return n if team is None else batches.first_step(n * cfg.workers)
+
+    def rate(n: int) -> float:
+        return rate_of(cfg, place(n), steps=batches.steps)
 
     def start(resumed: bool) -> TrainState:
         tables = start_tables(cfg, rows, None if resumed else given())
@@ -227,7 +252,9 @@ def vectors_task(
             return state
         return state._replace(params=shard_tables(Tables(**state.params), mesh)._asdict())
 
-    def read(first: int) -> Iterator[Prepared]:
+    def read(first: int) -> Iterator[Any]:
+        if team is not None:
+            return iter(range(first, steps))
         if call is None:
             return batches.run_ahead(first)
         return call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
@@ -253,7 +280,9 @@ def vectors_task(
         return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
     return Task(
-        step=make_step(cfg, batches, optimizer, mesh),
+        step=make_step(cfg, batches, optimizer, mesh)
+        if team is None
+        else make_round(cfg, batches, team),
         start=start,
         metrics=lambda: shard(empty_metrics(), None if layout is None else layout.replicated),
         batches=read,
@@ -261,7 +290,7 @@ def vectors_task(
         ends=lambda done: is_logged(done, per_epoch, cfg.logs_per_epoch),
         end_epoch=end_epoch,
         learning_rate=rate,
-        describe=batches.describe,
+        describe=lambda n: batches.describe(place(n)),
         score=checkpoint.Score("loss", larger_is_better=False),
         meta={"width": cfg.dim, "loss": cfg.loss, "words": rows},
         row=ROW,
