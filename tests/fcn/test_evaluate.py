@@ -18,6 +18,7 @@ from jaxdl.fcn import evaluate_command
 from jaxdl.fcn.command import EVALUATE
 from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.evaluate import map_classes, trained_on
+from jaxdl.fcn.evaluate_page import confusion_picture
 from jaxdl.fcn.options import check_given, data_config
 from jaxdl.fcn.saved import read_meta
 from jaxdl.fcn.task import make_predict
