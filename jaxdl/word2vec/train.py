@@ -141,7 +141,7 @@ def _train(
             "compile_seconds": trained.first_step_seconds,
             "seconds": sum(row["seconds"] for row in rows) + encoding,
         },
-        "warnings": [*unsplit, *doubts(rows)],
+        "warnings": [*unsplit, *doubts(cfg, vocabulary, rows)],
     }
     write_json(cfg.out / "summary.json", summary)
     assert record is not None

@@ -14,9 +14,9 @@ from jaxdl import Word2Vec
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint
-from jaxdl.word2vec.api import _UNSUPPORTED, _WITHOUT_EFFECT
 from jaxdl.word2vec.command import run
 from jaxdl.word2vec.config import PRESETS
+from jaxdl.word2vec.gensim_options import UNSUPPORTED, WITHOUT_EFFECT
 from tests.helpers.processes import ROOT
 
 TOPICS = (("cat", "dog", "cow", "pig"), ("red", "blue", "green", "pink"))
@@ -139,9 +139,9 @@ def test_the_pages_example_runs(
     assert "('" in capsys.readouterr().out
     assert (tmp_path / "trained.bin").is_file()
     table = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
-    known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *_WITHOUT_EFFECT, "update"}
+    known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *WITHOUT_EFFECT, "update"}
     for name in re.findall(r"`(\w+)[`=]", " ".join(table).split("`score`")[0]):
-        assert name in known or name in _UNSUPPORTED, name
+        assert name in known or name in UNSUPPORTED, name
 
 
 def test_a_vocabulary_of_counts():

@@ -29,7 +29,7 @@ def one_pass(
                 product = float(entries[words[n]] * entries[words[n + 1]])
                 score = (entries[text] - min_count) / product * len(entries)
                 if score > threshold:
-                    found.setdefault(text, (entries[text], score))
+                    found[text] = (entries[text], score)  # of different pairs the last one's
                     made.append(text)
                     n += 2
                     continue
