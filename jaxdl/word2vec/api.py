@@ -65,6 +65,8 @@ class Word2Vec:
         InputError: an option or sentences that cannot be trained with.
     """
 
+    corpus_count = corpus_total_words = 0
+
     def __init__(
         self,
         sentences: Iterable[Any] | None = None,
@@ -115,7 +117,6 @@ class Word2Vec:
         self.losses: list[float] = []
         self._vocabulary: Vocabulary | None = None
         self._tables: tuple[np.ndarray, np.ndarray] | None = None
-        self.corpus_count = self.corpus_total_words = 0
         self._trainings = 0
         self._wv: KeyedVectors | None = None
         if sentences is None and corpus_file is None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.word2vec.same_as_gensim import notebook_of_ours
 from jaxdl import Word2Vec
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
@@ -142,6 +143,26 @@ def test_the_pages_example_runs(
     known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *WITHOUT_EFFECT, "update"}
     for name in re.findall(r"`(\w+)[`=]", " ".join(table).split("`score`")[0]):
         assert name in known or name in UNSUPPORTED, name
+
+
+@pytest.mark.slow
+def test_a_notebook_of_gensims_moves_over_by_its_import_line(
+    tmp_path: Path,
+):
+    """`make same-as-gensim` runs it with gensim too, and lets gensim read the files."""
+    found = notebook_of_ours(tmp_path)
+    assert found["near"] == [["court", "prince", "queen"]] * 2
+    assert (found["odd"], found["first"], found["row"], found["count"]) == (
+        *("plum", "prince", 3, 600),
+    )
+    assert found["seen"] == [600, 5400, 5, 16]
+    assert found["callbacks"] == 22
+    assert found["sections"] == [["royal", 1], ["fruit", 0], ["Total accuracy", 1]]
+    assert found["more"] == [10, True, 50]
+    assert found["kept"] == [10, True]
+    for name in ("loss", "sum", "closer", "unknown", "same", "taken"):
+        assert found[name] is True
+    assert found["in"] == [True, False]
 
 
 def test_a_vocabulary_of_counts():
