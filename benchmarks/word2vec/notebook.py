@@ -53,9 +53,9 @@ found = {
     "in": ["king" in model.wv, "nobody" in model.wv],
     "seen": [steps.corpus_count, steps.corpus_total_words, steps.epochs, steps.vector_size],
 }
-for kept in (model, steps):
-    near = [word for word, _ in kept.wv.most_similar("king", topn=3)]
-    found.setdefault("near", []).append(sorted(near))
+found["near"] = [
+    sorted(word for word, _ in one.wv.most_similar("king", topn=3)) for one in (model, steps)
+]
 found["sum"] = (
     model.wv.most_similar(positive=["king", "queen"], negative=["pear"], topn=1)[0][1] > 0
 )

@@ -1,5 +1,6 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -101,8 +102,8 @@ def _train(
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
     if corpus.phrases:
-        found = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
-        bar.line(f"phrases: {found} ({corpus.folder / 'phrases.tsv'})")
+        each = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
+        bar.line(f"phrases: {each} ({corpus.folder / 'phrases.tsv'})")
     start = cache(lambda: None if cfg.start_from is None else read_start(cfg, vocabulary))
     taken_over = None
     if record is None and (found := start()) is not None:
@@ -168,8 +169,8 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def mean_losses(sums: Metrics) -> dict[str, float]:
-    """An epoch's losses of a pair, and the number of pairs."""
-    count = max(1.0, float(sums.count))
+    """An epoch's losses of a pair, NaN if there was none, and the number of pairs."""
+    count = float(sums.count) or math.nan
     parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
     means = {name: value / count for name, value in parts.items()}
     return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
@@ -179,7 +180,7 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     """What is printed of an epoch's row of metrics."""
     held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
     scores = [f"{name} {in_words(found['score'])}" for name, found in row["evaluation"].items()]
-    losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
+    losses = f"loss {in_words(row['train']['loss'])}, held out {in_words(held, 4)}"
     return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
 
 
@@ -238,6 +239,7 @@ def vectors_task(
         held, pairs = None, 0
         if batches.held_out is not None:
             held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
+            held = held if pairs else None
         loss = train["loss"]
         row: dict[str, Any] = {
             "epoch": epoch.done / per_epoch,

@@ -165,6 +165,15 @@ def test_a_notebook_of_gensims_moves_over_by_its_import_line(
     assert found["in"] == [True, False]
 
 
+@pytest.mark.slow
+def test_a_training_on_nothing_says_so():
+    with pytest.warns(UserWarning, match="not one pair of words was trained on"):
+        found = Word2Vec([["cat"], ["dog"]] * 9, min_count=1, vector_size=8, sample=0, epochs=1)
+    assert np.isnan(found.losses).all()
+    with pytest.raises(InputError, match="none of 2 sentences has a word of the vocabulary"):
+        found.train([["cow"], ["pig"]])
+
+
 def test_a_vocabulary_of_counts():
     found = Word2Vec(vector_size=4, min_count=2, max_final_vocab=2)
     found.build_vocab_from_freq({"a": 3, "b": 9, "c": 1, "d": 4})
@@ -187,6 +196,7 @@ def bad(*sentences: Any) -> Iterator[Any]:
         ({"sentences": [["a", ""]]}, "is empty, or has white space"),
         ({"sentences": bad()}, "no sentence: an iterator can be read once"),
         ({"sentences": [["a"]]}, "no word comes 5 times or more"),
+        ({"sentences": [[], []]}, "none of 2 sentences has a word; there is nothing to train on"),
         ({"hs": 1}, "one loss is trained: hs=1, negative=0"),
         ({"cbow_mean": 0}, "use the mean"),
         ({"trim_rule": len}, r"trim_rule=.*leave words out"),

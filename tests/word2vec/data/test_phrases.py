@@ -4,6 +4,7 @@ from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_counts_scores_and_sentences_are_those_of_the_definition(
     monkeypatch.setattr(phrase_counts, "_PART", part)
     given = text()
     (tmp_path / "text").write_text("".join(" ".join(words) + "\n" for words in given))
-    small = {"block_bytes": 500, "table_bytes": 2000} if chunk < 1000 else {}
+    small: dict[str, Any] = {"block_bytes": 500, "table_bytes": 2000} if chunk < 1000 else {}
     corpus = encode(
         [tmp_path / "text"],
         tmp_path / "cache",
