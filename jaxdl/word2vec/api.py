@@ -128,7 +128,7 @@ class Word2Vec:
 
     @property
     def wv(self) -> KeyedVectors:
-        """The trained vectors; training goes on from what is changed in them."""
+        """The trained vectors; training starts from them, changed or not."""
         if self._wv is None:
             vocabulary, (inputs, _) = self._built()
             self._wv = KeyedVectors.of(Vectors(vocabulary.words, inputs), vocabulary.counts)

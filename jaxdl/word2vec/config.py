@@ -92,7 +92,7 @@ class Config:
     subsample: Annotated[float, Range(0)] = 1e-3
     """Words above this share of the text are dropped by chance; 0 keeps all."""
     epochs: Annotated[int, Range(1, 100_000)] = 5
-    """Passes over the text. A finished run goes on to more of them if its rate is constant."""
+    """Passes over the text. A finished run trains more of them if its rate is constant."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
     learning_rate: Annotated[float, Range(0, above=True)] = 0.025

@@ -190,6 +190,14 @@ def is_logged(done: int, per_epoch: int, logs: int) -> bool:
     return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
 
 
+def _held_out(batches: Batches, tables: Tables) -> dict[str, Any]:
+    """Mean loss of the held-out pairs, None if there are none, and their number."""
+    if batches.held_out is None:
+        return {"loss": None, "pairs": 0}
+    loss, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
+    return {"loss": loss if pairs else None, "pairs": pairs}
+
+
 def vectors_task(
     cfg: Config,
     batches: Batches,
@@ -236,15 +244,12 @@ def vectors_task(
     def end_epoch(epoch: Epoch) -> EpochReport:
         train, whole = mean_losses(epoch.metrics), epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
-        held, pairs = None, 0
-        if batches.held_out is not None:
-            held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
-            held = held if pairs else None
-        loss = train["loss"]
+        held = _held_out(batches, tables)
+        loss = train["loss"] if held["loss"] is None else held["loss"]
         row: dict[str, Any] = {
             "epoch": epoch.done / per_epoch,
             "train": train,
-            "heldout": {"loss": held, "pairs": pairs},
+            "heldout": held,
             "learning_rate": rate(epoch.done - 1),
             "raw_words_per_s": epoch.steps * raw / epoch.seconds,
             "words_per_s": epoch.steps * words / epoch.seconds,
@@ -252,7 +257,7 @@ def vectors_task(
             "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
         }
         line = epoch_line(row, cfg.epochs) if whole else ""
-        return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
+        return EpochReport({epoch.done: row}, loss, line, save=whole)
 
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),
