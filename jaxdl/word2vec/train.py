@@ -190,12 +190,22 @@ def is_logged(done: int, per_epoch: int, logs: int) -> bool:
     return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
 
 
-def _held_out(batches: Batches, tables: Tables) -> dict[str, Any]:
-    """Mean loss of the held-out pairs, None if there are none, and their number."""
-    if batches.held_out is None:
-        return {"loss": None, "pairs": 0}
-    loss, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
-    return {"loss": loss if pairs else None, "pairs": pairs}
+def epoch_row(cfg: Config, batches: Batches, epoch: Epoch, tables: Tables) -> dict[str, Any]:
+    """What the metrics record of an epoch, or of a part of it; its evaluation at the whole end."""
+    held: float | None = None
+    pairs, whole = 0, epoch.done % batches.per_epoch == 0
+    if batches.held_out is not None:
+        held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
+    per_second = epoch.steps / batches.per_epoch / epoch.seconds
+    return {
+        "epoch": epoch.done / batches.per_epoch,
+        "train": mean_losses(epoch.metrics),
+        "heldout": {"loss": held if pairs else None, "pairs": pairs},
+        "raw_words_per_s": per_second * batches.corpus.raw_tokens,
+        "words_per_s": per_second * batches.kept,
+        "seconds": epoch.seconds,
+        "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
+    }
 
 
 def vectors_task(
@@ -216,7 +226,6 @@ def vectors_task(
     """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
-    words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
     rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
 
     def start(resumed: bool) -> TrainState:
@@ -242,22 +251,12 @@ def vectors_task(
         return call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train, whole = mean_losses(epoch.metrics), epoch.done % per_epoch == 0
+        whole = epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
-        held = _held_out(batches, tables)
-        loss = train["loss"] if held["loss"] is None else held["loss"]
-        row: dict[str, Any] = {
-            "epoch": epoch.done / per_epoch,
-            "train": train,
-            "heldout": held,
-            "learning_rate": rate(epoch.done - 1),
-            "raw_words_per_s": epoch.steps * raw / epoch.seconds,
-            "words_per_s": epoch.steps * words / epoch.seconds,
-            "seconds": epoch.seconds,
-            "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
-        }
+        row = epoch_row(cfg, batches, epoch, tables) | {"learning_rate": rate(epoch.done - 1)}
+        held, loss = row["heldout"]["loss"], row["train"]["loss"]
         line = epoch_line(row, cfg.epochs) if whole else ""
-        return EpochReport({epoch.done: row}, loss, line, save=whole)
+        return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
     return Task(
         step=make_step(cfg, batches, optimizer, mesh),
@@ -275,7 +274,7 @@ def vectors_task(
         gather=gather,
         scatter=scatter,
         save_seconds=cfg.save_seconds,
-        items=raw,
+        items=batches.corpus.raw_tokens / per_epoch,
         unit="words",
         epoch_steps=per_epoch,
     )
