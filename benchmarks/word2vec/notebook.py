@@ -6,6 +6,7 @@ Ours is the same text with another import line. It prints what does not hang on 
 import json
 import random
 
+import numpy as np
 from gensim.models import KeyedVectors, Word2Vec  # pyrefly: ignore[missing-import]
 
 random.seed(0)
@@ -91,11 +92,11 @@ loaded = KeyedVectors.load_word2vec_format("vectors.bin", binary=True)
 found["same"] = bool((loaded["duke"] == model.wv["duke"]).all())
 fresh = Word2Vec(min_count=1, vector_size=16, sample=0)
 fresh.build_vocab([["king", "sky"]] * 9)
-fresh.wv.vectors_lockf = [1.0] * len(fresh.wv)
+fresh.wv.vectors_lockf = np.ones(len(fresh.wv), np.float32)
 fresh.wv.intersect_word2vec_format("vectors.txt", lockf=1.0)  # gensim's binary needs NumPy < 2.3
 found["taken"] = bool((fresh.wv["king"] == loaded["king"]).all())
 fresh.train([["king", "sky"]] * 9, total_examples=9, epochs=1)
 loaded.save("kept.kv")
 kept = KeyedVectors.load("kept.kv", mmap="r")
 found["kept"] = [len(kept), kept.most_similar("duke")[:3] == loaded.most_similar("duke")[:3]]
-print(json.dumps(found))
+print(json.dumps(found, default=lambda one: one.item()))

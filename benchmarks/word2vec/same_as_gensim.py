@@ -88,8 +88,10 @@ def asked(config: Config, *words: str, cwd: Path | None = None) -> str:
     """What a Python with gensim prints."""
     try:
         command = [str(config.gensim_python.absolute()), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=cwd, timeout=300
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:  # a worker of gensim's that fails waits
         text = f"{config.gensim_python}: gensim gave no answers ({getattr(error, 'stderr', error)})"
         raise InputError(f"{' '.join(text.split())[-300:]}; run make same-as-gensim") from error
 

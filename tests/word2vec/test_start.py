@@ -240,3 +240,18 @@ def test_words_are_made_as_in_the_run_that_is_extended_and_unknown_ones_are_told
     (told,) = found["warnings"]
     assert told == "--words 'kign': not among the 6 words of the vocabulary, so not shown"
     assert told in "".join(capsys.readouterr().out.split("\n"))
+
+
+@pytest.mark.slow
+def test_a_run_with_phrases_has_vectors_of_them_and_says_where_they_are(
+    cfg: Config, place: Path, capsys: pytest.CaptureFixture[str]
+):
+    own = dataclasses.replace(
+        cfg, phrases=1, phrases_min_count=1, phrases_threshold=1.0, out=place / "phrases"
+    )
+    run(own, Bar())
+    found = KeyedVectors.load(own.out)
+    phrases = [word for word in found if "_" in word]
+    assert "cat_dog" in phrases
+    printed = "".join(capsys.readouterr().out.split())
+    assert f"phrases:{len(phrases)}inpass1({cfg.data_dir}" in printed
