@@ -247,7 +247,7 @@ def test_a_run_with_phrases_has_vectors_of_them_and_says_where_they_are(
     cfg: Config, place: Path, capsys: pytest.CaptureFixture[str]
 ):
     own = dataclasses.replace(
-        cfg, phrases=1, phrases_min_count=1, phrases_threshold=1.0, out=place / "phrases"
+        cfg, phrases=1, phrases_min_count=1, phrases_threshold=0.01, out=place / "phrases"
     )
     run(own, Bar())
     found = KeyedVectors.load(own.out)
