@@ -79,7 +79,7 @@ bench-word2vec: env env-gensim ## word2vec beside gensim; options: make bench-wo
 english-text: env ## 14 million words of English from Debian's packages, data/english.txt, for bench-word2vec; needs apt-get; 2 minutes
 	$(PY) -m benchmarks.word2vec.english_text $(ARGS)
 
-same-as-gensim: env env-gensim ## KeyedVectors beside gensim's on gensim's own files: the same words, scores to 1e-6
+same-as-gensim: env env-gensim ## word2vec beside gensim: its own files of vectors, phrases, a notebook; the same words, scores to 1e-6
 	$(PY) -m benchmarks.word2vec.same_as_gensim --gensim-python $(GENSIM_VENV)/bin/python
 
 bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'

@@ -181,9 +181,10 @@ def run(cfg: Config, bar: Bar) -> dict:
     from jaxdl.devices import cpu_memory
     from jaxdl.fcn.data.unchanged import check_pictures
     from jaxdl.fcn.dataset import open_source
-    from jaxdl.fcn.longer import check_epochs, lengthen
+    from jaxdl.fcn.longer import check_epochs
     from jaxdl.fcn.start import input_files
     from jaxdl.fcn.train import run_stages
+    from jaxdl.training.record import lengthen
 
     cpu_memory.start()
 
@@ -201,7 +202,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         summary_keys=[f"fcn{(cfg.stages or STRIDES)[-1]}s"],  # each stage comes after the others
         inputs=input_files(cfg),
         check=check_same,
-        lengthen=partial(lengthen, cfg),
+        lengthen=partial(lengthen, cfg.out, cfg.epochs),
     )
     if not summary:
         return {}

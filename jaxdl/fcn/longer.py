@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxdl.errors import InputError
 from jaxdl.fcn.config import Config
-from jaxdl.files.atomic import plain, write_json
+from jaxdl.files.atomic import plain
 
 
 def check_epochs(cfg: Config, record: dict[str, Any]) -> None:
@@ -38,13 +38,3 @@ def check_epochs(cfg: Config, record: dict[str, Any]) -> None:
             f"epochs, so --epochs {shown} is another run; go on from its checkpoint with jaxdl fcn "
             f"finetune {cfg.out}, or {other}"
         )
-
-
-def lengthen(cfg: Config, record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a run, written again if it is to train longer: it is not finished any more."""
-    if record["config"]["epochs"] == plain(cfg.epochs):
-        return record
-    config = record["config"] | {"epochs": plain(cfg.epochs)}
-    record = {key: value for key, value in record.items() if key != "finished"}
-    write_json(cfg.out / "run.json", record | {"config": config})
-    return record | {"config": config}

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxdl.errors import InputError
 from jaxdl.files import schema
-from jaxdl.files.atomic import read_json, write_json
+from jaxdl.files.atomic import plain, read_json, write_json
 
 RECORD: schema.Schema = {
     "format?": int,  # missing in runs of 0.1
@@ -67,6 +67,16 @@ def finish(out: Path) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record["finished"] = {"at": now, "summary": _sha256(out / "summary.json")}
     write_json(out / "run.json", record)
+
+
+def lengthen(out: Path, epochs: Any, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run, written again if it is to train longer: it is not finished any more."""
+    if record["config"]["epochs"] == plain(epochs):
+        return record
+    config = record["config"] | {"epochs": plain(epochs)}
+    record = {key: value for key, value in record.items() if key != "finished"}
+    write_json(out / "run.json", record | {"config": config})
+    return record | {"config": config}
 
 
 def finished_summary(

@@ -2,7 +2,8 @@
 
 Public functions, enough for a training loop of one's own: `init` (tables), `apply` (scores), `loss`
 (of a block), `make_step` (a jitted step), `evaluate` (mean loss of a pair). `KeyedVectors` are
-words and their vectors, with gensim's methods.
+words and their vectors, with gensim's methods; `Word2Vec` trains them as its class does, and
+`phrases` joins the words of sentences that belong together.
 """
 
 from jaxdl.lazy import lazily
@@ -20,6 +21,7 @@ __getattr__, __all__ = lazily(
         "keep_probability": "blocks:keep_probability",
         "loss": "objectives:loss",
         "make_step": "stream_step:make_step",
+        "phrases": "data.sentences:phrases",
         "prepare": "blocks:prepare",
         "subsample": "blocks:subsample",
         "unigram_table": "negative_sampling:unigram_table",

@@ -17,6 +17,7 @@ Only options are read here; what a command does is imported when it does it.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,16 +43,8 @@ TRAIN = Command(
     pipes=("data", "extend"),
     groups={
         "Data": (
-            *(
-                "preset",
-                "data",
-                "encoding",
-                "tokens",
-                "min_count",
-                "max_vocab",
-                "subsample",
-                "held_out",
-            ),
+            *("preset", "data", "encoding", "tokens", "phrases", "phrases_min_count"),
+            *("phrases_threshold", "min_count", "max_vocab", "subsample", "held_out"),
             *("start_from", "extend", "word_pairs", "analogies", "data_dir"),
         ),
         "Model": (
@@ -210,9 +203,11 @@ def run(cfg: Config, bar: Bar) -> dict:
     check(cfg)
     cfg = find_texts(cfg)
     from jaxdl.cli.launch import train_everywhere
+    from jaxdl.training.record import lengthen
     from jaxdl.word2vec import dataset
     from jaxdl.word2vec.evaluation import in_words
     from jaxdl.word2vec.evaluation_files import check_files
+    from jaxdl.word2vec.longer import check_epochs
     from jaxdl.word2vec.train import train_run
 
     check_files(cfg.word_pairs, cfg.analogies)
@@ -224,20 +219,19 @@ def run(cfg: Config, bar: Bar) -> dict:
         cfg,
         bar,
         train,
-        may_change=(*RESUMABLE, *SHOWN),
+        may_change=(*RESUMABLE, *SHOWN, "epochs"),
         summary_keys=["word2vec"],
         inputs=dataset.input_files(cfg),
+        check=partial(check_epochs, cfg),
+        lengthen=partial(lengthen, cfg.out, cfg.epochs),
     )
     if not summary:
         return {}
+    ended = summary["word2vec"]
     bar.line(
-        "{vocabulary:,} words, loss {loss:.3f} a pair, held out {held}, {raw_words_per_s:,.0f} "
-        "words/s, {seconds:.0f} s".format(
-            held="-"
-            if summary["word2vec"]["heldout_loss"] is None
-            else f"{summary['word2vec']['heldout_loss']:.3f}",
-            **summary["word2vec"],
-        )
+        f"{ended['vocabulary']:,} words, loss {in_words(ended['loss'])} a pair, held out "
+        f"{in_words(ended['heldout_loss'])}, {ended['raw_words_per_s']:,.0f} words/s, "
+        f"{ended['seconds']:.0f} s"
     )
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {in_words(found['score'])} ({found['used']} of {found['all']})")

@@ -50,7 +50,8 @@ class Config:
     overwrite: bool = False
     """It trains again from the start; a killed command resumes its own run."""
     start_from: Path | None = None
-    """The vectors and the vocabulary of this finished run are taken over; goes with --extend."""
+    """Words that this run or file of vectors knows start from its vectors, the others at random; of
+    a run the output rows are taken too. With --extend a run's vocabulary is taken over as well."""
     extend: tuple[Path, ...] = ()
     """New text to train on after --start-from; its new words join the vocabulary."""
     data_dir: Path = Path("data")
@@ -58,6 +59,13 @@ class Config:
     tokens: Tokens = "words"
     """words are letters and apostrophes in lower case; split cuts the text at blanks alone; ja
     finds the words of Japanese (pip install 'jaxdl-functional[ja]')."""
+    phrases: Annotated[int, Range(0, 10)] = 0
+    """So many passes join words that come together more often than by chance: new_york; a second
+    pass finds new_york_times."""
+    phrases_min_count: Annotated[int, Range(1)] = 5
+    """Two words are a phrase only if they come together more often."""
+    phrases_threshold: Annotated[float, Range(0, above=True)] = 10.0
+    """Two words are a phrase only if their score is above; it is gensim's."""
     min_count: Annotated[int, Range(1)] = 5
     """Words that occur less often are left out."""
     max_vocab: Annotated[int | None, Range(1)] = None
@@ -84,7 +92,7 @@ class Config:
     subsample: Annotated[float, Range(0)] = 1e-3
     """Words above this share of the text are dropped by chance; 0 keeps all."""
     epochs: Annotated[int, Range(1, 100_000)] = 5
-    """Passes over the text."""
+    """Passes over the text. A finished run trains more of them if its rate is constant."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
     learning_rate: Annotated[float, Range(0, above=True)] = 0.025
@@ -174,8 +182,15 @@ def check(cfg: Config) -> None:
             "--mesh splits the tables by rows, which dense optimisers and the full softmax change "
             "all of: use --optimizer sgd with another --loss, or one device"
         )
-    if bool(cfg.extend) != (cfg.start_from is not None):
-        raise InputError("--extend NEWTEXT and --start-from RUN go together: give both")
+    if cfg.extend and cfg.start_from is None:
+        raise InputError("--extend NEWTEXT continues a run: name it with --start-from RUN")
+    if cfg.start_from is not None and not cfg.start_from.exists():
+        raise InputError(f"{cfg.start_from}: there is no such file; name a run or a vectors file")
+    if cfg.extend and cfg.start_from is not None and cfg.start_from.is_file():
+        raise InputError(
+            f"{cfg.start_from}: a file does not count its words, which --extend needs; name a run, "
+            "or give the text as --data"
+        )
     if cfg.extend and cfg.data:
         raise InputError("--extend names the new text; leave --data out")
     if cfg.extend and cfg.loss == "hierarchical-softmax":

@@ -15,6 +15,7 @@ from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus, encode
 from jaxdl.word2vec.data.docstrings import write_docstrings
 from jaxdl.word2vec.data.opened import is_unsplit, sample
+from jaxdl.word2vec.data.phrases import Rules
 
 LONG_RUN = 2e7  # bytes of text in all epochs, from which on a second process is worth its start
 
@@ -36,9 +37,11 @@ def is_long(cfg: Config) -> bool:
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration; the embedded text not being a file."""
-    start: list[Path] = []
-    if cfg.start_from is not None:
-        start = [cfg.start_from / "vocabulary.txt", *newest_sums(cfg.start_from / "checkpoints")]
+    start, given = list[Path](), cfg.start_from
+    if given is not None and given.is_dir():
+        start = [given / "vocabulary.txt", *newest_sums(given / "checkpoints")]
+    elif given is not None:
+        start = [given]
     return [*(cfg.extend or cfg.data), *start]
 
 
@@ -54,6 +57,7 @@ def open_corpus(cfg: Config, bar: Bar) -> Corpus:
             cfg.data_dir / "corpora",
             tokens=cfg.tokens,
             encoding=cfg.encoding,
+            phrases=Rules(cfg.phrases, cfg.phrases_min_count, cfg.phrases_threshold),
             min_count=cfg.min_count,
             max_vocab=cfg.max_vocab,
             progress=progress,

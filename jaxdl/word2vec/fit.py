@@ -1,9 +1,9 @@
 """Training of word vectors in memory: no run folder, no checkpoints, nothing printed."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,8 +14,13 @@ from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus
 from jaxdl.word2vec.data.sentences import check_token
 from jaxdl.word2vec.dataset import Vocabulary
-from jaxdl.word2vec.model import init_tables
+from jaxdl.word2vec.start import matched, outputs_fit, start_tables
 from jaxdl.word2vec.train import mean_losses, vectors_task
+
+NOTHING = (
+    "not one pair of words was trained on: the vectors are what they were; give sentences of "
+    "several words, or lower min_count or sample"
+)
 
 Arrays = tuple[np.ndarray, np.ndarray]  # inputs and outputs, float32 (V, D)
 
@@ -24,16 +29,13 @@ def tables_for(
     cfg: Config, vocabulary: Vocabulary, before: tuple[Vocabulary, Arrays] | None
 ) -> Arrays:
     """The tables of a vocabulary: a random start, but for words that had rows before."""
-    fresh = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
-    new = np.array(fresh.inputs), np.array(fresh.outputs)
+    start = None
     if before is not None:
-        old, tables = before
-        place = {word: row for row, word in enumerate(old.words)}
-        here = [row for row, word in enumerate(vocabulary.words) if word in place]
-        there = [place[vocabulary.words[row]] for row in here]
-        for table, rows in zip(new, tables, strict=True):
-            table[here] = rows[there]
-    return new
+        old, (inputs, outputs) = before
+        fits = outputs_fit(cfg, vocabulary, old.words, old.counts)
+        start = matched(vocabulary, old.words, inputs, outputs if fits else None)
+    tables = start_tables(cfg, len(vocabulary.words), start)
+    return np.array(tables.inputs), np.array(tables.outputs)
 
 
 def counted(cfg: Config, counts: Mapping[str, int], old: Vocabulary | None) -> Vocabulary:
@@ -79,8 +81,11 @@ def fit(
     batches = Batches(cfg, corpus, Vocabulary(vocabulary.words, vocabulary.counts, rows))
     task = vectors_task(cfg, batches)
     params = {name: jnp.array(a) for name, a in zip(("inputs", "outputs"), tables, strict=True)}
+    pairs = 0.0
 
     def end(done: int, state: Any, metrics: Any) -> None:
+        nonlocal pairs
+        pairs += float(metrics.count)
         found = np.array(state.params["inputs"]), np.array(state.params["outputs"])
         end_epoch(mean_losses(metrics)["loss"], found, done == task.steps)
 
@@ -93,4 +98,6 @@ def fit(
         stop=lambda: False,
         show=lambda done, loss: None,
     )
+    if not pairs:
+        warnings.warn(NOTHING, stacklevel=4)
     return int(batches.kept) * cfg.epochs, int(corpus.raw_tokens) * cfg.epochs

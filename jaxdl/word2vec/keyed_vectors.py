@@ -206,6 +206,45 @@ class KeyedVectors(KeyedQueries):
         found = vectors.load(Path(fname), form)
         return cls.of(found, None if fvocab is None else _counts(Path(fvocab), found.words))
 
+    def intersect_word2vec_format(
+        self,
+        fname: str | Path,
+        lockf: float | int = 0.0,
+        binary: bool = False,
+        encoding: str = "utf-8",
+        unicode_errors: str = "strict",
+    ) -> None:
+        """Take the vectors of a file for the words that are here too; the others stay.
+
+        Args:
+            fname: of the file, in word2vec's format.
+            lockf: must be 1: training goes on from the vectors. None can be kept from it.
+            binary, encoding, unicode_errors: see `load_word2vec_format`.
+
+        Raises:
+            InputError: the file cannot be read, its vectors have another length, or it has none of
+                the words.
+        """
+        if lockf != 1:
+            raise InputError(f"lockf={lockf}: vectors cannot be kept from training; give lockf=1.0")
+        found = type(self).load_word2vec_format(fname, None, binary, encoding, unicode_errors)
+        if found.vector_size != self.vector_size:
+            text = f"vectors of {found.vector_size} numbers, and these have {self.vector_size}"
+            raise InputError(f"{fname}: has {text}; use vector_size={found.vector_size}")
+        if not (common := [word for word in self if word in found]):
+            raise InputError(f"{fname}: has none of the {len(self)} words; look at its spelling")
+        self.add_vectors(common, found[common], replace=True)
+
+    @property
+    def vectors_lockf(self) -> np.ndarray:
+        """Ones: gensim's factor of each vector in training. Assigned, it must be ones too."""
+        return np.broadcast_to(np.float32(1), len(self))
+
+    @vectors_lockf.setter
+    def vectors_lockf(self, factors: Any) -> None:
+        if not (np.asarray(factors) == 1).all():
+            raise InputError("vectors_lockf: vectors cannot be kept from training; leave it at 1")
+
     def save(self, fname: str | Path) -> None:
         """Write an .npz, by whatever name; nothing is pickled. `load` reads it."""
         vectors.save_npz(Path(fname), self.table)

@@ -1,24 +1,20 @@
-"""The word2vec experiment's start and step: which tables, which optimiser, on which devices."""
+"""The word2vec experiment's step: which optimiser, on which devices."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from jaxdl.devices.memory import check_memory
 from jaxdl.devices.mesh import shard, shardings
-from jaxdl.errors import InputError
-from jaxdl.training import checkpoint, optimizers
+from jaxdl.training import optimizers
 from jaxdl.training.step import TrainState
 from jaxdl.word2vec.batches import Batches
 from jaxdl.word2vec.config import Config
-from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
-from jaxdl.word2vec.model import Tables, init_tables
+from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.sharded_step import train_blocks_sharded
 from jaxdl.word2vec.step import train_blocks, train_dense
@@ -31,36 +27,6 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformationExtraArgs | None:
     if cfg.optimizer == "momentum":
         return optimizers.momentum_sgd(momentum=cfg.momentum)
     return optimizers.momentum_sgd(momentum=0.0) if cfg.loss == "full-softmax" else None
-
-
-def check_start(cfg: Config, run: Path) -> None:
-    """Refuse the vectors of --start-from if they do not fit, before the run has a record.
-
-    Raises:
-        InputError: names the options that fit; or there are no vectors.
-    """
-    meta, _ = checkpoint.load_meta(run / "checkpoints")
-    if meta["width"] != cfg.dim or meta["loss"] != cfg.loss:
-        raise InputError(
-            f"{run}: has vectors of width {meta['width']} for {meta['loss']}; "
-            f"use --dim {meta['width']} --loss {meta['loss']}"
-        )
-
-
-def start_tables(cfg: Config, vocabulary: Vocabulary) -> Tables:
-    """A random start, with the rows of --start-from where it knows the word."""
-    tables = init_tables(jax.random.key(cfg.seed), len(vocabulary.words), cfg.dim)
-    if cfg.start_from is None:
-        return tables
-    params, *_ = checkpoint.load_params(cfg.start_from / "checkpoints")
-    words, _ = read_vocabulary(cfg.start_from / "vocabulary.txt")
-    place = {word: row for row, word in enumerate(words)}
-    known = [(row, place[word]) for row, word in enumerate(vocabulary.words) if word in place]
-    here, there = (np.array(side) for side in zip(*known, strict=True))
-    return Tables(
-        tables.inputs.at[here].set(params["inputs"][there]),
-        tables.outputs.at[here].set(params["outputs"][there]),
-    )
 
 
 def rate_of(cfg: Config, step: int, *, steps: int) -> float:

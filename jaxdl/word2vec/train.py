@@ -1,8 +1,9 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -40,13 +41,12 @@ from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.results import doubts, evaluate, write_results
 from jaxdl.word2vec.setup import (
     check_size,
-    check_start,
     make_step,
     optimizer_of,
     rate_of,
-    start_tables,
 )
 from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
+from jaxdl.word2vec.start import Start, read_start, start_tables
 from jaxdl.word2vec.step import empty_metrics
 
 ROW = {  # of the metrics
@@ -92,8 +92,7 @@ def _train(
     if record is not None:
         check_same_text(cfg.out, record, corpus)
     vocabulary = vocabulary_of(corpus)
-    if cfg.start_from is not None:
-        check_start(cfg, cfg.start_from)
+    if cfg.extend and cfg.start_from is not None:
         vocabulary = joined(corpus, *read_vocabulary(cfg.start_from / "vocabulary.txt"))
     encoding = time.monotonic() - began
     check_size(cfg, len(vocabulary.words))
@@ -102,9 +101,20 @@ def _train(
         f"{corpus.raw_tokens:,} words, {len(corpus.ids):,} of the vocabulary of "
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
+    if corpus.phrases:
+        each = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
+        bar.line(f"phrases: {each} ({corpus.folder / 'phrases.tsv'})")
+    start = cache(lambda: None if cfg.start_from is None else read_start(cfg, vocabulary))
+    taken_over = None
+    if record is None and (found := start()) is not None:
+        count, whole = len(found.rows), len(vocabulary.words)
+        taken_over = {"taken": count, "initialised": whole - count}
+        text = f"{count:,} of {whole:,} words take its vectors, {whole - count:,} start at random"
+        bar.line(f"{cfg.start_from}: {text}")
     if record is None and processes.is_main_process():
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
+        record["start"] = taken_over
         known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
         files = input_files(cfg)
         record["inputs"] = of_files(
@@ -114,7 +124,10 @@ def _train(
         text = "".join(f"{word}\t{count}\n" for word, count in lines)
         write_bytes(cfg.out / "vocabulary.txt", text.encode())
         write_json(cfg.out / "run.json", record)
-    inputs, compile_seconds = _vectors(cfg, batches, mesh, call, bar)
+    task = vectors_task(cfg, batches, mesh, call, start)
+    trained = session.train(task, cfg.out, mesh=mesh, reporter=bar)
+    # Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
+    inputs = np.asarray(task.gather(trained.state).params["inputs"])
     if not processes.is_main_process():
         return {}
     write_results(cfg, vocabulary, inputs)
@@ -126,10 +139,10 @@ def _train(
             "raw_words": int(corpus.raw_tokens),
             "epochs": cfg.epochs,
             "encode_seconds": encoding,
-            "compile_seconds": compile_seconds,
+            "compile_seconds": trained.first_step_seconds,
             "seconds": sum(row["seconds"] for row in rows) + encoding,
         },
-        "warnings": [*unsplit, *doubts(rows)],
+        "warnings": [*unsplit, *doubts(cfg, vocabulary, rows)],
     }
     write_json(cfg.out / "summary.json", summary)
     assert record is not None
@@ -155,25 +168,9 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _vectors(
-    cfg: Config,
-    batches: Batches,
-    mesh: Mesh | None,
-    call: Callable[..., Iterator[Prepared]] | None,
-    bar: Bar,
-) -> tuple[np.ndarray, float]:
-    """Train, from where the run stopped; the input vectors, and the seconds of the first step.
-
-    Every process of a mesh computes and saves, process 0 alone records; all get the vectors.
-    """
-    task = vectors_task(cfg, batches, mesh, call)
-    trained = session.train(task, cfg.out, mesh=mesh, reporter=bar)
-    return np.asarray(task.gather(trained.state).params["inputs"]), trained.first_step_seconds
-
-
 def mean_losses(sums: Metrics) -> dict[str, float]:
-    """An epoch's losses of a pair, and the number of pairs."""
-    count = max(1.0, float(sums.count))
+    """An epoch's losses of a pair, NaN if there was none, and the number of pairs."""
+    count = float(sums.count) or math.nan
     parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
     means = {name: value / count for name, value in parts.items()}
     return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
@@ -183,7 +180,7 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     """What is printed of an epoch's row of metrics."""
     held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
     scores = [f"{name} {in_words(found['score'])}" for name, found in row["evaluation"].items()]
-    losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
+    losses = f"loss {in_words(row['train']['loss'])}, held out {in_words(held, 4)}"
     return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
 
 
@@ -193,20 +190,46 @@ def is_logged(done: int, per_epoch: int, logs: int) -> bool:
     return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
 
 
+def epoch_row(cfg: Config, batches: Batches, epoch: Epoch, tables: Tables) -> dict[str, Any]:
+    """What the metrics record of an epoch, or of a part of it; its evaluation at the whole end."""
+    held: float | None = None
+    pairs, whole = 0, epoch.done % batches.per_epoch == 0
+    if batches.held_out is not None:
+        held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
+    per_second = epoch.steps / batches.per_epoch / epoch.seconds
+    return {
+        "epoch": epoch.done / batches.per_epoch,
+        "train": mean_losses(epoch.metrics),
+        "heldout": {"loss": held if pairs else None, "pairs": pairs},
+        "raw_words_per_s": per_second * batches.corpus.raw_tokens,
+        "words_per_s": per_second * batches.kept,
+        "seconds": epoch.seconds,
+        "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
+    }
+
+
 def vectors_task(
     cfg: Config,
     batches: Batches,
     mesh: Mesh | None = None,
     call: Callable[..., Iterator[Prepared]] | None = None,
+    given: Callable[[], Start | None] = lambda: None,
 ) -> Task:
-    """What word vectors bring to `jaxdl.training.session.train`; `call` of `another_process`."""
+    """What word vectors bring to `jaxdl.training.session.train`.
+
+    Args:
+        cfg: the run.
+        batches: its blocks.
+        mesh: devices that share the tables.
+        call: of `another_process`, which prepares the blocks; None does it here.
+        given: tells from what a run that has no checkpoint starts.
+    """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps = batches.per_epoch, batches.steps
-    words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
     rate, optimizer = partial(rate_of, cfg, steps=steps), optimizer_of(cfg)
 
     def start(resumed: bool) -> TrainState:
-        tables = start_tables(cfg, batches.vocabulary)
+        tables = start_tables(cfg, rows, None if resumed else given())
         opt_state = () if optimizer is None else optimizer.init(tables)
         state = TrainState(jnp.zeros((), jnp.int32), tables._asdict(), opt_state)
         return scatter(state)
@@ -228,22 +251,10 @@ def vectors_task(
         return call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train, whole = mean_losses(epoch.metrics), epoch.done % per_epoch == 0
+        whole = epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
-        held, pairs = None, 0
-        if batches.held_out is not None:
-            held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
-        loss = train["loss"]
-        row: dict[str, Any] = {
-            "epoch": epoch.done / per_epoch,
-            "train": train,
-            "heldout": {"loss": held, "pairs": pairs},
-            "learning_rate": rate(epoch.done - 1),
-            "raw_words_per_s": epoch.steps * raw / epoch.seconds,
-            "words_per_s": epoch.steps * words / epoch.seconds,
-            "seconds": epoch.seconds,
-            "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
-        }
+        row = epoch_row(cfg, batches, epoch, tables) | {"learning_rate": rate(epoch.done - 1)}
+        held, loss = row["heldout"]["loss"], row["train"]["loss"]
         line = epoch_line(row, cfg.epochs) if whole else ""
         return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
@@ -263,7 +274,7 @@ def vectors_task(
         gather=gather,
         scatter=scatter,
         save_seconds=cfg.save_seconds,
-        items=raw,
+        items=batches.corpus.raw_tokens / per_epoch,
         unit="words",
         epoch_steps=per_epoch,
     )

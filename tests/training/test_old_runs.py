@@ -19,7 +19,7 @@ from jaxdl.fcn.start import Start, start_params
 from jaxdl.training.opening import open_run
 from jaxdl.word2vec import config as word2vec
 from jaxdl.word2vec.dataset import Vocabulary, read_vocabulary
-from jaxdl.word2vec.setup import start_tables
+from jaxdl.word2vec.start import read_start, start_tables
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs-0.1"
 
@@ -52,7 +52,7 @@ def test_a_word2vec_run_answers_and_is_started_from(capsys: pytest.CaptureFixtur
     words, counts = read_vocabulary(RUNS / "word2vec" / "vocabulary.txt")
     cfg = word2vec.Config(start_from=RUNS / "word2vec", dim=8)
     vocabulary = Vocabulary((*words, "new"), np.append(counts, 1), np.arange(len(words) + 1))
-    tables = start_tables(cfg, vocabulary)
+    tables = start_tables(cfg, len(words) + 1, read_start(cfg, vocabulary))
     assert float(jnp.abs(tables.outputs[:-1]).min(1).min()) > 0
     assert not tables.outputs[-1].any()  # a word that the run does not know starts at zero
 

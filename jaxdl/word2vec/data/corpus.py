@@ -9,6 +9,7 @@ memory is bounded but for the vocabulary that is kept.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -27,6 +28,7 @@ from jaxdl.files.locks import one_at_a_time
 from jaxdl.files.text import reason
 from jaxdl.word2vec.choices import Encoding, Tokens
 from jaxdl.word2vec.data import japanese
+from jaxdl.word2vec.data.phrases import Phrase, Rules, frequent, join_all, write_phrases
 from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.data.vocabulary import Vocabulary
 
@@ -34,6 +36,7 @@ LONGEST_SENTENCE = 10_000  # tokens, as in gensim: a longer line is cut
 
 _FORMAT = 1  # raise it when files or rules change: older folders are then left alone
 _NOTE = "corpus.json"
+NONE = Rules()  # no phrases
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +45,8 @@ class Corpus:
 
     `words`: most frequent first, equal counts by code points. `ids`: places in `words` of all
     tokens that are kept, in order. Sentence i is `ids[sentences[i]:sentences[i + 1]]`, never
-    empty. `raw_tokens`: tokens before min_count and max_vocab. `digests`: sha256 of each file.
+    empty. `raw_tokens`: tokens before phrases, min_count and max_vocab. `digests`: sha256 of each
+    file. `phrases`: how many each pass has joined; `folder` has them in phrases.tsv.
     """
 
     folder: Path
@@ -52,6 +56,7 @@ class Corpus:
     sentences: Int64[np.ndarray, "sentences_and_1"]
     raw_tokens: int
     digests: tuple[str, ...]
+    phrases: tuple[int, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[[Path], "Corpus"], tuple[Path]]:
         return open_corpus, (self.folder,)  # another process maps the files itself
@@ -65,6 +70,7 @@ def encode(
     min_count: int = 5,
     max_vocab: int | None = None,
     encoding: Encoding = "utf-8",
+    phrases: Rules = NONE,
     progress: Callable[[int, int], None] | None = None,
     block_bytes: int = 1 << 21,
     table_bytes: int = 1 << 28,
@@ -77,7 +83,8 @@ def encode(
     categories L and M), with single apostrophes (' or \u2019, written ') inside; lower case;
     everything else separates. `split`: what `str.split` gives, as it is. `ja`: Japanese words, see
     `jaxdl.word2vec.data.japanese`. All leave out tokens of
-    more than `LONGEST_TOKEN` bytes. Kept are words with at least `min_count` tokens, of these the
+    more than `LONGEST_TOKEN` bytes. Then `phrases` are joined, see `jaxdl.word2vec.data.phrases`.
+    Kept are words with at least `min_count` tokens, of these the
     `max_vocab` most frequent. Done once for the same content, rules and order of files; files of
     the same path, size and time are not read again. `progress` gets (bytes read, all bytes).
     `block_bytes` and `table_bytes` bound memory and change no result.
@@ -95,6 +102,7 @@ def encode(
     rules = [_FORMAT, tokens, min_count, max_vocab, unicodedata.unidata_version]
     rules += [] if encoding == "utf-8" else [encoding]
     rules += [japanese.versions()] if tokens == "ja" else []
+    rules += [dataclasses.asdict(phrases)] if phrases.passes else []
     stamps = [_stamp(path) for path in files]
     folder = _find(cache_dir, rules, stamps)
     if folder is None:
@@ -124,7 +132,8 @@ def open_corpus(folder: Path) -> Corpus:
         text = f"a damaged encoded corpus ({reason(error)}); delete the folder and encode again"
         raise InputError(f"{folder}: {text}") from error
     counts.setflags(write=False)
-    return Corpus(folder, words, counts, ids, sentences, note["raw_tokens"], tuple(note["digests"]))
+    text = note["raw_tokens"], tuple(note["digests"]), tuple(note.get("phrases", ()))
+    return Corpus(folder, words, counts, ids, sentences, *text)
 
 
 def _note(folder: Path) -> dict[str, Any] | None:
@@ -205,6 +214,7 @@ def _write(
     shutil.rmtree(part, ignore_errors=True)
     _, tokens, min_count, max_vocab, _, *others = rules
     encoding: Encoding = next((r for r in others if r in get_args(Encoding)), "utf-8")
+    phrases = next((Rules(**r) for r in others if isinstance(r, dict)), NONE)
     total = sum(stamp[1] for stamp in stamps)
     digests: list[str] = []
     try:
@@ -232,7 +242,14 @@ def _write(
             )
         if [_stamp(path) for path in files] != stamps:
             raise InputError(f"{files[0]}: the text was changed while it was read; run again")
-        kept, final = vocabulary.finish(min_count, max_vocab)
+        found = list[list[Phrase]]()
+        if phrases.passes:
+            every, final = vocabulary.finish(1, None)
+            words, found = join_all(part / "ids", final, every, phrases)
+            write_phrases(part / "phrases.tsv", found)
+            kept, final = frequent(words, min_count, max_vocab)
+        else:
+            kept, final = vocabulary.finish(min_count, max_vocab)
         with (part / "words.txt").open("wb") as out:
             for first in range(0, len(kept), 1 << 16):
                 words = kept["word"][first : first + (1 << 16)].to_pylist()
@@ -241,6 +258,7 @@ def _write(
         _finish_ids(part / "ids", part / "starts", final)
         sizes = {path.name: path.stat().st_size for path in part.iterdir()}
         note = {"rules": rules, "stamps": stamps, "digests": digests, "raw_tokens": raw}
+        note |= {"phrases": [len(each) for each in found]} if found else {}
         _write_note(part, note | {"sizes": sizes})
         key = hashlib.sha256(json.dumps([rules, digests]).encode()).hexdigest()[:16]
         shutil.rmtree(cache_dir / key, ignore_errors=True)  # it is damaged, or was found above

@@ -1,11 +1,15 @@
-"""Sentences of a Python program, written as the text that the encoder reads."""
+"""Sentences of a Python program, written as the text that the encoder reads; their phrases."""
 
+import tempfile
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jaxdl.errors import InputError
 from jaxdl.files.text import show
+from jaxdl.word2vec.data.corpus import encode
+from jaxdl.word2vec.data.phrases import Rules
 
 BLANK = "\ue000"  # stands for a blank within a token: the text is split at blanks
 
@@ -37,7 +41,7 @@ def write_sentences(path: Path, sentences: Iterable[Any], known: frozenset[str] 
     if isinstance(sentences, (str, bytes)):
         raise InputError("sentences is a text; give lists of words, or corpus_file=PATH")
     checked: set[str] = set()
-    count = 0
+    count = written = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for count, sentence in enumerate(sentences, 1):
             if isinstance(sentence, (str, bytes)):
@@ -49,6 +53,48 @@ def write_sentences(path: Path, sentences: Iterable[Any], known: frozenset[str] 
                     check_token(token)
                     checked.add(token)
             file.write(" ".join(t.replace(" ", BLANK) for t in tokens) + "\n")
+            written += len(tokens)
     if not count:
         raise InputError("no sentence: an iterator can be read once; give a list, or a new one")
+    if not written:
+        text = "has a word" if known is None else "has a word of the vocabulary"
+        raise InputError(f"none of {count} sentences {text}; there is nothing to train on")
     return path
+
+
+def phrases(
+    sentences: Iterable[Any],
+    passes: int = 1,
+    min_count: int = 5,
+    threshold: float | int = 10.0,
+) -> list[list[str]]:
+    """The sentences with words joined that come together more often than by chance: new_york.
+
+    One pass gives what gensim's ``Phrases(sentences)[sentences]`` does; a second one makes phrases
+    of phrases. Source: Mikolov et al. 2013; see `jaxdl.word2vec.data.phrases`.
+
+    Args:
+        sentences: lists of tokens, read once.
+        passes: how often.
+        min_count: a pair of words must come more often.
+        threshold: its score must be above.
+
+    Returns:
+        The sentences that have a token; one of more than 10,000 tokens in several.
+
+    Raises:
+        InputError: sentences that are none, or a number that is out of range.
+    """
+    if passes < 1 or min_count < 1 or not 0 < threshold < float("inf"):
+        text = f"passes={passes}, min_count={min_count}, threshold={threshold}"
+        raise InputError(f"{text}: give 1 or more, and a threshold above 0")
+    with tempfile.TemporaryDirectory(prefix="jaxdl-") as place:
+        folder = Path(place)
+        file = write_sentences(folder / "sentences.txt", sentences, None)
+        rules = Rules(passes, min_count, float(threshold))
+        corpus = encode([file], folder / "cache", tokens="split", min_count=1, phrases=rules)
+        words = [word.replace(BLANK, " ") for word in corpus.words]
+        return [
+            [words[row] for row in corpus.ids[start:end].tolist()]
+            for start, end in pairwise(corpus.sentences.tolist())
+        ]

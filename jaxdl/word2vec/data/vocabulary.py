@@ -17,6 +17,20 @@ _PARTS = 16  # of the words that were written out; one is summed at a time
 _WORD_COST = 150  # bytes of memory for a word in the table, besides its letters
 
 
+def too_rare(min_count: int, largest: int) -> InputError:
+    """No word is left; the most frequent one comes `largest` times."""
+    return InputError(
+        f"no word comes {min_count} times or more: the most frequent comes {largest} times; lower "
+        "min_count or give more text"
+    )
+
+
+def ranked(words: pa.Array, counts: np.ndarray, max_vocab: int | None) -> pa.Table:
+    """Columns word, count, and the place it was at: most frequent first, equal ones by letters."""
+    table = pa.table({"count": counts, "word": words, "at": np.arange(len(words), dtype=np.int32)})
+    return table.sort_by([("count", "descending"), ("word", "ascending")])[:max_vocab]
+
+
 class Vocabulary:
     """Provisional ids of words and their counts, in memory and, above `limit` bytes, on disk."""
 
@@ -95,14 +109,11 @@ class Vocabulary:
             counts.append(sums[keep])
             kept += len(counts[-1])
         if not kept:
-            raise InputError(
-                f"no word comes {min_count} times or more: the most frequent comes {largest} "
-                "times; lower min_count or give more text"
-            )
-        columns = {"count": np.concatenate(counts), "word": pa.concat_arrays(words)}
-        merged = pa.table(columns | {"at": np.arange(kept, dtype=np.int32)})
-        del words, counts, columns  # all of them are large where the vocabulary is
-        merged = merged.sort_by([("count", "descending"), ("word", "ascending")])[:max_vocab]
+            raise too_rare(min_count, int(largest))
+        columns = pa.concat_arrays(words), np.concatenate(counts)
+        del words, counts  # both are large where the vocabulary is
+        merged = ranked(*columns, max_vocab)
+        del columns
         places = np.full(kept + 1, -1, np.int32)  # the last one is for -1
         places[merged["at"].to_numpy()] = np.arange(len(merged))
         for first in range(0, len(final), 1 << 20):  # in place
