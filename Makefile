@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec same-as-gensim bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
 .PHONY: env env-dev env-gensim env-torch env-cuda
 .DEFAULT_GOAL := help
 
@@ -76,7 +76,10 @@ format: env-dev ## rewrite the code in the project's format
 bench-word2vec: env env-gensim ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
 	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
 
-same-as-gensim: env env-gensim ## KeyedVectors beside gensim's on gensim's own files: the same words, scores to 1e-6
+english-text: env ## 14 million words of English from Debian's packages, data/english.txt, for bench-word2vec; needs apt-get; 2 minutes
+	$(PY) -m benchmarks.word2vec.english_text $(ARGS)
+
+same-as-gensim: env env-gensim ## word2vec beside gensim: its own files of vectors, phrases, a notebook; the same words, scores to 1e-6
 	$(PY) -m benchmarks.word2vec.same_as_gensim --gensim-python $(GENSIM_VENV)/bin/python
 
 bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'

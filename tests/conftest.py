@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from tests.helpers import compiled, processes
 # Tests compile hundreds of small programs and run each a few times. JAX reads this when it first
 # asks for a device. `make check-numbers` and `make soak` run as at a user's.
 os.environ.setdefault("XLA_FLAGS", processes.QUICK)
+
+# Under nohup it is ignored, and stays so in every process that a test starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tracing makes many objects that stay: looking them through again and again took 5 % of the time.
 gc.set_threshold(100_000, 20, 100)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import digits, fcn, lstm_sine, word2vec, word2vec_puzzle
+from experiments import digits, fcn, fcn_finetune, lstm_sine, word2vec, word2vec_puzzle
 from jaxdl.cli.progress import Bar
 from jaxdl.digits.data import open_digits
 from jaxdl.training.checkpoint import load_params
@@ -67,6 +67,41 @@ def test_the_fcn_script_ends_in_the_commands_bits(tmp_path: Path, data: Path):
         folders = (tmp_path / name / stage / "checkpoints" for name in ("script", "command"))
         same(*folders)
         assert score == summary[stage]["mean_iu"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("experiment scripts")
+def test_the_fine_tuning_script_ends_in_the_commands_bits(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """From the demo's FCN-8s to two new classes; the command takes the network from the run."""
+    from jaxdl.fcn.command import run
+    from jaxdl.fcn.finetune import Finetune, config_of
+
+    monkeypatch.setattr(fcn_finetune, "IMAGES", (6, 3))
+    tiny: dict[str, Any] = {"batch_size": 3, "canvases": 1, "samples": 1, "warmup": 1}
+    rest: dict[str, Any] = tiny | {"width_divisor": 64, "data_dir": data}
+    demo, scratch = (
+        dataclasses.replace(cfg, epochs=(1, 1, 1), scenes=(6, 3), **rest)
+        for cfg in (fcn.PRESETS["demo"], fcn_finetune.SCRATCH)
+    )
+    script = dataclasses.replace(fcn_finetune.CONFIG, epochs=(2,), out=tmp_path / "script", **rest)
+    found = fcn_finetune.experiment(script, scratch, demo)
+    options = Finetune(
+        run=tmp_path / "script" / "demo" / "fcn8s",
+        config=dataclasses.replace(
+            Finetune(run=tmp_path).config,
+            data=data / "moons-and-stars-0" / "VOCdevkit",
+            out=tmp_path / "command",
+            data_dir=data,
+            epochs=(2,),
+            **tiny,
+        ),
+    )
+    summary = run(config_of(options), Bar())
+    same(tmp_path / "script/finetune/fcn8s/checkpoints", tmp_path / "command/fcn8s/checkpoints")
+    assert found["finetune"] == summary["fcn8s"]["mean_iu"]
+    assert (tmp_path / "script/scratch/fcn8s/checkpoints").is_dir()
 
 
 @pytest.mark.slow

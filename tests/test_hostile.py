@@ -182,10 +182,15 @@ TARS = {
 }
 
 
+_NEGATIVE = [content for name, (content, _) in TARS.items() if name.startswith("negative")]
+
+
 @pytest.mark.parametrize(("content", "said"), TARS.values(), ids=TARS)
 def test_hostile_tars(tmp_path: Path, content: bytes, said: str):
     path = write(tmp_path / "x.tar", content)
-    assert said in refusal(lambda: voc.open_voc(path, md5=None), path)
+    told = refusal(lambda: voc.open_voc(path, md5=None), path)
+    # Python 3.13.5 and later see a negative size before we do.
+    assert said in told or (content in _NEGATIVE and "invalid offset" in told)
 
 
 def test_a_tar_of_endless_members_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

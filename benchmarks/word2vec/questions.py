@@ -1,8 +1,9 @@
 """Questions to word vectors, asked in gensim's words, of gensim or of us.
 
 As a script it is run by a Python that has gensim, and prints gensim's answers as JSON: about the
-files of vectors in gensim's package; or, if a file like `keyed-vectors.json` in `tests/fixtures` is
-named, that file with new answers. It imports nothing of this project.
+files of vectors and the phrases of a text in gensim's package; or, if a file like
+`keyed-vectors.json` in `tests/fixtures` is named, that file with new answers. It imports nothing of
+this project.
 """
 
 import inspect
@@ -31,6 +32,11 @@ FILES: dict[str, dict[str, Any]] = {
 }
 
 
+# Least count and threshold of phrases in TEXT, of the same folder.
+PHRASES = ((5, 10.0), (1, 2.0))
+TEXT = "lee_background.cor"
+
+
 def answers(kind: Any, folder: Path) -> dict[str, Any]:
     """The answers of a `KeyedVectors` class, by file and question, as JSON has them."""
     found = {}
@@ -45,6 +51,19 @@ def answers(kind: Any, folder: Path) -> dict[str, Any]:
     pairs = [folder / name for name in ("wordsim353.tsv", "simlex999.txt")]
     found["evaluation"] = evaluations(loaded, pairs, folder / "questions-words.txt")
     return plain(found)
+
+
+def phrases(kind: Any, sentences: list[list[str]]) -> list[list[Any]]:
+    """Three passes of gensim's `Phrases` by two rules: the sentences after each, and the scores."""
+    found = []
+    for min_count, threshold in PHRASES:
+        words = sentences
+        for _ in range(3):
+            learnt = kind(words, min_count=min_count, threshold=threshold)
+            scores = learnt.find_phrases(words)
+            words = [list(each) for each in learnt[words]]
+            found.append([words, scores])
+    return found
 
 
 def plain(found: Any) -> Any:
@@ -129,10 +148,13 @@ def evaluations(kv: Any, pairs: list[Path], analogies: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     import gensim  # pyrefly: ignore[missing-import]
     from gensim.models import KeyedVectors  # pyrefly: ignore[missing-import]
+    from gensim.models.phrases import Phrases  # pyrefly: ignore[missing-import]
 
     if sys.argv[1:]:
         kept = json.loads(Path(sys.argv[1]).read_text())
         print(json.dumps(kept | {"answers": kept_answers(KeyedVectors, kept)}))
     else:
         where = Path(inspect.getfile(gensim)).parent / "test" / "test_data"
-        print(json.dumps({"folder": str(where), "answers": answers(KeyedVectors, where)}))
+        given = [line.split() for line in (where / TEXT).read_text(encoding="utf-8").split("\n")]
+        found = {"folder": str(where), "answers": answers(KeyedVectors, where)}
+        print(json.dumps(found | {"phrases": phrases(Phrases, [one for one in given if one])}))

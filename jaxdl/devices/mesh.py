@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import PyTree
 
 from jaxdl.errors import InputError
 
 AXES = ("data", "model")
+# XLA decides how arrays lie on them; since JAX 0.12 an abstract mesh expects the program to.
+_TYPES = (AxisType.Auto, AxisType.Auto)
 SMALL = 1024  # elements; a smaller array is not worth splitting
 
 
@@ -70,7 +72,12 @@ def make_mesh(data: int, model: int = 1, devices: list[jax.Device] | None = None
             f"--mesh: {product} devices, but there are {there}, and each process must take part: "
             f"use them all, such as --mesh data={len(found)}"
         )
-    return Mesh(np.asarray(found[:wanted]).reshape(data, model), AXES)
+    return Mesh(np.asarray(found[:wanted]).reshape(data, model), AXES, _TYPES)
+
+
+def abstract_mesh(data: int) -> AbstractMesh:
+    """`make_mesh` of devices that need not be there, for planning."""
+    return AbstractMesh((data, 1), AXES, _TYPES)
 
 
 def core_mesh(parts: int) -> Mesh | None:

@@ -18,7 +18,8 @@ def check(cfg: Config) -> None:
 def check_training(cfg: Config) -> None:
     """As `check`, wherever the data comes from."""
     check_ranges(cfg)
-    if not cfg.stages or list(cfg.stages) != sorted(set(cfg.stages), reverse=True):
+    ordered = list(cfg.stages) == sorted(set(cfg.stages), reverse=True)
+    if not ordered or (not cfg.stages and cfg.preset != "own"):
         raise InputError(f"--stages {cfg.stages}: give strides once each, the largest first")
     for_each_stage(cfg)
     given_class_weights(cfg)

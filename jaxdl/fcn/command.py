@@ -42,6 +42,7 @@ from jaxdl.fcn.config import (
     OLD,
     PRESETS,
     RESUMABLE,
+    STRIDES,
     Config,
     for_each_stage,
 )
@@ -186,7 +187,6 @@ def run(cfg: Config, bar: Bar) -> dict:
     from jaxdl.training.record import lengthen
 
     cpu_memory.start()
-    names = [f"fcn{stride}s" for stride in cfg.stages]
 
     def train(config: dict[str, Any], record: dict[str, Any] | None, mesh: "Mesh | None") -> dict:
         return run_stages(cfg, config, record, mesh, bar)
@@ -199,18 +199,19 @@ def run(cfg: Config, bar: Bar) -> dict:
     summary = train_everywhere(
         *(cfg, bar, train),
         may_change=(*RESUMABLE, "epochs"),
-        summary_keys=names,
+        summary_keys=[f"fcn{(cfg.stages or STRIDES)[-1]}s"],  # each stage comes after the others
         inputs=input_files(cfg),
         check=check_same,
         lengthen=partial(lengthen, cfg.out, cfg.epochs),
     )
     if not summary:
         return {}
-    for name in names:
-        bar.line(
-            "{name}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
-            "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **summary[name])
-        )
+    for name, found in summary.items():
+        if name != "warnings":
+            bar.line(
+                "{name}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
+                "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **found)
+            )
     bar.line(f"report: {cfg.out / 'report.html'}")
     bar.warn(summary.get("warnings", ()))
     return summary

@@ -31,6 +31,7 @@ DATA = (
     *("split", "test_share", "split_by_prefix", "train_list", "test_list", "overfit"),
     *("sbd", "scenes", "voc_md5"),
 )
+STRIDES = (32, 16, 8)
 AUGMENTATION = ("flip", "scale", "crop")
 
 
@@ -106,7 +107,8 @@ class Config(DataOptions):
     optimizer: Literal["fresh", "kept"] = "fresh"
     """kept: the momentum of --start-from is kept; stride, classes and optimiser stay the same."""
     stages: tuple[Literal[32, 16, 8], ...] = (32, 16, 8)
-    """Strides to train, in this order; by default finetune trains that of its checkpoint."""
+    """Strides to train, in this order. By default own leaves out those that are too coarse for the
+    images, and finetune trains that of its checkpoint."""
     epochs: Annotated[tuple[int, ...], Range(0, 100_000)] = (60,)
     """Epochs of each stage: one number for all stages, or one for each. 0 lets the data decide."""
     early_stop: Annotated[int | None, Range(1)] = None
@@ -193,11 +195,12 @@ PRESETS = {
         width_divisor=8,
     ),
     "voc": Config(),
-    # Stages, epochs, batch and rate are what `jaxdl.fcn.own` makes of the data.
+    # Stages, epochs and batch are what `jaxdl.fcn.own` makes of the data.
     "own": Config(
         preset="own",
         out=Path("runs/own"),
         split="auto",
+        stages=(),
         epochs=(0,),
         batch_size=0,
         learning_rate=(0.05, 0.05, 0.02),
@@ -240,17 +243,19 @@ def for_each_stage(cfg: Config) -> Config:
     """The config with a number of epochs and learning rates for each of its stages.
 
     What the preset gives for its own stages goes to the same strides if there are fewer of them.
+    Stages that the data is to choose are all three until then.
 
     Raises:
         InputError: neither one value for all stages nor one for each.
     """
-    count, values = len(cfg.stages), {}
+    stages = cfg.stages or STRIDES
+    count, values = len(stages), {}
     head = ("head_learning_rate",) if cfg.head_learning_rate else ()
     for name in ("epochs", "learning_rate", *head):
         given, own = getattr(cfg, name), getattr(PRESETS[cfg.preset], name)
         if given == own and len(given) not in (1, count):
-            by_stride = dict(zip(PRESETS[cfg.preset].stages, own, strict=True))
-            given = tuple(by_stride[stride] for stride in cfg.stages)
+            by_stride = dict(zip(PRESETS[cfg.preset].stages or STRIDES, own, strict=True))
+            given = tuple(by_stride[stride] for stride in stages)
         if len(given) not in (1, count):
             flag, shown = "--" + name.replace("_", "-"), " ".join(map(str, given))
             raise InputError(

@@ -26,7 +26,7 @@ from jaxdl.fcn.evaluate import (
     measured,
     trained_on,
 )
-from jaxdl.fcn.evaluate_page import write_page
+from jaxdl.fcn.evaluate_page import confusion_picture, write_page
 from jaxdl.fcn.metrics import doubts
 from jaxdl.fcn.options import EVALUATE, EVALUATED, Evaluate, data_config
 from jaxdl.fcn.saved import Saved, load
@@ -35,7 +35,7 @@ from jaxdl.files.results import Results
 from jaxdl.files.text import visible
 from jaxdl.training.record import read_record
 
-FILES = ("metrics.json", "images.csv", "confusion.csv", "evaluation.html")
+FILES = ("metrics.json", "images.csv", "confusion.csv", "confusion.png", "evaluation.html")
 
 
 def run(options: Evaluate, cfg: Config | None, bar: Bar) -> dict[str, Any]:
@@ -166,6 +166,7 @@ def evaluate(
     results.write(out / "images.csv", _table([*totals.rows[0]], rows))
     matrix = [[name, *row] for name, row in zip(names, totals.confusion.tolist(), strict=True)]
     results.write(out / "confusion.csv", _table(["true, down; predicted, across", *names], matrix))
+    results.write(out / "confusion.png", confusion_picture(names, totals.confusion))
     write_page(out / "evaluation.html", facts, names, network.colours, totals, found, results.write)
     bar.line(
         "mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image accuracy "

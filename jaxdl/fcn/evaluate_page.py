@@ -1,14 +1,17 @@
 """The page of ``jaxdl fcn evaluate``: metrics, IU by class, confusion matrix, the worst images."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from jaxtyping import Int, UInt8
+from matplotlib.figure import Figure
 
 from jaxdl.fcn.evaluate import Totals
-from jaxdl.files.text import clip
+from jaxdl.files.text import clip, visible
 from jaxdl.report import page
 from jaxdl.report.pictures import jpeg_uri, overlay
 from jaxdl.report.plots import decimal
@@ -71,6 +74,29 @@ def write_page(
     )
     record = run_record("fcn evaluate", {}, None)
     page.write_page(path, "jaxdl: an evaluation", [("Results", section)], record, write)
+
+
+def confusion_picture(names: Sequence[str], confusion: Int[np.ndarray, "c c"]) -> bytes:
+    """The matrix as a PNG: of each cell the share of its row's pixels, in % where there is room."""
+    share, side = confusion / np.maximum(1, confusion.sum(1, keepdims=True)), len(names)
+    shown = [clip(visible(name), 30) for name in names]
+    # A class name may hold a dollar sign, which is no formula.
+    with mpl.rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(2.8 + 0.42 * side, 2.4 + 0.42 * side), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(side), shown, rotation=90)
+        axes.set_yticks(range(side), shown)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.set_title("% of each true class's pixels", fontsize=10)
+        for (row, column), value in np.ndenumerate(share):
+            if side <= NUMBERED and confusion[row].any():
+                ink = "white" if value > 0.5 else "black"
+                axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=ink)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=120, metadata={"Software": None})
+    return out.getvalue()
 
 
 def class_rows(

@@ -84,7 +84,7 @@ class Evaluate(DataOptions):
     which: Literal["latest", "best"] = "best"
     """The last checkpoint is used, or that of the best test mean IU."""
     out: Path = Path("evaluation")
-    """metrics.json, images.csv, confusion.csv and evaluation.html are written into this folder. Of
+    """metrics.json, images.csv, evaluation.html, confusion.csv and .png go into this folder. Of
     earlier files only this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling

@@ -1,31 +1,39 @@
-"""What a run on photos of one's own takes from the data: batch, epochs, crop; and its time."""
+"""What a run on photos of one's own takes from the data: stages, epochs, batch, crop; its time."""
 
 import dataclasses
 import math
 import time
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxdl.cli.progress import Bar
-from jaxdl.fcn.config import Config
+from jaxdl.fcn.config import STRIDES, Config
 from jaxdl.fcn.dataset import Data
 
-UPDATES = {"scratch": (1200, 600, 600), "weights": (400, 200, 200)}  # of FCN-32s, 16s, 8s
+# Updates of the stages in order, and epochs at most: a few images seen more often are learnt by
+# heart.
+_LENGTHS = {
+    "scratch": ((1200, 120), (600, 60), (600, 60)),
+    "weights": ((400, 120), (200, 60), (200, 60)),
+    "checkpoint": ((200, 60),) * 3,
+}
 _PIXELS = 8 * 256 * 256  # of a batch
 _LARGE, _CROP = 640, 512  # larger images are trained on in squares of this side
-_EPOCHS = (120, 60, 60)  # at most: a few images seen more often are learnt by heart
+_CELLS = 3  # of the coarsest map, along an image's shorter side, at least
 _FLOPS = 613e3  # of the forward pass of VGG-16's convolutions, for a pixel; three times to train
 _COMPILING = 25.0  # seconds, for each program of a stage, of full width on two cores
 
 
 def fit(cfg: Config, data: Data, bar: Bar) -> Config:
-    """The config with what the data decides where the user did not: 0 epochs, a batch of 0.
+    """The config with what the data decides where the user did not: no stages, 0 epochs, batch 0.
 
     Says what it took, and about how long a CPU will need.
     """
-    if cfg.batch_size and all(cfg.epochs):
+    if cfg.stages and cfg.batch_size and all(cfg.epochs):
         return cfg
+    cfg = cfg if cfg.stages else _choose_stages(cfg, data)
     rows = data.rows("train")
     sizes, count = data.examples.sizes[rows], len(rows)
     crop = cfg.crop
@@ -34,19 +42,36 @@ def fit(cfg: Config, data: Data, bar: Bar) -> Config:
     side = sizes if crop is None else np.minimum(sizes, crop)
     area = float(np.median(side.prod(1)))
     batch = cfg.batch_size or int(min(count, 8, max(1, _PIXELS // area)))
-    wanted = UPDATES["scratch" if cfg.weights is None and cfg.start_from is None else "weights"]
-    place = {32: 0, 16: 1, 8: 2}
+    start = "checkpoint" if cfg.start_from else "weights" if cfg.weights else "scratch"
     epochs = tuple(
-        given or min(_EPOCHS[place[stride]], math.ceil(wanted[place[stride]] * batch / count))
-        for stride, given in zip(cfg.stages, cfg.epochs, strict=True)
+        given or min(most, math.ceil(updates * batch / count))
+        for given, (updates, most) in zip(cfg.epochs, _LENGTHS[start], strict=False)
     )
     canvases = len(data.canvases) if crop is None else 1
     cropped = "" if crop is None else f", training on squares of {crop}"
+    named = ", ".join(f"FCN-{stride}s" for stride in cfg.stages)
     bar.line(
-        f"preset {cfg.preset}: batches of {batch}, {' + '.join(map(str, epochs))} epochs{cropped} "
+        f"preset {cfg.preset}: {named}, batches of {batch}, "
+        f"{' + '.join(map(str, epochs))} epochs{cropped} "
         f"({about(cfg.width_divisor, area, count * sum(epochs), canvases * len(epochs))})"
     )
     return dataclasses.replace(cfg, batch_size=batch, epochs=epochs, crop=crop)
+
+
+def _choose_stages(cfg: Config, data: Data) -> Config:
+    """The stages whose map has `_CELLS` cells or more along the median image's shorter side.
+
+    The rest would learn little but the background, in the longest of all trainings. The last stage
+    is always there.
+    """
+    shorter = float(np.median(data.examples.sizes[data.rows("train")].min(1)))
+    first = next((n for n, stride in enumerate(STRIDES) if shorter >= _CELLS * stride), -1)
+    values: dict[str, Any] = {"stages": STRIDES[first:]}
+    for name in ("epochs", "learning_rate", "head_learning_rate"):
+        given = getattr(cfg, name)
+        # The first stage trains the trunk, whatever its stride.
+        values[name] = given[:1] + given[first:][1:]
+    return dataclasses.replace(cfg, **values)
 
 
 def about(width: int, area: float, images: int, programs: int) -> str:

@@ -30,7 +30,7 @@ from jaxdl.report.pictures import overlay
 _BAND = 512  # rows of an overlay that are drawn at once
 _TILED = "use --tile 1024, which computes it in parts"
 _PARTS = "cut it into parts"
-_BYTES = 12  # of a pixel: decoded, its classes, its overlay as it is written
+_BYTES = 22  # of a pixel, measured: decoded, its classes, its overlay as it is written
 
 
 def predict(

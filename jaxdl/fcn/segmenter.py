@@ -68,7 +68,8 @@ class Segmenter:
     Args:
         classes: their names, in the order of the masks' numbers, the background first.
         weights: file of VGG-16's ImageNet weights; None: the trunk starts at random.
-        stages: strides to train one after another.
+        stages: strides to train one after another; by default 32, 16 and 8 but for those that are
+            too coarse for the images.
         width_divisor: divides VGG-16's channels; None: 1 with weights, 8 without.
         align: alignment of the upsampling.
 
@@ -85,7 +86,7 @@ class Segmenter:
         classes: Sequence[str] = (),
         *,
         weights: str | Path | None = None,
-        stages: Sequence[int] = (32, 16, 8),
+        stages: Sequence[int] = (),
         width_divisor: int | None = None,
         align: Align = "exact",
     ) -> None:

@@ -6,7 +6,7 @@ printed or changed in the process. jaxdl/word2vec/README.md has what differs.
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,9 @@ from jaxdl.word2vec.data.sentences import (
 )
 from jaxdl.word2vec.dataset import Vocabulary, joined, vocabulary_of
 from jaxdl.word2vec.fit import counted, fit, tables_for
+from jaxdl.word2vec.gensim_options import check_loss, check_others
 from jaxdl.word2vec.keyed_vectors import KeyedVectors
 from jaxdl.word2vec.vectors import Vectors
-
-# Options of gensim that change nothing here, or nothing that can be changed.
-_WITHOUT_EFFECT = ("workers", "batch_words", "compute_loss", "comment", "max_vocab_size")
-_UNSUPPORTED = {
-    "trim_rule": "leave words out of the sentences, or use min_count and max_final_vocab",
-    "hashfxn": "the start depends on the seed alone",
-}
-
-
-def check_others(others: Mapping[str, Any]) -> None:
-    """InputError for an option of gensim's that is not supported, or of nobody's."""
-    for name, value in others.items():
-        if name in _UNSUPPORTED and value is not None:
-            raise InputError(f"Word2Vec({name}=...): is not supported: {_UNSUPPORTED[name]}")
-        if name not in (*_UNSUPPORTED, *_WITHOUT_EFFECT):
-            raise InputError(f"Word2Vec has no option {name!r}; see help(Word2Vec)")
 
 
 class Word2Vec:
@@ -72,10 +57,15 @@ class Word2Vec:
 
     Attributes:
         losses: mean loss of a pair in each epoch that was trained.
+        corpus_count: sentences, with a word that was kept, of the last text that was counted; 0 in
+            a model that was loaded.
+        corpus_total_words: its words.
 
     Raises:
         InputError: an option or sentences that cannot be trained with.
     """
+
+    corpus_count = corpus_total_words = 0
 
     def __init__(
         self,
@@ -100,13 +90,7 @@ class Word2Vec:
         **others: Any,
     ) -> None:
         check_others(others)
-        if bool(hs) == bool(negative):
-            raise InputError(
-                f"hs={hs}, negative={negative}: one loss is trained: hs=1, negative=0 or hs=0, "
-                "negative=5"
-            )
-        if not cbow_mean:
-            raise InputError("cbow_mean=0: the sum of the context is not supported; use the mean")
+        check_loss(hs, negative, cbow_mean)
         self._cfg = Config(
             tokens="split",
             min_count=min_count,
@@ -138,13 +122,13 @@ class Word2Vec:
         if sentences is None and corpus_file is None:
             return
         with tempfile.TemporaryDirectory(prefix="jaxdl-") as folder:
-            corpus = self._encoded(Path(folder), sentences, corpus_file)
+            corpus = self._counted(Path(folder), sentences, corpus_file)
             self._take_vocabulary(vocabulary_of(corpus))
             self._fit(corpus, self._cfg, callbacks)
 
     @property
     def wv(self) -> KeyedVectors:
-        """The trained vectors; training goes on from what is changed in them."""
+        """The trained vectors; training starts from them, changed or not."""
         if self._wv is None:
             vocabulary, (inputs, _) = self._built()
             self._wv = KeyedVectors.of(Vectors(vocabulary.words, inputs), vocabulary.counts)
@@ -155,27 +139,36 @@ class Word2Vec:
         """Length of a vector."""
         return self._cfg.dim
 
+    @property
+    def epochs(self) -> int:
+        """Passes over the text of a training that is not told otherwise."""
+        return self._cfg.epochs
+
     def build_vocab(
         self,
         corpus_iterable: Iterable[Any] | None = None,
         corpus_file: str | Path | Sequence[str | Path] | None = None,
         update: bool = False,
+        **others: Any,
     ) -> None:
         """Count the words. With `update` new words join, and all keep their vectors and counts.
 
         Raises:
-            InputError: no word comes min_count times, or the sentences are none.
+            InputError: no word comes min_count times, the sentences are none, or another option of
+                gensim's is not supported.
         """
+        check_others(others)
         with tempfile.TemporaryDirectory(prefix="jaxdl-") as folder:
-            corpus = self._encoded(Path(folder), corpus_iterable, corpus_file)
-            if not update:
-                self._take_vocabulary(vocabulary_of(corpus))
-                return
-            old, _ = self._built()
-            self._take_vocabulary(joined(corpus, old.words, old.counts), update)
+            corpus = self._counted(Path(folder), corpus_iterable, corpus_file)
+            old = self._built()[0] if update else None
+            found = joined(corpus, old.words, old.counts) if old else vocabulary_of(corpus)
+            self._take_vocabulary(found, update)
 
-    def build_vocab_from_freq(self, word_freq: dict[str, int], update: bool = False) -> None:
+    def build_vocab_from_freq(
+        self, word_freq: dict[str, int], *, update: bool = False, **others: Any
+    ) -> None:
         """As `build_vocab`, from the counts of the words."""
+        check_others(others)
         old = self._built()[0] if update else None
         self._take_vocabulary(counted(self._cfg, word_freq, old), update)
 
@@ -253,6 +246,12 @@ class Word2Vec:
         before = self._built() if update else None
         self._tables = tables_for(self._cfg, vocabulary, before)
         self._vocabulary, self._wv = vocabulary, None
+
+    def _counted(self, folder: Path, sentences: Iterable[Any] | None, corpus_file: Any) -> Corpus:
+        corpus = self._encoded(folder, sentences, corpus_file)
+        self.corpus_count = len(corpus.sentences) - 1
+        self.corpus_total_words = corpus.raw_tokens
+        return corpus
 
     def _encoded(
         self,

@@ -147,14 +147,23 @@ class Batches:
                 following = begin(after) if after < self.steps else None
 
     @property
-    def rounds(self) -> int:
+    def epoch_rounds(self) -> int:
         """Of several workers, each of which trains on a part of the text in a round."""
-        return len(self.ends) * self.cfg.epochs // self.cfg.workers
+        return len(self.ends) // self.cfg.workers
+
+    @property
+    def rounds(self) -> int:
+        """Of all epochs."""
+        return self.epoch_rounds * self.cfg.epochs
 
     def first_step(self, part: int) -> int:
         """The number of a part's first step; parts are counted through all epochs."""
         epoch, within = divmod(part, len(self.ends))
         return epoch * self.per_epoch + (int(self.ends[within - 1]) if within else 0)
+
+    def first_of_round(self, number: int) -> int:
+        """The number of the first worker's first step."""
+        return self.first_step(number * self.cfg.workers)
 
     def part(self, number: int) -> Iterator[tuple[int, Prepared]]:
         """The steps of a part by their numbers, and their prepared blocks."""

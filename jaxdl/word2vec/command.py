@@ -227,14 +227,11 @@ def run(cfg: Config, bar: Bar) -> dict:
     )
     if not summary:
         return {}
+    ended = summary["word2vec"]
     bar.line(
-        "{vocabulary:,} words, loss {loss:.3f} a pair, held out {held}, {raw_words_per_s:,.0f} "
-        "words/s, {seconds:.0f} s".format(
-            held="-"
-            if summary["word2vec"]["heldout_loss"] is None
-            else f"{summary['word2vec']['heldout_loss']:.3f}",
-            **summary["word2vec"],
-        )
+        f"{ended['vocabulary']:,} words, loss {in_words(ended['loss'])} a pair, held out "
+        f"{in_words(ended['heldout_loss'])}, {ended['raw_words_per_s']:,.0f} words/s, "
+        f"{ended['seconds']:.0f} s"
     )
     for name, found in summary["word2vec"]["evaluation"].items():
         bar.line(f"{name}: {in_words(found['score'])} ({found['used']} of {found['all']})")

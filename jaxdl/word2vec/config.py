@@ -66,7 +66,7 @@ class Config:
     phrases_min_count: Annotated[int, Range(1)] = 5
     """Two words are a phrase only if they come together more often."""
     phrases_threshold: Annotated[float, Range(0, above=True)] = 10.0
-    """Two words are a phrase only if their score is above: gensim's, on word2vec.c's formula."""
+    """Two words are a phrase only if their score is above; it is gensim's."""
     min_count: Annotated[int, Range(1)] = 5
     """Words that occur less often are left out."""
     max_vocab: Annotated[int | None, Range(1)] = None
@@ -93,7 +93,7 @@ class Config:
     subsample: Annotated[float, Range(0)] = 1e-3
     """Words above this share of the text are dropped by chance; 0 keeps all."""
     epochs: Annotated[int, Range(1, 100_000)] = 5
-    """Passes over the text."""
+    """Passes over the text. A finished run trains more of them if its rate is constant."""
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
     learning_rate: Annotated[float, Range(0, above=True)] = 0.025

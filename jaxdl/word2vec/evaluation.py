@@ -206,9 +206,9 @@ def scores_of(
     return found
 
 
-def in_words(score: float | None) -> str:
-    """A score as it is printed; a dash if there is none."""
-    return "-" if score is None or math.isnan(score) else f"{score:.3f}"
+def in_words(score: float | None, digits: int = 3) -> str:
+    """A score or loss as it is printed; a dash if there is none."""
+    return "-" if score is None or math.isnan(score) else f"{score:.{digits}f}"
 
 
 def without_score(found: dict[str, dict[str, Any]]) -> list[str]:

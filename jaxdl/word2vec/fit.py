@@ -1,5 +1,6 @@
 """Training of word vectors in memory: no run folder, no checkpoints, nothing printed."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +14,14 @@ from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus
 from jaxdl.word2vec.data.sentences import check_token
 from jaxdl.word2vec.dataset import Vocabulary
+from jaxdl.word2vec.rows import mean_losses
 from jaxdl.word2vec.start import matched, outputs_fit, start_tables
-from jaxdl.word2vec.train import mean_losses, vectors_task
+from jaxdl.word2vec.train import vectors_task
+
+NOTHING = (
+    "not one pair of words was trained on: the vectors are what they were; give sentences of "
+    "several words, or lower min_count or sample"
+)
 
 Arrays = tuple[np.ndarray, np.ndarray]  # inputs and outputs, float32 (V, D)
 
@@ -75,8 +82,11 @@ def fit(
     batches = Batches(cfg, corpus, Vocabulary(vocabulary.words, vocabulary.counts, rows))
     task = vectors_task(cfg, batches)
     params = {name: jnp.array(a) for name, a in zip(("inputs", "outputs"), tables, strict=True)}
+    pairs = 0.0
 
     def end(done: int, state: Any, metrics: Any) -> None:
+        nonlocal pairs
+        pairs += float(metrics.count)
         found = np.array(state.params["inputs"]), np.array(state.params["outputs"])
         end_epoch(mean_losses(metrics)["loss"], found, done == task.steps)
 
@@ -89,4 +99,6 @@ def fit(
         stop=lambda: False,
         show=lambda done, loss: None,
     )
+    if not pairs:
+        warnings.warn(NOTHING, stacklevel=4)
     return int(batches.kept) * cfg.epochs, int(corpus.raw_tokens) * cfg.epochs

@@ -1,10 +1,8 @@
 """``jaxdl word2vec plan``."""
 
-from jax.sharding import AbstractMesh
-
 from jaxdl.cli.plan import check, finish
 from jaxdl.cli.plan_options import Options
-from jaxdl.devices.mesh import AXES
+from jaxdl.devices.mesh import abstract_mesh
 from jaxdl.errors import InputError
 from jaxdl.planner import plan
 from jaxdl.word2vec.batches import DISPATCH
@@ -40,7 +38,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
     )
 
     def work(devices: int) -> plan.Work:
-        mesh = None if devices == 1 else AbstractMesh((devices, 1), AXES)
+        mesh = None if devices == 1 else abstract_mesh(devices)
         step = word2vec(
             *(cfg.block * devices, DISPATCH, mesh),
             words=words,

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxdl.files import atomic
+from jaxdl.files.text import show
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.dataset import Vocabulary
 from jaxdl.word2vec.evaluation import scores_of, without_score
@@ -24,9 +25,14 @@ def evaluate(cfg: Config, vocabulary: Vocabulary, inputs: jax.Array) -> dict[str
     return scores_of(vectors, cfg.word_pairs, cfg.analogies)
 
 
-def doubts(rows: list[dict[str, Any]]) -> list[str]:
-    """Why the vectors of a run with these rows of metrics are no good result."""
+def doubts(cfg: Config, vocabulary: Vocabulary, rows: list[dict[str, Any]]) -> list[str]:
+    """Why the vectors of a run with these rows of metrics are no good result, or not shown."""
+    known = set(vocabulary.words)
+    unknown = [show(word) for word in cfg.words if word not in known]
     found = without_score(rows[-1]["evaluation"])
+    if unknown:
+        text = f"not among the {len(known):,} words of the vocabulary, so not shown"
+        found = [f"--words {', '.join(unknown)}: {text}", *found]
     if any(row["train"]["pairs"] for row in rows):
         return found
     return [

@@ -34,11 +34,9 @@ from jaxdl.word2vec.dataset import (
     text_doubts,
     vocabulary_of,
 )
-from jaxdl.word2vec.evaluation import in_words
-from jaxdl.word2vec.held_out import held_out_loss
 from jaxdl.word2vec.model import Tables
-from jaxdl.word2vec.objectives import Metrics
-from jaxdl.word2vec.results import doubts, evaluate, write_results
+from jaxdl.word2vec.results import doubts, write_results
+from jaxdl.word2vec.rows import ROW, epoch_line, epoch_row, is_logged, summary_of
 from jaxdl.word2vec.setup import (
     check_size,
     make_step,
@@ -49,15 +47,6 @@ from jaxdl.word2vec.sharded_step import shard_tables, whole_tables
 from jaxdl.word2vec.start import Start, read_start, start_tables
 from jaxdl.word2vec.step import empty_metrics
 from jaxdl.word2vec.workers import Team, hired, make_round
-
-ROW = {  # of the metrics
-    "train": {"loss": (float, None), "pairs": float},
-    "heldout": {"loss": (float, None)},
-    "raw_words_per_s": float,
-    "words_per_s": float,
-    "seconds": float,
-    "evaluation": dict,
-}
 
 
 def train_run(
@@ -116,8 +105,8 @@ def _train(
         f"{len(vocabulary.words):,}, about {batches.kept:,.0f} an epoch after subsampling"
     )
     if corpus.phrases:
-        found = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
-        bar.line(f"phrases: {found} ({corpus.folder / 'phrases.tsv'})")
+        each = ", ".join(f"{count:,} in pass {n}" for n, count in enumerate(corpus.phrases, 1))
+        bar.line(f"phrases: {each} ({corpus.folder / 'phrases.tsv'})")
     start = cache(lambda: None if cfg.start_from is None else read_start(cfg, vocabulary))
     taken_over = None
     if record is None and (found := start()) is not None:
@@ -156,7 +145,7 @@ def _train(
             "compile_seconds": trained.first_step_seconds,
             "seconds": sum(row["seconds"] for row in rows) + encoding,
         },
-        "warnings": [*unsplit, *doubts(rows)],
+        "warnings": [*unsplit, *doubts(cfg, vocabulary, rows)],
     }
     write_json(cfg.out / "summary.json", summary)
     assert record is not None
@@ -164,44 +153,6 @@ def _train(
 
     page.write_page(cfg.out / "report.html", "jaxdl", [word2vec_section(cfg.out)], record)
     return summary
-
-
-def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the rows of metrics say of the whole training."""
-    last, seconds = rows[-1], sum(row["seconds"] for row in rows)
-    speeds = {
-        name: sum(row[name] * row["seconds"] for row in rows) / seconds
-        for name in ("raw_words_per_s", "words_per_s")
-    }
-    return {
-        "loss": last["train"]["loss"],
-        "heldout_loss": last["heldout"]["loss"],
-        **speeds,
-        "train_seconds": seconds,
-        "evaluation": last["evaluation"],
-    }
-
-
-def mean_losses(sums: Metrics) -> dict[str, float]:
-    """An epoch's losses of a pair, and the number of pairs."""
-    count = max(1.0, float(sums.count))
-    parts = {"positive": float(sums.positive), "negative": float(sums.negative)}
-    means = {name: value / count for name, value in parts.items()}
-    return {"loss": sum(parts.values()) / count, **means, "pairs": float(sums.count)}
-
-
-def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    """What is printed of an epoch's row of metrics."""
-    held, speed = row["heldout"]["loss"], f"{row['raw_words_per_s']:,.0f} words/s"
-    scores = [f"{name} {in_words(found['score'])}" for name, found in row["evaluation"].items()]
-    losses = f"loss {row['train']['loss']:.3f}, held out {'-' if held is None else f'{held:.4f}'}"
-    return f"epoch {row['epoch']:.0f}/{epochs}: {', '.join([losses, speed, *scores])}"
-
-
-def is_logged(done: int, per_epoch: int, logs: int) -> bool:
-    """Whether one of the `logs` equal parts of an epoch ends, to the nearest step, after `done`."""
-    part = done * logs // per_epoch
-    return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
 
 
 def vectors_task(
@@ -224,13 +175,10 @@ def vectors_task(
     """
     layout, rows = shardings(None, mesh), len(batches.vocabulary.words)
     per_epoch, steps, optimizer = batches.per_epoch, batches.steps, optimizer_of(cfg)
+    step, place = make_step(cfg, batches, optimizer, mesh), int
     if team is not None:
-        per_epoch, steps = batches.rounds // cfg.epochs, batches.rounds
-    words, raw = batches.kept / per_epoch, batches.corpus.raw_tokens / per_epoch
-
-    def place(n: int) -> int:
-        """The first dispatch of a step."""
-        return n if team is None else batches.first_step(n * cfg.workers)
+        per_epoch, steps = batches.epoch_rounds, batches.rounds
+        step, place = make_round(cfg, batches, team), batches.first_of_round
 
     def rate(n: int) -> float:
         return rate_of(cfg, place(n), steps=batches.steps)
@@ -260,29 +208,17 @@ def vectors_task(
         return call(partial(prepared_blocks, cfg, batches.corpus, batches.vocabulary, first))
 
     def end_epoch(epoch: Epoch) -> EpochReport:
-        train, whole = mean_losses(epoch.metrics), epoch.done % per_epoch == 0
+        whole = epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
-        held, pairs = None, 0
-        if batches.held_out is not None:
-            held, pairs = held_out_loss(tables, batches.held_out, batches.tree, batches.objective)
-        loss = train["loss"]
-        row: dict[str, Any] = {
-            "epoch": epoch.done / per_epoch,
-            "train": train,
-            "heldout": {"loss": held, "pairs": pairs},
-            "learning_rate": rate(epoch.done - 1),
-            "raw_words_per_s": epoch.steps * raw / epoch.seconds,
-            "words_per_s": epoch.steps * words / epoch.seconds,
-            "seconds": epoch.seconds,
-            "evaluation": evaluate(cfg, batches.vocabulary, tables.inputs) if whole else {},
+        row = epoch_row(cfg, batches, per_epoch, epoch, tables) | {
+            "learning_rate": rate(epoch.done - 1)
         }
+        held, loss = row["heldout"]["loss"], row["train"]["loss"]
         line = epoch_line(row, cfg.epochs) if whole else ""
         return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)
 
     return Task(
-        step=make_step(cfg, batches, optimizer, mesh)
-        if team is None
-        else make_round(cfg, batches, team),
+        step=step,
         start=start,
         metrics=lambda: shard(empty_metrics(), None if layout is None else layout.replicated),
         batches=read,
@@ -297,7 +233,7 @@ def vectors_task(
         gather=gather,
         scatter=scatter,
         save_seconds=cfg.save_seconds,
-        items=raw,
+        items=batches.corpus.raw_tokens / per_epoch,
         unit="words",
         epoch_steps=per_epoch,
     )

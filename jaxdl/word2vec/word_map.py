@@ -3,6 +3,7 @@
 import itertools
 import math
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,9 @@ def _tsne(
     few = min(30.0, (len(unit) - 1) / 3)
     tsne: Any = TSNE(metric="cosine", init=init, perplexity=few, random_state=seed)
     # Threads add up in any order, and a thousand steps make two maps of such a difference.
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # It counts the cores all the same, and warns where it cannot.
+        warnings.filterwarnings("ignore", "Could not find the number of physical cores")
         return tsne.fit_transform(unit).astype(np.float64)
 
 

@@ -141,7 +141,7 @@ class _Worker:
     def join(self, number: int) -> None:
         """Join this worker's part of the rows, when all copies are written."""
         cfg = self.job.cfg
-        first = self.batches.first_step(number * cfg.workers)
+        first = self.batches.first_of_round(number)
         rate = rate_of(cfg, first, steps=self.batches.steps)
         gains = [gain(terms, rate, cfg.workers) for terms in self._terms]
         self.shared.join(self.job.number, gains)

@@ -19,12 +19,12 @@ from jaxdl.fcn.settle import settle
 from tests.helpers.voc_tree import jpeg, png, write
 
 
-def photos(folder: Path, count: int = 10) -> Path:
+def photos(folder: Path, count: int = 10, size: tuple[int, int] = (40, 50)) -> Path:
     """Pictures with one white square in each mask, as a drawing program saves them."""
     for n in range(count):
-        mask = np.zeros((40, 50), np.uint8)
+        mask = np.zeros(size, np.uint8)
         mask[5 : 10 + n, 5:15] = 255
-        write(folder / f"images/{n}.jpg", jpeg(40, 50, quality=90 - n))
+        write(folder / f"images/{n}.jpg", jpeg(*size, quality=90 - n))
         write(folder / f"masks/{n}.png", png(mask, "RGB"))
     return folder
 
@@ -88,10 +88,12 @@ def test_own_data_means_the_preset_own_and_voc_does_not(tmp_path: Path):
 
 def test_own_data_decides_what_the_user_did_not(tmp_path: Path):
     data = photos(tmp_path / "my", 12)
-    cfg = for_each_stage(config(f"--data {data} --mask-values 0 255 --epochs 0 3 0", tmp_path))
+    words = f"--data {data} --mask-values 0 255 --epochs 0 3 0 --stages 32 16 8"
+    cfg = for_each_stage(config(words, tmp_path))
     opened = open_data(cfg, *open_source(cfg, Bar()), Bar())
     found = fit(cfg, opened, Bar())
     assert (found.batch_size, found.epochs, found.crop) == (8, (120, 3, 60), None)
+    assert found.stages == (32, 16, 8)
     assert fit(found, opened, Bar()) == found
     own = PRESETS["own"]
     assert settle(own) == own
@@ -99,3 +101,25 @@ def test_own_data_decides_what_the_user_did_not(tmp_path: Path):
     voc = PRESETS["voc"]
     assert (imported.width_divisor, imported.learning_rate) == (1, voc.learning_rate)
     assert imported.clip_norm is voc.clip_norm is None  # ImageNet's pools have large gradients
+
+
+@pytest.mark.parametrize(
+    ("size", "stages", "rates"),
+    [
+        ((40, 50), (8,), (0.05,)),
+        ((100, 64), (16, 8), (0.05, 0.02)),
+        ((96, 300), (32, 16, 8), (0.05, 0.05, 0.02)),
+        ((20, 20), (8,), (0.05,)),
+    ],
+)
+def test_stages_that_are_too_coarse_for_the_images_are_left_out(
+    tmp_path: Path, size: tuple[int, int], stages: tuple[int, ...], rates: tuple[float, ...]
+):
+    """A map of fewer than three cells tells little but the background."""
+    data = photos(tmp_path / "my", 3, size)
+    cfg = for_each_stage(config(f"--data {data} --mask-values 0 255", tmp_path))
+    assert cfg.stages == ()
+    opened = open_data(cfg, *open_source(cfg, Bar()), Bar())
+    found = fit(cfg, opened, Bar())
+    assert (found.stages, found.learning_rate) == (stages, rates)
+    assert found.epochs == (120, 60, 60)[: len(stages)]

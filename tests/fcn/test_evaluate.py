@@ -18,6 +18,7 @@ from jaxdl.fcn import evaluate_command
 from jaxdl.fcn.command import EVALUATE
 from jaxdl.fcn.data.decode import read_photo
 from jaxdl.fcn.evaluate import map_classes, trained_on
+from jaxdl.fcn.evaluate_page import confusion_picture
 from jaxdl.fcn.options import check_given, data_config
 from jaxdl.fcn.saved import read_meta
 from jaxdl.fcn.task import make_predict
@@ -83,6 +84,9 @@ def test_the_numbers_are_those_of_the_predictions(stage: Path, data: Path, tmp_p
     head, *lines = table(tmp_path / "out/confusion.csv")
     assert head[1:] == [line[0] for line in lines] == list(CLASSES)
     np.testing.assert_array_equal(np.array([line[1:] for line in lines], int), matrix)
+    picture = (tmp_path / "out/confusion.png").read_bytes()
+    assert picture == confusion_picture(CLASSES, matrix)
+    assert picture != confusion_picture(CLASSES, matrix.T)
     iu = np.diag(matrix) / np.maximum(1, matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
     seen = matrix.sum(0) + matrix.sum(1) > 0
     assert found["mean_iu"] == pytest.approx(iu[seen].mean())

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import jax
-from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdl.devices.mesh import AXES, make_mesh
+from jaxdl.devices.mesh import abstract_mesh, make_mesh
 from jaxdl.fcn import plan
 from jaxdl.planner.hlo_cost import read_program
 from jaxdl.planner.plan import Work, data_parallel, dense, word2vec
@@ -44,7 +44,7 @@ def planned(work: Work) -> dict[str, Any]:
 def main() -> None:
     """Print what was planned beside what was compiled."""
     jax.config.update("jax_num_cpu_devices", DEVICES)
-    mesh, abstract = make_mesh(DEVICES), AbstractMesh((DEVICES, 1), AXES)
+    mesh, abstract = make_mesh(DEVICES), abstract_mesh(DEVICES)
     loss, _, _ = plan.fcn_loss(32, "float32")
     canvas, dtype = SHAPE
     one = dense(plan.fcn(32, "train", canvas, 1, dtype), jax.value_and_grad(loss, has_aux=True))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as Spec
 
 from jaxdl.planner.hlo_cost import read_program
@@ -84,7 +84,7 @@ def test_collectives_of_a_device_of_several():
 
         return lax.scan(body, x, length=5)[0]
 
-    mesh = AbstractMesh((4,), ("d",))
+    mesh = AbstractMesh((4,), ("d",), (AxisType.Auto,))
     f = jax.shard_map(one, mesh=mesh, in_specs=Spec("d"), out_specs=Spec("d"), check_vma=False)
     assert found(f, jax.ShapeDtypeStruct((1024,), "float32")).exchanges == {
         "all-gather": Exchange(5 * 4 * KB, 5),

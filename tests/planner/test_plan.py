@@ -14,6 +14,7 @@ import pytest
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from jaxdl.cli.command import parse
+from jaxdl.devices.mesh import abstract_mesh
 from jaxdl.errors import InputError
 from jaxdl.fcn import command as fcn
 from jaxdl.fcn.plan import fcn as fcn_step
@@ -119,7 +120,7 @@ def test_exchanged_bytes_are_the_compile_checks():
         assert work.exchanges["all-reduce"].bytes / 1e6 == pytest.approx(float(want), abs=0.06)
     # Their text names operand and result of an exchange: an eighth more, either way.
     (found,) = re.findall(r"([\d.]+) MB gathered and ([\d.]+) MB scattered for 16 blocks", text)
-    mesh = jax.sharding.AbstractMesh((8, 1), ("data", "model"))
+    mesh = abstract_mesh(8)
     exchanges = plan.word2vec(word_step(1024, mesh=mesh), 8).exchanges
     for kind, want in zip(("all-gather", "reduce-scatter"), found, strict=True):
         assert exchanges[kind].bytes * 9 / 8 / 1e6 == pytest.approx(float(want), abs=0.06)

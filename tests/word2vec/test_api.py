@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.word2vec.same_as_gensim import notebook_of_ours
 from jaxdl import Word2Vec
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.training import checkpoint
-from jaxdl.word2vec.api import _UNSUPPORTED, _WITHOUT_EFFECT
 from jaxdl.word2vec.command import run
 from jaxdl.word2vec.config import PRESETS
+from jaxdl.word2vec.gensim_options import UNSUPPORTED, WITHOUT_EFFECT
 from tests.helpers.processes import ROOT
 
 TOPICS = (("cat", "dog", "cow", "pig"), ("red", "blue", "green", "pink"))
@@ -139,9 +140,38 @@ def test_the_pages_example_runs(
     assert "('" in capsys.readouterr().out
     assert (tmp_path / "trained.bin").is_file()
     table = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)[2:]
-    known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *_WITHOUT_EFFECT, "update"}
+    known = {*inspect.signature(Word2Vec).parameters, *dir(Word2Vec), *WITHOUT_EFFECT, "update"}
     for name in re.findall(r"`(\w+)[`=]", " ".join(table).split("`score`")[0]):
-        assert name in known or name in _UNSUPPORTED, name
+        assert name in known or name in UNSUPPORTED, name
+
+
+@pytest.mark.slow
+def test_a_notebook_of_gensims_moves_over_by_its_import_line(
+    tmp_path: Path,
+):
+    """`make same-as-gensim` runs it with gensim too, and lets gensim read the files."""
+    found = notebook_of_ours(tmp_path)
+    assert found["near"] == [["court", "prince", "queen"]] * 2
+    assert (found["odd"], found["first"], found["row"], found["count"]) == (
+        *("plum", "prince", 3, 600),
+    )
+    assert found["seen"] == [600, 5400, 5, 16]
+    assert found["callbacks"] == 22
+    assert found["sections"] == [["royal", 1], ["fruit", 0], ["Total accuracy", 1]]
+    assert found["more"] == [10, True, 50]
+    assert found["kept"] == [10, True]
+    for name in ("loss", "sum", "closer", "unknown", "same", "taken"):
+        assert found[name] is True
+    assert found["in"] == [True, False]
+
+
+@pytest.mark.slow
+def test_a_training_on_nothing_says_so():
+    with pytest.warns(UserWarning, match="not one pair of words was trained on"):
+        found = Word2Vec([["cat"], ["dog"]] * 9, min_count=1, vector_size=8, sample=0, epochs=1)
+    assert np.isnan(found.losses).all()
+    with pytest.raises(InputError, match="none of 2 sentences has a word of the vocabulary"):
+        found.train([["cow"], ["pig"]])
 
 
 def test_a_vocabulary_of_counts():
@@ -166,6 +196,7 @@ def bad(*sentences: Any) -> Iterator[Any]:
         ({"sentences": [["a", ""]]}, "is empty, or has white space"),
         ({"sentences": bad()}, "no sentence: an iterator can be read once"),
         ({"sentences": [["a"]]}, "no word comes 5 times or more"),
+        ({"sentences": [[], []]}, "none of 2 sentences has a word; there is nothing to train on"),
         ({"hs": 1}, "one loss is trained: hs=1, negative=0"),
         ({"cbow_mean": 0}, "use the mean"),
         ({"trim_rule": len}, r"trim_rule=.*leave words out"),

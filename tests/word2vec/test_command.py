@@ -170,7 +170,10 @@ def test_a_run_that_trained_on_nothing_says_so(tmp_path: Path, capsys: pytest.Ca
     found = run(cfg, Bar())
     (line,) = found["warnings"]
     assert line.startswith("not one pair of words was trained on: the vectors are the random start")
-    assert f"WARNING: {line}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"WARNING: {line}" in printed
+    assert "loss - a pair, held out -" in printed  # a loss of 0.000 would look perfect
+    assert found["word2vec"]["loss"] is None
     assert line in (out / "report.html").read_text()
 
 

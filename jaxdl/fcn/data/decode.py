@@ -95,6 +95,7 @@ def decode(
                     f"{image.width}x{image.height} pixels are too many, at most {most} are read"
                 )
             if pixels * scans > _MOST_SCANNED:
+                advice = "save it as a JPEG that is not progressive, or as PNG"
                 raise InputError(f"{scans} scans of {image.width}x{image.height} pixels: too many")
             image.load()
     # Broken bytes reach Pillow's decoders, which raise nearly every type of exception.

@@ -104,20 +104,21 @@ class _Phrases:
         self._ids: dict[int, int] = {}
         self._new: list[bytes] = []
         self._hashes: list[np.ndarray] = []
-        self.told: list[Phrase] = []
+        self._told: dict[int, Phrase] = {}
 
     def ids(self, chunk: Int32[np.ndarray, "n"], found: _Found) -> Int32[np.ndarray, "m"]:
         """The ids of the pairs that were found in a chunk."""
-        every, first, back = np.unique(found.keys, return_index=True, return_inverse=True)
-        for key, n in zip(every.tolist(), first.tolist(), strict=True):
+        # Of a phrase that is made of different pairs the last one's score is told, as in gensim.
+        every, last, back = np.unique(found.keys[::-1], return_index=True, return_inverse=True)
+        for key, n in zip(every.tolist(), (len(found.keys) - 1 - last).tolist(), strict=True):
+            one, other = chunk[found.at[n] : found.at[n] + 2].tolist()
             if key not in self._ids:
-                one, other = chunk[found.at[n] : found.at[n] + 2].tolist()
                 text = b"_".join(self._words.text[word].as_py() for word in (one, other))
                 self._ids[key] = self._number(key, text, one, other)
-                self.told.append(
-                    Phrase(text.decode(), int(found.counts[n]), float(found.scores[n]))
-                )
-        return np.array([self._ids[key] for key in every.tolist()], np.int32)[back]
+                self._told[key] = Phrase(text.decode(), 0, 0.0)
+            count, score = int(found.counts[n]), float(found.scores[n])
+            self._told[key] = self._told[key]._replace(count=count, score=score)
+        return np.array([self._ids[key] for key in every.tolist()], np.int32)[back][::-1]
 
     def _number(self, key: int, text: bytes, one: int, other: int) -> int:
         row = int(np.searchsorted(self._known, np.uint64(key)))
@@ -134,6 +135,10 @@ class _Phrases:
         whole = np.zeros(len(text), np.int64)
         whole[: len(counts)] = counts
         return Words(text, whole, np.concatenate([self._words.hashes, new]))
+
+    def told(self) -> list[Phrase]:
+        """All of them, the best first."""
+        return sorted(self._told.values(), key=lambda one: (-one.score, one.text))
 
 
 def join(ids: Path, words: Words, rules: Rules) -> tuple[Words, list[Phrase]]:
@@ -162,7 +167,7 @@ def join(ids: Path, words: Words, rules: Rules) -> tuple[Words, list[Phrase]]:
             chunk[begins] = ~chunk[begins]
             out.write(chunk.astype("<i4", copy=False).data)
     os.replace(made, ids)
-    return phrases.words(counts), sorted(phrases.told, key=lambda one: (-one.score, one.text))
+    return phrases.words(counts), phrases.told()
 
 
 def join_all(
@@ -199,7 +204,7 @@ def frequent(
     """
     often = np.flatnonzero(words.counts >= min_count)
     if not len(often):
-        raise too_rare(min_count, words.counts.max())
+        raise too_rare(min_count, int(words.counts.max()))
     kept = ranked(words.text.take(pa.array(often)), words.counts[often], max_vocab)
     places = np.full(len(words.text), -1, np.int32)
     places[often[kept["at"].to_numpy()]] = np.arange(len(kept))

@@ -41,7 +41,7 @@ def write_sentences(path: Path, sentences: Iterable[Any], known: frozenset[str] 
     if isinstance(sentences, (str, bytes)):
         raise InputError("sentences is a text; give lists of words, or corpus_file=PATH")
     checked: set[str] = set()
-    count = 0
+    count = written = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for count, sentence in enumerate(sentences, 1):
             if isinstance(sentence, (str, bytes)):
@@ -53,8 +53,12 @@ def write_sentences(path: Path, sentences: Iterable[Any], known: frozenset[str] 
                     check_token(token)
                     checked.add(token)
             file.write(" ".join(t.replace(" ", BLANK) for t in tokens) + "\n")
+            written += len(tokens)
     if not count:
         raise InputError("no sentence: an iterator can be read once; give a list, or a new one")
+    if not written:
+        text = "has a word" if known is None else "has a word of the vocabulary"
+        raise InputError(f"none of {count} sentences {text}; there is nothing to train on")
     return path
 
 

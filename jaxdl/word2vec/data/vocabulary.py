@@ -109,7 +109,7 @@ class Vocabulary:
             counts.append(sums[keep])
             kept += len(counts[-1])
         if not kept:
-            raise too_rare(min_count, largest)
+            raise too_rare(min_count, int(largest))
         columns = pa.concat_arrays(words), np.concatenate(counts)
         del words, counts  # both are large where the vocabulary is
         merged = ranked(*columns, max_vocab)

@@ -264,8 +264,8 @@ def test_large_arrays_come_back_to_their_place():
     ]
     within, without = map(int, found)
     # How much the small ones are in the way depends on the heap's state: 150 and 200 MB, or 250
-    # and 500, were seen.
-    assert within < 0.8 * without
+    # and 500, were seen. Since glibc 2.41 they never are: 100 MB.
+    assert within < 0.8 * without or without < 1.1 * 100_000_000
 
 
 @pytest.mark.slow

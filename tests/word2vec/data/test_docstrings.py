@@ -98,7 +98,7 @@ def test_empty_docstrings_have_no_paragraph():
 def test_the_text_is_prose_a_paragraph_a_line(text: Path):
     lines = text.read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
-    assert len(lines) == len(set(lines)) > 10_000
+    assert len(lines) == len(set(lines)) > 5_000  # of the packages that there are
     assert not [line for line in lines if line != " ".join(line.split()) or ">>>" in line]
     words = sum(len(line.split()) for line in lines)
     assert words > 200_000

@@ -1,12 +1,16 @@
 """Phrases as gensim's `Phrases` finds them: the same counts, scores and joined sentences."""
 
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from jaxdl.errors import InputError
+from jaxdl.word2vec import phrases as joined
 from jaxdl.word2vec.data import phrase_counts, phrases
 from jaxdl.word2vec.data.corpus import Corpus, encode
 from jaxdl.word2vec.data.phrases import Rules
@@ -29,7 +33,7 @@ def one_pass(
                 product = float(entries[words[n]] * entries[words[n + 1]])
                 score = (entries[text] - min_count) / product * len(entries)
                 if score > threshold:
-                    found.setdefault(text, (entries[text], score))
+                    found[text] = (entries[text], score)  # of different pairs the last one's
                     made.append(text)
                     n += 2
                     continue
@@ -79,7 +83,7 @@ def test_counts_scores_and_sentences_are_those_of_the_definition(
     monkeypatch.setattr(phrase_counts, "_PART", part)
     given = text()
     (tmp_path / "text").write_text("".join(" ".join(words) + "\n" for words in given))
-    small = {"block_bytes": 500, "table_bytes": 2000} if chunk < 1000 else {}
+    small: dict[str, Any] = {"block_bytes": 500, "table_bytes": 2000} if chunk < 1000 else {}
     corpus = encode(
         [tmp_path / "text"],
         tmp_path / "cache",
@@ -102,3 +106,32 @@ def test_counts_scores_and_sentences_are_those_of_the_definition(
     assert sorted(path.name for path in corpus.folder.iterdir()) == [
         *("corpus.json", "counts", "ids", "phrases.tsv", "starts", "words.txt")
     ]
+
+
+def test_sentences_of_a_program_are_joined_too():
+    given = text()
+    once, _ = one_pass(given, 5, 10.0)
+    twice, _ = one_pass(once, 5, 10.0)
+    assert joined(iter(given)) == once
+    assert joined([*given, []], passes=2) == twice
+    spaced = [["new city", "hall", f"w{n % 40}"] for n in range(80)]
+    assert joined(spaced, min_count=1, threshold=1)[0] == ["new city_hall", "w0"]
+    with pytest.raises(InputError, match=r"passes=0, min_count=5.*give 1 or more"):
+        joined(given, passes=0)
+    with pytest.raises(InputError, match="no sentence: an iterator can be read once"):
+        joined([])
+
+
+def test_each_rule_makes_a_text_of_its_own_and_none_leaves_the_text_as_it_is(tmp_path: Path):
+    (tmp_path / "text").write_text("new york\n" * 20 + "new\nyork\nother words\n" * 3)
+    call = partial(encode, [tmp_path / "text"], tmp_path / "cache", tokens="split", min_count=1)
+    plain, found = call(), call(phrases=Rules(1, 5, 0.1))
+    again = call(phrases=Rules(2, 5, 0.1))
+    assert len({plain.folder, found.folder, again.folder}) == 3
+    assert plain.words == call(phrases=Rules(0, 1, 0.1)).words == ("new", "york", "other", "words")
+    assert (found.phrases, again.phrases) == ((1,), (1, 0))
+    assert found.words[0] == "new_york"
+    assert call(phrases=Rules(1, 5, 0.1)).folder == found.folder
+    call = partial(encode, [tmp_path / "text"], tmp_path / "cache", tokens="split")
+    with pytest.raises(InputError, match=r"no word comes 99 times or more: .* comes 20 times"):
+        call(min_count=99, phrases=Rules(1, 5, 0.1))
