@@ -206,12 +206,10 @@ def run(cfg: Config, bar: Bar) -> dict:
     )
     if not summary:
         return {}
-    for name, found in summary.items():
-        if name != "warnings":
-            bar.line(
-                "{name}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
-                "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s".format(name=name, **found)
-            )
+    line = "{}: mean IU {mean_iu:.1%}, pixel accuracy {pixel_accuracy:.1%}, mean image "
+    line += "accuracy {mean_image_accuracy:.1%}, {seconds:.0f} s"
+    for name in [key for key in summary if key != "warnings"]:
+        bar.line(line.format(name, **summary[name]))
     bar.line(f"report: {cfg.out / 'report.html'}")
     bar.warn(summary.get("warnings", ()))
     return summary
