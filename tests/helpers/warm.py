@@ -17,6 +17,7 @@ import warnings
 from typing import NoReturn
 
 from jaxdl.cli.progress import Bar
+from tests.helpers import compiled
 
 IMPORTED = (
     *("jaxdl.digits.report", "jaxdl.digits.train", "jaxdl.lstm.train", "jaxdl.lstm.report"),
@@ -100,6 +101,7 @@ def signal_at(wanted: str, number: int) -> None:
 def main() -> str:
     for module in IMPORTED:
         __import__(module)
+    compiled.trace_cheaply()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as requests:
