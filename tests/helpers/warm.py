@@ -1,6 +1,6 @@
 """Processes that need not import what is slow to import: a server has, and forks them.
 
-``python -m tests.helpers.warm FD`` imports the commands' modules (2 to 3 s), and starts no device.
+``python -m tests.helpers.warm FD`` imports the commands' modules (4 s), and starts no device.
 Each request on the socket FD becomes a process that runs a module as ``python -m`` does, from its
 first line to Python's last: signals, threads, exit functions and status are a process' own. What
 such processes share, and fresh ones do not: the seed of Python's hashes, and the order of imports.
@@ -22,6 +22,8 @@ from tests.helpers import compiled
 IMPORTED = (
     *("jaxdl.digits.report", "jaxdl.digits.train", "jaxdl.lstm.train", "jaxdl.lstm.report"),
     *("jaxdl.word2vec.train", "jaxdl.word2vec.report", "jaxdl.fcn.train", "jaxdl.fcn.report"),
+    # Those that these import late.
+    *("jaxdl.fcn.data.tfds_builder", "grain", "tensorboardX", "sklearn.manifold"),
 )
 
 
