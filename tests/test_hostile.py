@@ -382,7 +382,9 @@ def many_bombs() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "content", [*MATS.values(), bomb, many_bombs], ids=[*MATS, "bomb", "many bombs"]
+    "content",
+    [*MATS.values(), pytest.param(bomb, marks=pytest.mark.slow), many_bombs],
+    ids=[*MATS, "bomb", "many bombs"],
 )
 def test_hostile_mat_files(content: bytes | Callable[[], bytes]):
     data = MAT_HEAD + (content() if callable(content) else content)
