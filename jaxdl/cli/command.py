@@ -15,7 +15,7 @@ import tyro
 
 from jaxdl.cli import saved
 from jaxdl.cli.help import help_text
-from jaxdl.cli.options import Command, check_ranges, options_of
+from jaxdl.cli.options import Command, by_flag, check_ranges, options_of
 from jaxdl.cli.paths import check_path, check_paths
 from jaxdl.cli.printing import printing
 from jaxdl.errors import (
@@ -86,8 +86,9 @@ def _new_names(command: Command, words: Sequence[str]) -> tuple[list[str], dict[
         InputError: an unknown flag, one that is gone, or an empty value.
     """
     options = {option.name: option for option in options_of(command.options)}
-    known = {option.flag for option in options.values() if not option.positional}
-    known |= {o.flag.replace("--", "--no-", 1) for o in options.values() if o.kind is bool}
+    flags = by_flag(command.options)
+    known = {flag for flag, option in flags.items() if not option.positional}
+    known |= {f.replace("--", "--no-", 1) for f, option in flags.items() if option.kind is bool}
     places = [option.name for option in options.values() if option.positional]
     typed: list[str] = []
     first: dict[str, str] = {}  # places that were typed as the flags that they were
@@ -151,7 +152,7 @@ def _new_flag(command: Command, flag: str) -> str:
 
 def _check_values(command: Command, typed: Sequence[str]) -> None:
     """InputError for the first flag whose values it does not take."""
-    flags = {option.flag: option for option in options_of(command.options)}
+    flags = by_flag(command.options)
     for n, word in enumerate(typed):
         flag, equals, value = word.partition("=")
         option = flags.get(flag)

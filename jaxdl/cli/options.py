@@ -193,6 +193,12 @@ def _option(name: str, hint: Any, default: Any) -> Option:
 
 
 @cache
+def by_flag(config: type) -> dict[str, Option]:
+    """The options of a dataclass by their flags."""
+    return {option.flag: option for option in options_of(config)}
+
+
+@cache
 def options_of(config: type) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields; those of nested ones in place."""
     found: list[Option] = []

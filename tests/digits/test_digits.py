@@ -248,6 +248,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder, monkeypatch):
         assert row["train"]["loss"] == pytest.approx(want["train"]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_other_pictures_under_the_old_names_are_refused(tmp_path, folder):
     """Finished or not."""
     cfg = config.Config(data=folder, out=tmp_path / "run", epochs=1, batch_size=16)

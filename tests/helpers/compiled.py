@@ -2,18 +2,22 @@
 
 A run compiles into a folder of its own: processes that tests kill leave entries half-written there.
 When it ends it keeps those that are whole. JAX names an entry by the program, its options and
-jaxlib's version, and so takes it only where it would compile the same.
+jaxlib's version, and so takes it only where it would compile the same. Entries are linked, not
+copied: JAX writes to none that exists, and to delete 8,000 copies takes some disks 15 seconds.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
 import shutil
 from pathlib import Path
 
+import jax
 import jaxlib
 from jax._src.compilation_cache import decompress_executable
+from jax._src.interpreters import mlir
 
 LIMIT = 512 << 20  # bytes; a run of all tests makes about 75 MB
 
@@ -29,10 +33,17 @@ def folder(top: Path) -> Path:
 
 
 def take(kept: Path, own: Path) -> None:
-    """Copy what is kept into a run's own folder."""
+    """What is kept, in a run's own folder too."""
     for path in kept.glob("*-cache"):
         with contextlib.suppress(FileNotFoundError):  # another run makes room
-            shutil.copyfile(path, own / path.name)
+            share(path, own / path.name)
+
+
+def share(path: Path, other: Path) -> None:
+    try:
+        other.hardlink_to(path)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(path, other)
 
 
 def keep(own: Path, kept: Path, limit: int = LIMIT) -> None:
@@ -40,9 +51,9 @@ def keep(own: Path, kept: Path, limit: int = LIMIT) -> None:
     with contextlib.suppress(OSError):  # a full disk: the next run compiles again
         kept.mkdir(parents=True, exist_ok=True)
         for path in own.glob("*-cache"):
-            if not (kept / path.name).exists() and whole(content := path.read_bytes()):
+            if not (kept / path.name).exists() and whole(path.read_bytes()):
                 part = kept / f"{os.getpid()}.part"
-                part.write_bytes(content)
+                share(path, part)
                 part.replace(kept / path.name)
         files = [(p.stat().st_mtime, p.stat().st_size, p) for p in kept.parent.glob("*/*")]
         size = sum(length for _, length, _ in files)
@@ -59,3 +70,13 @@ def whole(content: bytes) -> bool:
     except Exception:  # of zlib, zstandard or compression.zstd, whichever JAX uses
         return False
     return True
+
+
+def trace_cheaply() -> None:
+    """Programs are lowered without what no test reads; it took a quarter of the tests' time.
+
+    JAX makes an MLIR context for each program (3 ms, and it stays in memory): here one serves all.
+    Each operation would name ten lines of source that led to it.
+    """
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+    jax.config.update("jax_traceback_in_locations_limit", 0)

@@ -45,6 +45,7 @@ def environment(flags: str = OLDER) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": os.environ["JAXDL_TEST_CACHE"],  # of tests/conftest.py
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",
     }
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 

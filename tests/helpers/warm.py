@@ -1,6 +1,6 @@
 """Processes that need not import what is slow to import: a server has, and forks them.
 
-``python -m tests.helpers.warm FD`` imports the commands' modules (2 to 3 s), and starts no device.
+``python -m tests.helpers.warm FD`` imports the commands' modules (4 s), and starts no device.
 Each request on the socket FD becomes a process that runs a module as ``python -m`` does, from its
 first line to Python's last: signals, threads, exit functions and status are a process' own. What
 such processes share, and fresh ones do not: the seed of Python's hashes, and the order of imports.
@@ -17,10 +17,13 @@ import warnings
 from typing import NoReturn
 
 from jaxdl.cli.progress import Bar
+from tests.helpers import compiled
 
 IMPORTED = (
     *("jaxdl.digits.report", "jaxdl.digits.train", "jaxdl.lstm.train", "jaxdl.lstm.report"),
     *("jaxdl.word2vec.train", "jaxdl.word2vec.report", "jaxdl.fcn.train", "jaxdl.fcn.report"),
+    # Those that these import late.
+    *("jaxdl.fcn.data.tfds_builder", "grain", "tensorboardX", "sklearn.manifold"),
 )
 
 
@@ -100,6 +103,7 @@ def signal_at(wanted: str, number: int) -> None:
 def main() -> str:
     for module in IMPORTED:
         __import__(module)
+    compiled.trace_cheaply()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as requests:
