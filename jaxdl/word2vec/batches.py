@@ -18,11 +18,7 @@ from jaxdl.word2vec.negative_sampling import UnigramTable, unigram_table
 from jaxdl.word2vec.objectives import Objective
 
 PART = 1 << 20  # tokens that lie on the device at once; subsampled while others are trained on
-import os as _os
-
-SHARE = int(
-    _os.environ.get("SHARE", str(1 << 19))
-)  # of several workers, which join what they learnt after each part
+SHARE = 1 << 19  # of several workers, which join what they learnt after each part
 DISPATCH = 400  # blocks of a dispatch, about
 
 

@@ -186,8 +186,7 @@ def vectors_task(
     def start(resumed: bool) -> TrainState:
         tables = start_tables(cfg, rows, None if resumed else given())
         opt_state = () if optimizer is None else optimizer.init(tables)
-        state = TrainState(jnp.zeros((), jnp.int32), tables._asdict(), opt_state)
-        return scatter(state)
+        return scatter(TrainState(jnp.zeros((), jnp.int32), tables._asdict(), opt_state))
 
     def gather(state: TrainState) -> TrainState:
         if mesh is None:
@@ -210,9 +209,8 @@ def vectors_task(
     def end_epoch(epoch: Epoch) -> EpochReport:
         whole = epoch.done % per_epoch == 0
         tables = Tables(**jax.tree.map(jnp.asarray, gather(epoch.state).params))
-        row = epoch_row(cfg, batches, per_epoch, epoch, tables) | {
-            "learning_rate": rate(epoch.done - 1)
-        }
+        row = epoch_row(cfg, batches, per_epoch, epoch, tables)
+        row["learning_rate"] = rate(epoch.done - 1)
         held, loss = row["heldout"]["loss"], row["train"]["loss"]
         line = epoch_line(row, cfg.epochs) if whole else ""
         return EpochReport({epoch.done: row}, loss if held is None else held, line, save=whole)

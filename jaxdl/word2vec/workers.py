@@ -37,7 +37,7 @@ from jaxdl.word2vec.setup import add_metrics, make_step, rate_of
 from jaxdl.word2vec.step import empty_metrics
 
 # How much nearer a row is to where it goes after one term of the loss at a rate of 1.
-CURVATURE = float(os.environ.get("CURV", "0.05"))
+CURVATURE = 0.005
 PATIENCE = 5.0  # seconds for a worker to be ready, before a signal ends this process at once
 _ROWS = 1024  # that are joined at once: all copies of them stay in the cache
 

@@ -60,7 +60,10 @@ def by_hand(cfg: Config, batches: Batches) -> list[np.ndarray]:
         copies = []
         for worker in range(cfg.workers):
             begin = Tables(*(jax.numpy.array(table, copy=True) for table in joined))
-            state, metrics = TrainState(jax.numpy.zeros((), int), begin._asdict(), ()), empty_metrics()
+            state, metrics = (
+                TrainState(jax.numpy.zeros((), int), begin._asdict(), ()),
+                empty_metrics(),
+            )
             for n, prepared in batches.part(number * cfg.workers + worker):
                 rate = rate_of(cfg, n, steps=batches.steps)
                 state, metrics, _ = step(state, metrics, prepared, rate)
