@@ -5,7 +5,7 @@ Times are sorted and without duplicates where nothing else is said; see `jaxdl.l
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -53,7 +53,7 @@ def _several(count: int, name: str) -> str:
     return f"1 {name}" if count == 1 else f"{count} {name}s"
 
 
-def show_time(time: np.generic) -> str:
+def show_time(time: Any) -> str:
     """A time as it is written: 1949, 1949-01, 1949-01-31 or 1949-01-31 12:00:00."""
     return str(time).replace("T", " ")
 
@@ -143,9 +143,9 @@ def is_regular(times: np.ndarray) -> bool:
     return found is not None and int(found[1][-1]) == len(times) - 1
 
 
-def at_places(first: np.generic, step: Step, places: np.ndarray) -> np.ndarray:
+def at_places(first: Any, step: Step, places: np.ndarray) -> np.ndarray:
     """The times at `places`, of which `first` is place 0; in the unit of `first`."""
-    kind = np.asarray(first).dtype
+    kind: Any = np.asarray(first).dtype
     if step.unit == "number":
         return np.asarray(first + places * step.count, np.int64)
     unit = np.datetime_data(kind)[0]
@@ -205,4 +205,4 @@ def undo_clock_changes(times: np.ndarray) -> tuple[np.ndarray, int]:
     if not len(changes) or (changes[1:] == changes[:-1]).any():
         return times, 0
     offsets = np.concatenate([[0], np.cumsum(shift)]) * HOUR
-    return times - offsets.astype("timedelta64[us]"), len(changes)
+    return (times - offsets.astype("timedelta64[us]")).astype(times.dtype), len(changes)

@@ -69,7 +69,7 @@ def numbers(
 
 
 def _kind(cell: str) -> Decimal | str:
-    """Which mark of decimals a numeral with a comma or two points shows; "" if it leaves it open."""
+    """Which mark of decimals a numeral with a comma or two points shows; "" if it may be both."""
     text = _MARKS.sub("", cell)
     commas, points = text.count(","), text.count(".")
     if commas and points:

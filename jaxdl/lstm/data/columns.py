@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
@@ -40,8 +39,8 @@ class Column:
     dates: Times | None
 
 
-def columns_of(table: Table, decimal: Decimal | None, source: str) -> list[Column]:
-    """Each column, read. InputError: it is open how the numbers are written."""
+def columns_of(table: Table, decimal: Decimal | None, source: str) -> tuple[list[Column], Decimal]:
+    """Each column, read, and how numbers are written. InputError: that is open."""
     dates: dict[int, Times | None] = {}
     for place, column in enumerate(table.columns):
         if isinstance(column, list):
@@ -61,7 +60,7 @@ def columns_of(table: Table, decimal: Decimal | None, source: str) -> list[Colum
         if values is not None and 2 * len(wrong) > len(column) - sum(map(is_missing, column)):
             values = None
         found.append(Column(name, place, column, values, wrong, dates[place]))
-    return found
+    return found, decimal
 
 
 def _plain(cell: str) -> bool:
@@ -180,13 +179,16 @@ def pick_time(
     return found_by[0] if found_by else None
 
 
-def check_times(table: Table, columns: Sequence[Column], name: str, times: Times, source: str) -> None:
+def check_times(
+    table: Table, columns: Sequence[Column], name: str, times: Times, source: str
+) -> None:
     """InputError for a cell of the time column that is no time, or may be two."""
     cells = next(column.cells for column in columns if column.name == name) or ()
-    for row in np.flatnonzero(np.isnat(times.values) if times.values.dtype.kind == "M" else ()):
+    none = np.isnat(times.values) if times.values.dtype.kind == "M" else np.zeros(1, bool)
+    for row in np.flatnonzero(none).tolist():
         cell = show(cells[row]) if cells else "nothing"
         raise InputError(
-            f"{source}: {table.place(int(row))}, column {show(name)}: {cell} is no date like the "
+            f"{source}: {table.place(row)}, column {show(name)}: {cell} is no date like the "
             "others; correct it, or take the line out"
         )
     if times.other is not None:

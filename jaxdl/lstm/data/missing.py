@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float64
 from jaxdl.lstm.choices import Missing
 
 _LEAST = 0.3  # autocorrelation of a period
+_ROWS, _LAGS, _TRIES = 200_000, 20_000, 20  # of a long series
 
 
 def runs(rows: np.ndarray) -> list[tuple[int, int]]:
@@ -78,45 +79,60 @@ def _autocorrelation(values: Float64[np.ndarray, " n"], most: int) -> Float64[np
     return sums / sums[0] if sums[0] > 0 else np.zeros(most + 1)
 
 
+def _mean_autocorrelation(values: Float64[np.ndarray, "n f"], most: int) -> np.ndarray:
+    found = [_autocorrelation(column, most) for column in values.T]
+    return np.mean(found, axis=0)
+
+
 def find_period(values: Float64[np.ndarray, "n f"]) -> tuple[int, float] | None:
     """The period of a series and its autocorrelation; None if none is clear.
 
     A parabola is taken off each column. A period is the lag of a peak of the autocorrelation, at
-    least .3, after the first trough, and no longer than a third of the series. The changes from
-    step to step must show it too, or a random walk would have one. The shortest lag within a
-    tenth of the highest wins, so that it is no multiple.
+    least .3, after the first trough, and no longer than a third of the series. The changes over a
+    quarter of it must show it too, beyond two standard errors, as those of a random walk do not.
+    The shortest lag within a tenth of the highest wins, so that it is no multiple; its multiples
+    then make it more exact.
 
     Args:
         values: without NaN; of several columns the mean autocorrelation counts.
     """
-    most = len(values) // 3
+    values = values[-_ROWS:]
+    rows, most = len(values), min(len(values) // 3, _LAGS)
     if most < 3:
         return None
-    at = np.linspace(-1, 1, len(values))
-    found, moved = np.zeros(most + 1), np.zeros(most + 1)
-    for column in values.T:
-        scale = np.abs(column).max() or 1.0
-        column = column / scale
-        trend = np.polynomial.polynomial.polyfit(at, column, 2)
-        rest = column - np.polynomial.polynomial.polyval(at, trend)
-        if rest.std() <= 1e-9:
-            continue
-        found += _autocorrelation(rest, most) / values.shape[1]
-        moved += _autocorrelation(np.diff(column), most) / values.shape[1]
+    at = np.linspace(-1, 1, rows)
+    scaled = values / np.maximum(np.abs(values).max(axis=0), 1e-300)
+    trend = np.polynomial.polynomial.polyfit(at, scaled, 2)
+    rest = scaled - np.polynomial.polynomial.polyval(at, trend).T
+    rest = rest[:, rest.std(axis=0) > 1e-9]
+    if not rest.size:
+        return None
+    found = _mean_autocorrelation(rest, most)
     troughs = np.flatnonzero((found[1:-1] <= found[:-2]) & (found[1:-1] < found[2:])) + 1
     if not len(troughs):
         return None
     lags = np.arange(1, most)
-    least = max(0.1, 2 / np.sqrt(len(values)))
     peak = (found[lags] >= found[lags - 1]) & (found[lags] > found[lags + 1])
-    peak &= (lags > troughs[0]) & (found[lags] >= _LEAST) & (moved[lags] >= least)
-    if not peak.any():
+    lags = lags[peak & (lags > troughs[0]) & (found[lags] >= _LEAST)]
+    if not len(lags):
         return None
-    lags = lags[peak]
-    best = int(lags[found[lags] >= 0.9 * found[lags].max()][0])
-    return best, float(found[best])
+    for lag in lags[found[lags] >= 0.9 * found[lags].max()][:_TRIES].tolist():
+        quarter = max(1, lag // 4)
+        changes = _mean_autocorrelation(rest[quarter:] - rest[:-quarter], lag)
+        if changes[lag] >= max(0.1, 2 * np.sqrt(quarter / rows)):
+            return _exact(found, lag), float(found[lag])
+    return None
+
+
+def _exact(found: Float64[np.ndarray, " m"], lag: int) -> int:
+    """The period by the peaks at twice, four times, ... a lag that noise may have moved."""
+    far, times, around = lag, 1, max(1, lag // 4)
+    while 2 * far + around < len(found) // 2:
+        far, times = 2 * far, 2 * times
+        far += int(found[far - around : far + around + 1].argmax()) - around
+    return round(far / times)
 
 
 def gaps(values: Float64[np.ndarray, "n f"]) -> Bool[np.ndarray, " n"]:
     """The rows in which a value is missing."""
-    return np.isnan(values).any(axis=1)
+    return np.asarray(np.isnan(values).any(axis=1))

@@ -1,6 +1,6 @@
 """A user's file as a `Series`: one reader for training and for predicting."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +38,9 @@ def read_series(
     time: str | None = None,
     id: str | None = None,
     decimal: Decimal | None = None,
-    missing: Missing = "error",
+    missing: Missing | None = None,
     period: int | None = None,
+    like: Mapping[str, Any] | None = None,
 ) -> Read:
     """The series in a file of text (commas, semicolons, tabs, bars, spaces) or parquet.
 
@@ -49,19 +50,30 @@ def read_series(
         time: name or number of the time column; None finds it, "none" leaves it out.
         id: COLUMN=VALUE takes the rows of one series.
         decimal: how numbers are written; None finds it.
-        missing: see `jaxdl.lstm.data.regular.make_series`.
+        missing: see `jaxdl.lstm.data.regular.make_series`; None for "error".
         period: of missing "seasonal"; None finds it.
+        like: what an earlier reading `took`; holds for all that is not given, as far as this file
+            has such columns.
 
     Raises:
         InputError: the file, its columns, times or values.
     """
+    like = like or {}
+    decimal = decimal or like.get("decimal")
+    missing = missing or like.get("missing") or "error"
     source, table = str(path), read_table(path, decimal)
-    columns = choosing.columns_of(table, decimal, source)
-    told = list(table.told)
+    columns, written = choosing.columns_of(table, decimal, source)
+    there = {c.name for c in columns} | {str(c.place + 1) for c in columns}
+    if not column and (len(like.get("column") or ()) > 1 or {*like.get("column", ())} & there):
+        column = like["column"]
+    time = like.get("time") if time is None and like.get("time") in there else time
+    id = like.get("id") if id is None and str(like.get("id")).split("=")[0] in there else id
+    told = [*table.told, *(["decimal comma"] if written == "comma" else [])]
     if id is not None:
         rows, place = choosing.take_id(table, columns, id, source)
         table = _rows_of(table, rows)
-        columns = [c for c in choosing.columns_of(table, decimal, source) if c.place != place]
+        columns, _ = choosing.columns_of(table, written, source)
+        columns = [c for c in columns if c.place != place]
         told.append(f"the {len(rows)} rows of --id {id}")
     timed = choosing.pick_time(columns, time, column, source)
     values, left = choosing.pick_values(columns, column, timed and timed[0], source)
@@ -87,7 +99,7 @@ def read_series(
     names = [c.name for c in columns]
     took = {
         "column": [c.name if names.count(c.name) == 1 else str(c.place + 1) for c in values],
-        "time": time,
+        "time": timed[0] if timed is not None and timed[0] in names else time,
         "id": id,
         "decimal": decimal,
         "missing": missing,

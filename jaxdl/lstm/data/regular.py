@@ -164,22 +164,26 @@ def _missing_text(
 ) -> str:
     """How many values and rows are missing, and which."""
     parts = []
-    cells = where[np.setdiff1d(holes, absent)]
+    empty_rows = np.setdiff1d(holes, absent)
+    cells = where[empty_rows]
     if len(cells):
-        empty = np.isnan(values).any(axis=0)
+        empty = np.isnan(values[empty_rows]).any(axis=0).tolist()
         columns = ", ".join(show(n) for n, e in zip(names, empty, strict=True) if e)
         spans = [
-            place(a) if a == b else f"{place(a)} to {place(b)}" for a, b in filling.runs(np.sort(cells))
+            place(a) if a == b else f"{place(a)} to {place(b)}"
+            for a, b in filling.runs(np.sort(cells))
         ]
-        of = f"{len(cells)} of {int((where >= 0).sum())} rows"
-        parts.append(f"{of} have no value of {columns} ({_few(spans)})")
+        verb = "has" if len(cells) == 1 else "have"
+        of = f"{len(cells)} of {int((where >= 0).sum())} rows {verb} no value of {columns}"
+        parts.append(f"{of} ({_few(spans)})")
     if len(absent):
         assert times is not None
         spans = [
             show_time(times[a]) if a == b else f"{show_time(times[a])} to {show_time(times[b])}"
             for a, b in filling.runs(absent)
         ]
-        parts.append(f"{len(absent)} of {len(times)} times have no row ({_few(spans)})")
+        verb = "has" if len(absent) == 1 else "have"
+        parts.append(f"{len(absent)} of {len(times)} times {verb} no row ({_few(spans)})")
     return ", and ".join(parts)
 
 
@@ -242,14 +246,18 @@ def check_learnable(series: Series, source: str) -> list[str]:
     rows = len(series.values)
     if rows < FEWEST:
         raise InputError(f"{source}: {rows} rows are too few to learn from; give 30 or more")
-    flat = [name for name, column in zip(series.names, series.values.T, strict=True) if not np.ptp(column)]
+    flat = [
+        name
+        for name, column in zip(series.names, series.values.T, strict=True)
+        if not np.ptp(column)
+    ]
     if len(flat) == len(series.names):
         value = f"{series.values[0, 0]:g}"
         raise InputError(
             f"{source}: column {show(flat[0])} holds one value, {value}, in all {rows} rows: there "
             "is nothing to learn; choose another column"
         )
-    found = [f"column {show(name)} holds one value: to predict it is no merit" for name in flat]
+    found = []
     for name, column in zip(series.names, series.values.T, strict=True):
         moves = np.diff(column)
         if counts_rows(column):

@@ -4,6 +4,7 @@ Python's `csv` cuts the lines: pyarrow's reader passes over comments and blank l
 numbers, and a message must name the line. pyarrow reads parquet.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -79,7 +80,9 @@ def read_table(path: Path, decimal: Decimal | None = None) -> Table:
             if head.startswith(mark):
                 raise InputError(f"{path}: {text}")
         packed = head[:2] == b"\x1f\x8b"
-        lines, encoding = _lines(path, cast(Callable[..., IO[bytes]], gzip.open if packed else open))
+        lines, encoding = _lines(
+            path, cast(Callable[..., IO[bytes]], gzip.open if packed else open)
+        )
         told = ["gzip"] * packed + [encoding] * (encoding != "UTF-8")
         return _text_table(path, lines, decimal, told)
     except (OSError, EOFError, zlib.error) as error:
@@ -141,11 +144,10 @@ def find_separator(lines: Sequence[str], decimal: Decimal | None, source: str) -
     """
     sample = [line for line in lines if line.strip() and line[0] != "#"][:_SAMPLE]
     for separator in _SEPARATORS:
-        counts = []
-        try:
-            counts = [len(cells) for _, cells in _rows(sample, separator)]
-        except csv.Error:  # quotes that have no end: what was read so far must do
-            pass
+        counts: list[int] = []
+        with contextlib.suppress(csv.Error):  # quotes that the sample does not end
+            for _, cells in _rows(sample, separator):
+                counts.append(len(cells))
         if not counts:
             continue
         ((most, times),) = Counter(counts).most_common(1)
@@ -154,16 +156,17 @@ def find_separator(lines: Sequence[str], decimal: Decimal | None, source: str) -
         if separator == " " and counts[0] != most:
             continue
         if separator == ",":
-            alone = [bool(_ALONE.fullmatch(line.strip())) for line in sample]
+            texts = [line.strip() for line in sample]
+            alone = [is_missing(text) or bool(_ALONE.fullmatch(text)) for text in texts]
             if all(alone[1:]) and counts[0] == 1 < len(counts):
                 return None  # a line of one name, then one number a line
             if all(alone):
-                groups = all(len(p) == 3 for s in sample for p in s.strip().split(",")[1:])
+                groups = all(len(p) == 3 for text in texts for p in text.split(",")[1:])
                 if decimal is not None or len(set(counts)) > 1:
                     return None
                 if most == 2 or groups:
                     raise InputError(
-                        f"{source}: a line such as {show(sample[0].strip())} may be one number or "
+                        f"{source}: a line such as {show(texts[0])} may be one number or "
                         f"{most}; say --decimal comma or --decimal point if it is one, or give the "
                         "columns a first line of names"
                     )
@@ -224,7 +227,9 @@ def _text_table(path: Path, lines: list[str], decimal: Decimal | None, told: lis
     if not rows:
         what = "a line of column names and lines of numbers"
         raise InputError(f"{path}: holds no step; give {what}")
-    while len(names) > 1 and not names[-1] and not any("".join(row[len(names) - 1 :]) for row in rows):
+    while (
+        len(names) > 1 and not names[-1] and not any("".join(row[len(names) - 1 :]) for row in rows)
+    ):
         names.pop()  # a separator at the end of each line
         rows = [row[: len(names)] for row in rows]
     for row, at in zip(rows, places, strict=True):

@@ -32,8 +32,11 @@ _PARTS = (
     (re.compile(r"(?P<y>[12]\d{3})-?W(?P<n>\d{2})", re.IGNORECASE), 0),
 )
 WORDS = frozenset(
-    "date dates time times timestamp datetime ds year years yr month months day days hour "
-    "quarter week period index t step".split()
+    re.findall(
+        r"\w+",
+        "date dates time times timestamp datetime ds year years yr month months day days hour "
+        "quarter week period index t step",
+    )
 )
 _EPOCHS = ((1e8, 1e10, 1), (1e11, 1e13, 10**3), (1e14, 1e16, 10**6), (1e17, 1e19, 10**9))
 
@@ -73,7 +76,10 @@ def _iso(cells: Sequence[str], first: str) -> Times | None:
     if not _ISO.fullmatch(first):
         return None
     good = [bool(_ISO.fullmatch(cell)) for cell in cells]
-    zones = [_ZONE.search(cell) if ok and len(cell) > 10 else None for cell, ok in zip(cells, good, strict=True)]
+    zones = [
+        _ZONE.search(cell) if ok and len(cell) > 10 else None
+        for cell, ok in zip(cells, good, strict=True)
+    ]
     bare = [
         (cell[: zone.start()] if zone else cell) if ok else "NaT"
         for cell, ok, zone in zip(cells, good, zones, strict=True)
@@ -198,7 +204,7 @@ def number_times(values: np.ndarray, name: str, *, asked: bool = False) -> Times
 
 def _fractions(values: np.ndarray, low: float, high: float) -> Times | None:
     """Years with fractions that are months or quarters, as R writes them: 1949.08333."""
-    if not (1000 <= low and high < 3000):
+    if low < 1000 or high >= 3000:
         return None
     for parts in (4, 12):
         counts = np.round((values - 1970) * parts)
