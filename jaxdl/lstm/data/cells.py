@@ -1,5 +1,6 @@
 """Cells of a table of text: what is missing, what is a number, and how its decimals are written."""
 
+import contextlib
 import math
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from jaxdl.errors import InputError
 from jaxdl.files.text import show
 from jaxdl.lstm.choices import Decimal
 
+LARGEST = 1e100  # of a value: the square of a larger one may be infinite
 _MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nat", "-", ".", "?"))
 # Spaces and apostrophes between groups of three digits; the minus of typesetters.
 _MARKS = re.compile(r"(?<=\d)['\u2019 \u00a0\u2009\u202f](?=\d{3}(?!\d))")
@@ -49,14 +51,15 @@ def number(cell: str, decimal: Decimal = "point") -> float | None:
 def numbers(
     cells: Sequence[str], decimal: Decimal = "point"
 ) -> tuple[Float64[np.ndarray, " n"], list[int]]:
-    """Every cell as a number, NaN where it is missing; and the rows whose cell is neither."""
-    try:
-        found = np.array([float(cell) for cell in cells], np.float64)
-        if decimal == "point":
-            return found, []
-    except ValueError:
-        pass
-    values, wrong = np.full(len(cells), np.nan), []
+    """Every cell as a number, NaN where it is missing; and the rows whose cell is neither.
+
+    A number that is infinite or at least `LARGEST` in size is none.
+    """
+    wrong: list[int] = []
+    if decimal == "point":
+        with contextlib.suppress(ValueError):
+            return finite(np.fromiter(map(float, cells), np.float64, len(cells)), wrong)
+    values = np.full(len(cells), np.nan)
     for row, cell in enumerate(cells):
         if is_missing(cell):
             continue
@@ -65,7 +68,16 @@ def numbers(
             wrong.append(row)
         else:
             values[row] = value
-    return values, wrong
+    return finite(values, wrong)
+
+
+def finite(
+    values: Float64[np.ndarray, " n"], wrong: list[int]
+) -> tuple[Float64[np.ndarray, " n"], list[int]]:
+    """NaN for the values that are infinite or too large, whose rows `wrong` gets too."""
+    odd = np.abs(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=np.inf)) >= LARGEST
+    rows = np.flatnonzero(odd).tolist()
+    return np.where(odd, np.nan, values), sorted([*wrong, *rows])
 
 
 def _kind(cell: str) -> Decimal | str:

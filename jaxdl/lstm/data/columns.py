@@ -1,5 +1,6 @@
 """The columns of a table: what each holds, which one is the time, which ones are learnt."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,13 @@ from jaxtyping import Float64
 from jaxdl.errors import InputError
 from jaxdl.files.text import show
 from jaxdl.lstm.choices import Decimal
-from jaxdl.lstm.data.cells import find_decimal, is_missing, number, numbers
+from jaxdl.lstm.data.cells import find_decimal, finite, is_missing, number, numbers
 from jaxdl.lstm.data.regular import counts_rows
 from jaxdl.lstm.data.table import Table
 from jaxdl.lstm.data.times import WORDS, Times, number_times, text_times
 
 _FEW = 20  # names in a message
+_LONGEST = 60  # characters of one that is to be typed
 _INDEX = ("", "index", "unnamed: 0", "rownames")
 
 
@@ -54,13 +56,21 @@ def columns_of(table: Table, decimal: Decimal | None, source: str) -> tuple[list
         name = name or f"column {place + 1}"
         if isinstance(column, np.ndarray):
             moments = Times(column, "dates") if column.dtype.kind == "M" else None
-            found.append(Column(name, place, None, None if moments else column, (), moments))
+            values, wrong = (None, []) if moments else finite(column, [])
+            found.append(Column(name, place, None, values, wrong, moments))
             continue
         values, wrong = (None, []) if dates[place] else numbers(column, decimal)
         if values is not None and 2 * len(wrong) > len(column) - sum(map(is_missing, column)):
             values = None
         found.append(Column(name, place, column, values, wrong, dates[place]))
     return found, decimal
+
+
+def typed(word: str, other: int | str) -> str:
+    """A word as it is typed in a shell; one that is odd or long becomes `other`, a place from 1."""
+    if word.isprintable() and len(word) <= _LONGEST:
+        return shlex.quote(word)
+    return other if isinstance(other, str) else str(other + 1)
 
 
 def _plain(cell: str) -> bool:
@@ -128,9 +138,10 @@ def _list(words: Sequence[str]) -> str:
 
 def several(source: str, name: str, values: Sequence[str]) -> InputError:
     """The refusal of several series in one table."""
+    word = typed(f"{name}={values[0]}", "COLUMN=VALUE")
     return InputError(
         f"{source}: column {show(name)} holds {len(values)} series ({_list(values)}); take one "
-        f"with --id {name}={values[0]}, and learn each in a run of its own"
+        f"with --id {word}, and learn each in a run of its own"
     )
 
 
@@ -256,10 +267,10 @@ def pick_values(
         names = ", ".join(show(column.name) for column in likely[:_FEW])
         raise InputError(
             f"{source}: {len(likely)} columns hold numbers: {names}; choose with --column "
-            f"{likely[0].name}, or name several to learn them together"
+            f"{typed(likely[0].name, likely[0].place)}, or name several to learn them together"
         )
     if odd:
-        name = odd[0][0].name
+        name = typed(odd[0][0].name, odd[0][0].place)
         raise InputError(
             f"{source}: column {left[0]}: there is nothing to learn; name another column, or take "
             f"it all the same with --column {name}"

@@ -11,6 +11,7 @@ from jaxdl.files.text import show
 from jaxdl.lstm.choices import Decimal, Missing
 from jaxdl.lstm.data import columns as choosing
 from jaxdl.lstm.data.calendar import show_time
+from jaxdl.lstm.data.cells import LARGEST
 from jaxdl.lstm.data.columns import Column
 from jaxdl.lstm.data.regular import make_series
 from jaxdl.lstm.data.table import Table, read_table
@@ -116,12 +117,13 @@ def _rows_of(table: Table, rows: np.ndarray) -> Table:
 def _check_numbers(table: Table, values: Sequence[Column], source: str) -> None:
     """InputError for the first cell that is neither a number nor missing."""
     for column in values:
-        if column.wrong and column.cells is not None:
+        if column.wrong:
             row = column.wrong[0]
+            cell = "a value" if column.cells is None else show(column.cells[row])
             raise InputError(
                 f"{source}: {table.place(row)}, column {show(column.name)}: "
-                f"{show(column.cells[row])} is not a number; correct it, or leave the cell empty "
-                "if the value is missing"
+                f"{cell} is not a number, or not one below {LARGEST:g}; correct it, or leave the "
+                "cell empty if the value is missing"
             )
 
 

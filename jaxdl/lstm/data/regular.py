@@ -14,10 +14,10 @@ from jaxdl.files.text import show
 from jaxdl.lstm.choices import Missing
 from jaxdl.lstm.data import missing as filling
 from jaxdl.lstm.data.calendar import at_places, find_step, show_time, undo_clock_changes
+from jaxdl.lstm.data.cells import LARGEST
 from jaxdl.lstm.data.times import coarsest
 from jaxdl.lstm.series import Series
 
-LARGEST = 1e100  # of a value: the square of a larger one may be infinite
 FEWEST = 10  # rows that can be learnt from
 _SENTINELS = (99, 999, 9999, 99999, 999999, 99.9, 99.99, 999.9, 999.99, 9999.9, 1e20, 1e30)
 
