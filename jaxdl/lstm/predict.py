@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -77,25 +77,9 @@ def predict(
     results, picture = Results("jaxdl lstm predict", [table]), out.with_suffix(".png")
     for path in (out, picture):
         results.check(path)
-    if not (run / "summary.json").is_file():
-        check_overwriting(run)
-        raise InputError(f"{run}: holds no finished run; name one, or finish it first")
-    losses = part(part(read_summary(run), "lstm_sine"), "loss")
-    if not losses:
-        raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
-    params, meta, _ = load_params(run / "checkpoints")
-    try:
-        size, seed = choose(losses, hidden, run)
-        given = int(meta["window"]) if context is None else context
-        scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
-        members = sweep.members_of(meta["hidden"], range(meta["seeds"]))
-        columns = list(meta["columns"])
-        (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
-    except InputError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
-        raise InputError(f"{run}: {text}") from error
+    network = _network(run, hidden)
+    columns, scaling = network.columns, network.scaling
+    given = network.window if context is None else context
     like = _recorded(run, columns)
     options = {"column": column, "time": time, "id": id, "decimal": decimal, "missing": missing}
     read = read_series(table, **options, period=like.get("period"), like=like)
@@ -112,8 +96,7 @@ def predict(
             f"give --context 1 to {steps}, or a longer series"
         )
     window = jnp.asarray(to_float32(scaling.apply(series.values[-given:])))[:, None]
-    own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    found = forecast.predict(own, window, length=horizon, way=mode)
+    found = forecast.predict(network.params, window, length=horizon, way=mode)
     values = scaling.undo(np.asarray(found[0, :, 0]))
     results.write(out, _table(names, values, series))
     results.write(picture, draw(series, values, 4 * given))
@@ -121,9 +104,44 @@ def predict(
     for line in read.told:
         bar.line(line)
     bar.warn(read.warnings)
-    who = f"{size} hidden units (seed {seed}: the lowest training loss)"
+    who = f"{network.size} hidden units (seed {network.seed}: the lowest training loss)"
     bar.line(f"{table}: {given} steps given, {horizon} predicted by {who}")
     bar.line(f"written: {out}, {picture}")
+
+
+class _Network(NamedTuple):
+    """One network of a run, with a leading axis of 1, and what it was trained on."""
+
+    params: dict[str, dict[str, Any]]
+    size: int
+    seed: int
+    window: int
+    columns: list[str]
+    scaling: Scaling
+
+
+def _network(run: Path, hidden: int | None) -> _Network:
+    """The network of the lowest loss. InputError: the run is not finished, or not an LSTM's."""
+    if not (run / "summary.json").is_file():
+        check_overwriting(run)
+        raise InputError(f"{run}: holds no finished run; name one, or finish it first")
+    losses = part(part(read_summary(run), "lstm_sine"), "loss")
+    if not losses:
+        raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
+    params, meta, _ = load_params(run / "checkpoints")
+    try:
+        size, seed = choose(losses, hidden, run)
+        scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
+        members = sweep.members_of(meta["hidden"], range(meta["seeds"]))
+        (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
+        columns, window = list(meta["columns"]), int(meta["window"])
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
+        raise InputError(f"{run}: {text}") from error
+    own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
+    return _Network(own, size, seed, window, columns, scaling)
 
 
 def _recorded(run: Path, columns: Sequence[str]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxdl.errors import InputError
 from jaxdl.files.text import show
 from jaxdl.lstm.choices import Decimal, Missing
-from jaxdl.lstm.data import columns as choosing
 from jaxdl.lstm.data.calendar import show_time
 from jaxdl.lstm.data.cells import LARGEST
-from jaxdl.lstm.data.columns import Column
+from jaxdl.lstm.data.choose import check_times, pick_time, pick_values
+from jaxdl.lstm.data.columns import Column, columns_of, several, take_id
 from jaxdl.lstm.data.regular import make_series
 from jaxdl.lstm.data.table import Table, read_table
 from jaxdl.lstm.data.times import Times
@@ -63,7 +63,7 @@ def read_series(
     decimal = decimal or like.get("decimal")
     missing = missing or like.get("missing") or "error"
     source, table = str(path), read_table(path, decimal)
-    columns, written = choosing.columns_of(table, decimal, source)
+    columns, written = columns_of(table, decimal, source)
     there = {c.name for c in columns} | {str(c.place + 1) for c in columns}
     if not column and (len(like.get("column") or ()) > 1 or {*like.get("column", ())} & there):
         column = like["column"]
@@ -71,17 +71,17 @@ def read_series(
     id = like.get("id") if id is None and str(like.get("id")).split("=")[0] in there else id
     told = [*table.told, *(["decimal comma"] if written == "comma" else [])]
     if id is not None:
-        rows, place = choosing.take_id(table, columns, id, source)
+        rows, place = take_id(table, columns, id, source)
         table = _rows_of(table, rows)
-        columns, _ = choosing.columns_of(table, written, source)
+        columns, _ = columns_of(table, written, source)
         columns = [c for c in columns if c.place != place]
         told.append(f"the {len(rows)} rows of --id {id}")
-    timed = choosing.pick_time(columns, time, column, source)
-    values, left = choosing.pick_values(columns, column, timed and timed[0], source)
+    timed = pick_time(columns, time, column, source)
+    values, left = pick_values(columns, column, timed and timed[0], source)
     _check_numbers(table, values, source)
     if timed is not None:
         if any(c.name == timed[0] for c in columns):
-            choosing.check_times(table, columns, *timed, source)
+            check_times(table, columns, *timed, source)
         if id is None:
             _check_one_series(columns, timed[1].values, values, timed[0], source)
     table_values = np.stack([c.values for c in values if c.values is not None], axis=1)
@@ -142,7 +142,7 @@ def _check_one_series(
         there = list(dict.fromkeys(words))
         pairs = set(zip(at.tolist(), words, strict=True))
         if 1 < len(there) <= len(words) // 2 and len(pairs) == len(words):
-            raise choosing.several(source, column.name, there)
+            raise several(source, column.name, there)
 
 
 def _summary(source: str, series: Series, timed: tuple[str, Times] | None) -> str:

@@ -167,7 +167,7 @@ def _missing_text(
     empty_rows = np.setdiff1d(holes, absent)
     cells = where[empty_rows]
     if len(cells):
-        empty = np.isnan(values[empty_rows]).any(axis=0).tolist()
+        empty = np.asarray(np.isnan(values[empty_rows]).any(axis=0))
         columns = ", ".join(show(n) for n, e in zip(names, empty, strict=True) if e)
         spans = [
             place(a) if a == b else f"{place(a)} to {place(b)}"
