@@ -59,9 +59,9 @@ class Config:
     decimal: Decimal | None = None
     """Numbers are written as 1,234.5 (point) or 1.234,5 (comma); by default they tell it
     themselves."""
-    missing: Missing = "error"
-    """Missing values and rows are refused, or filled: by straight lines, by the last value, or by
-    the lines over the mean of each step of the period."""
+    missing: Missing | None = None
+    """Missing values and rows are refused (error, the default), or filled: by straight lines, by
+    the last value, or by the lines over the mean of each step of the period."""
     test_steps: Annotated[int | None, Range(1)] = None
     """The last steps of --data are not trained on but predicted; by default a fifth of them."""
     period: Annotated[int | None, Range(1)] = None
@@ -135,10 +135,8 @@ def check(cfg: Config) -> None:
             f"--period {cfg.period}: must be 1 to {cfg.window}, the window's length; raise --window"
         )
     if cfg.data is None:
-        for name in ("column", "time", "id", "decimal", "test_steps"):
+        for name in ("column", "time", "id", "decimal", "missing", "test_steps"):
             if getattr(cfg, name) not in ((), None):
                 raise InputError(f"--{name.replace('_', '-')} goes with --data FILE")
-        if cfg.missing != "error":
-            raise InputError("--missing goes with --data FILE")
         if cfg.window is None or not cfg.context or not cfg.horizon:
             raise InputError("--preset series goes with --data FILE")
