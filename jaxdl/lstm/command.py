@@ -53,7 +53,7 @@ TRAIN = Command(
     examples=(
         ("jaxdl lstm train", "The sine of the 2016 post, 32 networks; 12 seconds on 2 cores."),
         (
-            "jaxdl lstm train --data flow.csv --column level --missing interpolate --out runs/flow",
+            "jaxdl lstm train --data flow.csv --column level --missing interpolate",
             "One column of a table of your own; its dates are found, its gaps filled.",
         ),
     ),
