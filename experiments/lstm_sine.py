@@ -43,7 +43,7 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
         *(key, members, optimizer),
         epochs=every,
         batch=cfg.batch_size,
-        window=cfg.window,
+        window=series.lengths.window,
         mesh=mesh,
     )
 
@@ -83,7 +83,7 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
     )
 
     # Closed loop: each prediction is the next input. The truth is the sine that goes on.
-    window = jnp.asarray(to_float32(series.training[-cfg.window :]))[:, None]
+    window = jnp.asarray(to_float32(series.training[-series.lengths.window :]))[:, None]
     steps = min(cfg.horizon[0], len(series.tail))
     continued = predict(params, window, length=steps, way="carry")[:, :, 0]
     errors = np.square(np.asarray(continued) - series.tail[None, :steps]).mean((1, 2))

@@ -27,6 +27,7 @@ from jaxdl.fcn.data import decode, matlab, splits, voc
 from jaxdl.fcn.weights import files
 from jaxdl.files import atomic
 from jaxdl.lstm import series
+from jaxdl.lstm.data.read import read_series
 from jaxdl.training import run_folder
 from jaxdl.word2vec import evaluation
 from jaxdl.word2vec.data import corpus
@@ -365,6 +366,15 @@ def test_class_names(content: bytes):
 
 
 SERIES = [b"a,b\n1,2\n3,4.5\n", b"1\n2\n3\n", b'"a\nb","c"\n1,2\n', b"\xef\xbb\xbfx\r\n1e5\r\n"]
+SERIES += [
+    b"d,y\n2000-01-31,1\n2000-02-29,2\n2000-04-30,3\n",
+    b"t;y\n01.02.2000 10:00;1,5\n01.02.2000 11:00;2,25\n01.02.2000 12:00;1.000,5\n",
+    b"year\tQ\ty\n1999\t3\t1\n1999\t4\t5\n2000\t1\t2\n",
+    b"id,d,y\na,1949Q1,1\na,1949Q2,2\nb,1949Q1,3\nb,1949Q2,5\n",
+    b"t y\n946684800 1\n946684860 5\n946684980 2\n",
+    gzip.compress(b"1\n5\n2\n", mtime=0),
+    "d,y\n2000-01,1\n2000-02,5\n2000-03,2\n".encode("utf-16"),
+]
 CELLS = (
     b",",
     b'"',
@@ -387,11 +397,11 @@ CELLS = (
 @example(content=b'a\n"\n')
 @example(content=b"\n\n,\n")
 def test_series(tmp_path: Path, content: bytes):
-    found = attempt(tmp_path / "x.csv", content, series.read_csv)
+    found = attempt(tmp_path / "x.csv", content, read_series)
     if found is None:
         return
-    names, values = found
-    assert values.shape[1] == len(names)
+    values = found.series.values
+    assert values.shape[1] == len(found.series.names)
     scaled = series.learn_scaling(values).apply(values)
     assert np.isfinite(series.to_float32(scaled)).all()
 
@@ -405,12 +415,13 @@ def test_series(tmp_path: Path, content: bytes):
     name=st.text(st.characters(exclude_categories=("Cs",)), max_size=9),
 )
 def test_series_come_back(tmp_path: Path, values: np.ndarray, name: str):
-    names = [f"{name.strip()}x{n}" for n in range(values.shape[1])]
+    names = [f"x{name.strip()}x{n}" for n in range(values.shape[1])]
     with (path := tmp_path / "x.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([names, *(map(repr, line) for line in values.tolist())])
-    found, again = series.read_csv(path)
-    assert found == names
-    np.testing.assert_array_equal(again, values)
+    columns = [str(n + 1) for n in range(len(names))]
+    read = read_series(path, column=columns, time="none", decimal="point").series
+    assert list(read.names) == [" ".join(name.split("\0")) for name in names]
+    np.testing.assert_array_equal(read.values, values)
 
 
 IDX = [bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (2, 3, 4)) + bytes(24)]

@@ -3,3 +3,5 @@
 from typing import Literal
 
 Mode = Literal["window", "carry"]
+Decimal = Literal["point", "comma"]
+Missing = Literal["error", "interpolate", "ffill", "seasonal"]

@@ -1,8 +1,8 @@
 """LSTM prediction of a sine, or of a series of your own: a sweep of hidden sizes in one program.
 
     jaxdl lstm train                                              the 2016 post, 8 seeds
-    jaxdl lstm train --data flow.csv --column level --period 24
-    jaxdl lstm predict runs/lstm_sine flow.csv --horizon 48
+    jaxdl lstm train --data flow.csv --out runs/flow
+    jaxdl lstm predict runs/flow flow.csv --horizon 48
 
 The post: a sine of 50 steps a cycle, 100 cycles; an epoch is one mini-batch of windows cut at
 random; LSTMs of 2, 3, 4 and 5 hidden units; mean squared error; closed-loop prediction. Its batch,
@@ -25,8 +25,8 @@ from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.lstm.choices import Mode
-from jaxdl.lstm.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check
+from jaxdl.lstm.choices import Decimal, Missing, Mode
+from jaxdl.lstm.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check, choose_preset
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -39,8 +39,8 @@ TRAIN = Command(
     where=RESUMABLE,
     groups={
         "Data": (
-            *("preset", "data", "column", "test_steps", "period", "steps_per_cycle", "cycles"),
-            *("context", "horizon"),
+            *("preset", "data", "column", "time", "id", "decimal", "missing", "test_steps"),
+            *("period", "context", "horizon", "steps_per_cycle", "cycles"),
         ),
         "Model": ("hidden", "seeds", "layers"),
         "Training": (
@@ -53,12 +53,13 @@ TRAIN = Command(
     examples=(
         ("jaxdl lstm train", "The sine of the 2016 post, 32 networks; 12 seconds on 2 cores."),
         (
-            "jaxdl lstm train --data flow.csv --column level --period 24 --out runs/flow",
-            "One column of a table of your own, beside the value of 24 steps before.",
+            "jaxdl lstm train --data flow.csv --column level --missing interpolate",
+            "One column of a table of your own; its dates are found, its gaps filled.",
         ),
     ),
     renamed=RENAMED,
     gone=GONE,
+    choose=choose_preset,
 )
 
 
@@ -69,7 +70,20 @@ class Predict:
     run: Annotated[Path, tyro.conf.Positional]
     """The folder of a finished run."""
     input: Annotated[Path, tyro.conf.Positional]
-    """A CSV file with the run's columns; its last steps are given to the network."""
+    """A table with the run's columns, such as the one that was trained on; its last steps are given
+    to the network, and its dates go on."""
+    column: tuple[str, ...] = ()
+    """Names or numbers of the columns; by default those of the run, or the only one that holds
+    numbers."""
+    time: str | None = None
+    """Name or number of the column of times; none takes the rows in the order of the file."""
+    id: str | None = None
+    """COLUMN=VALUE takes one of several series that stand below each other."""
+    decimal: Decimal | None = None
+    """Numbers are written as 1,234.5 (point) or 1.234,5 (comma)."""
+    missing: Missing | None = None
+    """Missing values and rows: see `jaxdl lstm train --help`. What is not given is as in the
+    run."""
     horizon: Annotated[int, Range(1)] = 50
     """Steps to predict."""
     context: Annotated[int | None, Range(1)] = None
@@ -79,8 +93,8 @@ class Predict:
     mode: Mode = "carry"
     """carry keeps the state, a step for each value; window reads the whole window each time."""
     out: Path = Path("prediction.csv")
-    """Predicted steps are written to this file, a line each, and a picture beside it (.png). Of
-    earlier files only this command's own are replaced."""
+    """Predicted steps are written to this file, a line each with its time, and a picture beside it
+    (.png). Of earlier files only this command's own are replaced."""
     compiling: Annotated[Compiling, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Compiling
     )
@@ -92,7 +106,9 @@ PREDICT = Command(
     about="Predict the next steps of a series, in closed loop, by one network of a run.",
     options=Predict,
     groups={
-        "Data": ("run", "input", "horizon", "context"),
+        "Data": (
+            *("run", "input", "column", "time", "id", "decimal", "missing", "horizon", "context"),
+        ),
         "Model": ("hidden", "mode"),
         "Output": ("out",),
         "Devices": ("compile_cache",),
@@ -184,6 +200,11 @@ def predict(options: Predict) -> None:
     predict.predict(
         options.run,
         options.input,
+        column=options.column,
+        time=options.time,
+        id=options.id,
+        decimal=options.decimal,
+        missing=options.missing,
         horizon=options.horizon,
         context=options.context,
         hidden=options.hidden,

@@ -1,6 +1,7 @@
 """Options of the LSTM sweep, and their presets."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
+from jaxdl.lstm.choices import Decimal, Missing
 
 # What a run's results do not depend on: may differ when a run is resumed.
 RESUMABLE = ("out", "overwrite", "resume", "devices", "compiling")
@@ -30,8 +32,9 @@ GONE = ("epochs", "every")  # refused as flags: elsewhere an epoch is a pass ove
 class Config:
     """Train LSTMs of several hidden sizes and seeds on one series, as one program."""
 
-    preset: Literal["post", "demo"] = "post"
-    """The preset chooses the defaults of all other options; demo is a part of `make run`."""
+    preset: Literal["post", "demo", "series"] = "post"
+    """The preset chooses the defaults of all other options. With --data it is series, which fits
+    the lengths to your series; demo is a part of `make run`."""
     out: Path = Path("runs/lstm_sine")
     """The run folder gets checkpoints, metrics, predictions.json and report.html."""
     resume: bool = True
@@ -43,23 +46,35 @@ class Config:
     cycles: Annotated[int, Range(1)] = 100
     """The networks train on so many cycles of the sine and predict what comes after them."""
     data: Path | None = None
-    """A series of your own replaces the sine: a CSV file with a line of names, then a step a
-    line."""
+    """A series of your own replaces the sine: a table, CSV of any separator and encoding (.gz too)
+    or parquet, a row a step."""
     column: tuple[str, ...] = ()
-    """Columns of --data to learn together; by default all of them."""
+    """Names or numbers of the columns of --data to learn together; by default the only one that
+    holds numbers."""
+    time: str | None = None
+    """Name or number of the column of times; by default the one that holds dates, years or epoch
+    seconds. none takes the rows in the order of the file."""
+    id: str | None = None
+    """COLUMN=VALUE takes one of several series that stand below each other."""
+    decimal: Decimal | None = None
+    """Numbers are written as 1,234.5 (point) or 1.234,5 (comma); by default they tell it
+    themselves."""
+    missing: Missing | None = None
+    """Missing values and rows are refused (error, the default), or filled: by straight lines, by
+    the last value, or by the lines over the mean of each step of the period."""
     test_steps: Annotated[int | None, Range(1)] = None
     """The last steps of --data are not trained on but predicted; by default a fifth of them."""
     period: Annotated[int | None, Range(1)] = None
     """The seasonal naive baseline repeats the value of so many steps before. By default that is a
-    cycle of the sine; with --data it is 1, the last value."""
+    cycle of the sine; of --data it is found, or else the last value is repeated."""
     hidden: Annotated[tuple[int, ...], Range(1, 100_000)] = (2, 3, 4, 5)
     """Hidden sizes."""
     seeds: Annotated[int, Range(1, 1_000_000)] = 8
     """Networks of each size."""
     layers: Annotated[int, Range(1, 32)] = 1
     """LSTM layers."""
-    window: Annotated[int, Range(1)] = 50
-    """The networks read so many steps in training."""
+    window: Annotated[int | None, Range(1)] = 50
+    """The networks read so many steps in training; of --data by default two periods, or 50."""
     batch_size: Annotated[int, Range(1)] = 32
     """Windows in a mini-batch."""
     steps: Annotated[int, Range(1)] = 4000
@@ -73,9 +88,11 @@ class Config:
     momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of --optimizer momentum."""
     context: Annotated[tuple[int, ...], Range(1)] = (50, 25)
-    """The drawn predictions are given so many steps, one number for each."""
+    """The drawn predictions are given so many steps, one number for each; of --data by default a
+    window."""
     horizon: Annotated[tuple[int, ...], Range(1)] = (50, 75)
-    """Each of them predicts so many steps, one number for each."""
+    """Each of them predicts so many steps, one number for each; of --data by default two periods,
+    or 50, and no more than a fifth of the rows."""
     seed: Annotated[int, Range(0)] = 0
     """Random seed of all starts and windows."""
     devices: Annotated[Devices, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Devices)
@@ -89,16 +106,23 @@ class Config:
 PRESETS = {
     "post": Config(),
     "demo": Config(preset="demo", out=Path("runs/demo/lstm")),
+    # What is not given is fitted to the series: `jaxdl.lstm.lengths`.
+    "series": Config(preset="series", window=None, context=(), horizon=()),
 }
+
+
+def choose_preset(words: Sequence[str]) -> str | None:
+    """The preset of a command line that names none."""
+    names = ("--data", "--csv")
+    return "series" if any(word.partition("=")[0] in names for word in words) else None
 
 
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
     check_ranges(cfg)
-    for name in ("hidden", "context", "horizon"):
-        if not getattr(cfg, name):
-            raise InputError(f"--{name}: name at least one number")
-    if len(cfg.context) != len(cfg.horizon):
+    if not cfg.hidden:
+        raise InputError("--hidden: name at least one number")
+    if cfg.context and cfg.horizon and len(cfg.context) != len(cfg.horizon):
         raise InputError(
             f"--context {cfg.context} and --horizon {cfg.horizon}: give as many of each"
         )
@@ -106,12 +130,13 @@ def check(cfg: Config) -> None:
         raise InputError(f"--hidden {cfg.hidden}: name each size once")
     if cfg.steps % cfg.log_every:
         raise InputError(f"--steps {cfg.steps}: must be a multiple of --log-every {cfg.log_every}")
-    if cfg.period is not None and cfg.period > cfg.window:
-        raise InputError(f"--period {cfg.period}: must be 1 to {cfg.window}, the window's length")
+    if cfg.period is not None and cfg.window is not None and cfg.period > cfg.window:
+        raise InputError(
+            f"--period {cfg.period}: must be 1 to {cfg.window}, the window's length; raise --window"
+        )
     if cfg.data is None:
-        for name in ("column", "test_steps"):
+        for name in ("column", "time", "id", "decimal", "missing", "test_steps"):
             if getattr(cfg, name) not in ((), None):
                 raise InputError(f"--{name.replace('_', '-')} goes with --data FILE")
-    elif cfg.test_steps is not None and cfg.test_steps < max(cfg.horizon):
-        least = max(cfg.horizon)
-        raise InputError(f"--test-steps {cfg.test_steps}: must be {least} or more, the --horizon")
+        if cfg.window is None or not cfg.context or not cfg.horizon:
+            raise InputError("--preset series goes with --data FILE")

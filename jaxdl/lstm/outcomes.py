@@ -11,7 +11,7 @@ from rich.table import Table
 from jaxdl.cli.progress import Bar
 from jaxdl.lstm.choices import Mode
 from jaxdl.lstm.config import Config
-from jaxdl.lstm.dataset import Series
+from jaxdl.lstm.dataset import Dataset
 from jaxdl.lstm.forecast import error_by_distance, evaluate, predict, seasonal_naive
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.sweep import Members
@@ -29,14 +29,14 @@ def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list
 
 
 def predictions(
-    cfg: Config, series: Series, members: Members, params: Any, losses: dict[str, list[float]]
+    cfg: Config, series: Dataset, members: Members, params: Any, losses: dict[str, list[float]]
 ) -> dict[str, Any]:
     """predictions.json: curves of each size's middle seed, errors of all; see `jaxdl.lstm.report`.
 
     The curves are in the series' own units; errors are of scaled values, so that columns count
     alike.
     """
-    whole = np.concatenate([series.training, series.tail])
+    whole, lengths = np.concatenate([series.training, series.tail]), series.lengths
     cut = len(series.training)
     # The seed whose loss is in the middle.
     picked = {
@@ -49,7 +49,7 @@ def predictions(
         return {way: predict(params, given, length=length, way=way) for way in WAYS}
 
     settings = []
-    for given, length in zip(cfg.context, cfg.horizon, strict=True):
+    for given, length in zip(lengths.context, lengths.horizon, strict=True):
         found = ask(whole[cut - given : cut, None], length)
         settings.append(
             {
@@ -69,19 +69,19 @@ def predictions(
                 },
             }
         )
-    most = max(cfg.horizon)
+    most, window = max(lengths.horizon), lengths.window
     origins = np.arange(len(series.tail) - most + 1)
     if len(origins) > ORIGINS:
         origins = np.unique(np.linspace(0, origins[-1], ORIGINS).astype(int))
-    starts = cut - cfg.window + origins
+    starts = cut - window + origins
     whole = to_float32(whole)
-    windows = np.stack([whole[s : s + cfg.window] for s in starts], axis=1)
-    truth = np.stack([whole[s + cfg.window :][:most] for s in starts], axis=1)
+    windows = np.stack([whole[s : s + window] for s in starts], axis=1)
+    truth = np.stack([whole[s + window :][:most] for s in starts], axis=1)
     errors = {
         way: np.asarray(evaluate(params, jnp.asarray(windows), jnp.asarray(truth), way=way))
         for way in WAYS
     }
-    naive = seasonal_naive(jnp.asarray(windows), series.period, most)
+    naive = seasonal_naive(jnp.asarray(windows), lengths.period, most)
     sizes = {
         str(size): {way: errors[way][members.units == size].tolist() for way in WAYS}
         for size in cfg.hidden

@@ -5,6 +5,7 @@ import functools
 from jaxdl.cli.plan import check, finish
 from jaxdl.cli.plan_options import Options
 from jaxdl.lstm.config import Config
+from jaxdl.lstm.lengths import USUAL
 from jaxdl.lstm.plan import lstm
 from jaxdl.lstm.setup import optimizer_of as lstm_optimizer
 from jaxdl.planner import plan
@@ -26,7 +27,7 @@ def run(options: Options, cfg: Config, *, columns: int) -> None:
     def share(most: int) -> Step:
         return lstm(
             *(cfg.hidden, cfg.seeds, cfg.log_every, cfg.batch_size),
-            window=cfg.window,
+            window=cfg.window or USUAL,
             columns=columns,
             layers=cfg.layers,
             most=most,

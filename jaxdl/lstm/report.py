@@ -269,6 +269,7 @@ def lstm_section(run: Path) -> tuple[str, str]:
         for one in settings
     ]
     curves = learning_curves(rows)
+    config = config | {"window": series.get("window", config.get("window", _DASH))}
     shown = {
         name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
     }

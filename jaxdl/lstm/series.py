@@ -1,14 +1,11 @@
-"""Series of numbers: the posts' sine, a user's CSV file; scaling, a held-out tail, windows.
+"""Series of numbers: the posts' sine, a user's own; scaling, a held-out tail, windows.
 
-A series is (n, f): n steps of f values, float64 on the host until `to_float32`.
+The values of a series are (n, f): n steps of f values, float64 on the host until `to_float32`.
+How a file or arrays become a `Series` is in `jaxdl.lstm.data`.
 """
 
-import csv
-import math
-from array import array
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, TextIO
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +13,25 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Key
 
 from jaxdl.errors import InputError
-from jaxdl.files.text import show
+from jaxdl.lstm.data.calendar import Step
 
-LONGEST_ROW = 1 << 20  # characters
-LARGEST = 1e100  # of a value: the square of a larger one may be infinite
-_FEW = 20  # column names in a message
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """Regular rows without holes: what is trained on and what a forecast continues.
+
+    Attributes:
+        values: finite, below 1e100 in size, in order of time.
+        names: of the columns.
+        times: of the rows, a step apart: datetime64 in years, months, days, seconds or
+            microseconds, or int64 of a column that counts; None if the rows have no times.
+        step: from a row's time to the next one's; None without times.
+    """
+
+    values: Float64[np.ndarray, "n f"]
+    names: tuple[str, ...]
+    times: np.ndarray | None = None
+    step: Step | None = None
 
 
 def sine(steps_per_cycle: int = 50, cycles: int = 100) -> Float64[np.ndarray, "n 1"]:
@@ -129,117 +140,3 @@ def gather_windows(
     """Windows with the step after each, steps first: [:-1] are inputs and [1:] targets."""
     rows = starts[None, :] + jnp.arange(window + 1)[:, None]
     return series.at[rows].get(mode="promise_in_bounds")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-class _Lines:
-    """The lines of a file; a row that has no end is found before it fills the memory."""
-
-    def __init__(self, path: Path, file: TextIO) -> None:
-        self._path, self._file = path, file
-        self.row = 0  # characters since it was set to 0; a quoted cell may hold lines
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._file.readline(LONGEST_ROW)
-        self.row += len(line)
-        if self.row >= LONGEST_ROW:
-            text = f"a row of {LONGEST_ROW} characters or more"
-            raise InputError(f"{self._path}: {text}; give a step a line, with commas")
-        if not line:
-            raise StopIteration
-        return line
-
-
-def _pick(path: Path, header: list[str], columns: Sequence[str] | None) -> list[int]:
-    """Positions of the wanted columns in the header."""
-    if columns is None:
-        return list(range(len(header)))
-    wanted = []
-    for name in columns:
-        if name not in header:
-            there = ", ".join(map(show, header[:_FEW])) + (", ..." if len(header) > _FEW else "")
-            raise InputError(f"{path}: no column {name!r}; its columns are {there}")
-        if header.count(name) > 1:
-            raise InputError(f"{path}: {header.count(name)} columns are called {name!r}; rename")
-        wanted.append(header.index(name))
-    if not wanted:
-        there = ", ".join(map(show, header[:_FEW]))
-        raise InputError(f"{path}: no column was asked for; name one of {there}")
-    return wanted
-
-
-def read_csv(
-    path: Path, columns: Sequence[str] | None = None
-) -> tuple[list[str], Float64[np.ndarray, "n f"]]:
-    """A series from a CSV file (commas, UTF-8), one step a line.
-
-    The first line names the columns; if it holds numbers alone, it is the first step and the
-    columns are called "1", "2", ... Empty lines are skipped.
-
-    Args:
-        path: the file.
-        columns: names of the values of a step, in their order; None takes every column.
-
-    Returns:
-        The columns' names and their values.
-
-    Raises:
-        InputError: the file can't be read, has no such column, or a value that is not a finite
-            number; the message gives the line.
-    """
-    header: list[str] | None = None
-    places: list[int] = []
-    values = array("d")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = _Lines(path, file)
-            lines = csv.reader(text, strict=True)
-            for cells in lines:
-                text.row = 0
-                cells = [cell.strip() for cell in cells]
-                if not any(cells):
-                    continue
-                if header is None:
-                    named = any(_number(cell) is None for cell in cells)
-                    header = cells if named else [str(n + 1) for n in range(len(cells))]
-                    places = _pick(path, header, columns)
-                    if named:
-                        continue
-                where = f"{path}: line {lines.line_num}"
-                if len(cells) != len(header):
-                    raise InputError(
-                        f"{where}: {len(cells)} values, but there are {len(header)} columns; "
-                        "put commas between the columns, and nowhere else"
-                    )
-                for place in places:
-                    number = _number(cells[place])
-                    if number is None or not abs(number) < LARGEST:
-                        finite = number is not None and math.isfinite(number)
-                        what = f"beyond {LARGEST:g}" if finite else "not a finite number"
-                        cell = f"column {show(header[place])}: {show(cells[place])}"
-                        raise InputError(
-                            f"{where}, {cell} is {what}; fill it in, or take such lines out"
-                        )
-                    values.append(number)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        with path.open("rb") as file:
-            if file.read(2) == b"\x1f\x8b":
-                raise InputError(f"{path}: is packed by gzip; unpack it (gunzip -k)") from error
-        raise InputError(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise InputError(f"{path}: is not CSV ({error}); save it as CSV with commas") from error
-    if header is None or not values:
-        raise InputError(f"{path}: holds no step; give a line of column names and lines of numbers")
-    table = np.frombuffer(values).reshape(-1, len(places))
-    return [header[place] for place in places], table

@@ -4,6 +4,7 @@ import optax
 
 from jaxdl.devices.memory import check_memory
 from jaxdl.lstm.config import Config
+from jaxdl.lstm.lengths import USUAL
 from jaxdl.training import optimizers
 
 
@@ -20,7 +21,7 @@ def check_size(cfg: Config) -> None:
     # Gates of one input and of the units before; above the first layer of the layer below too.
     numbers = 4 * largest * (largest + 1) + (cfg.layers - 1) * 4 * largest * 2 * largest
     copies = 4 if cfg.optimizer == "adam" else 3  # parameters, gradients, moments
-    states = cfg.batch_size * cfg.window * cfg.layers * 2 * largest
+    states = cfg.batch_size * (cfg.window or USUAL) * cfg.layers * 2 * largest
     losses = 50 * cfg.log_every  # `jaxdl.lstm.train.INTERVALS`
     check_memory(
         f"{networks} networks of up to {largest} units in {cfg.layers} layers",

@@ -1,5 +1,6 @@
 """The LSTM experiment's work: the series, training, predictions, and what a run leaves behind."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from statistics import median
@@ -16,7 +17,8 @@ from jaxdl.devices.mesh import gather_to_host, shard, shardings
 from jaxdl.files import atomic
 from jaxdl.files.fingerprint import of_files
 from jaxdl.lstm.config import Config
-from jaxdl.lstm.dataset import Series
+from jaxdl.lstm.data.calendar import show_time
+from jaxdl.lstm.dataset import Dataset
 from jaxdl.lstm.outcomes import WAYS, by_size, predictions
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.setup import check_size, optimizer_of
@@ -45,26 +47,29 @@ def input_files(cfg: Config) -> list[Path]:
 
 def train_run(
     cfg: Config,
-    series: Series,
+    series: Dataset,
     config: dict[str, Any],
     record: dict[str, Any] | None,
     mesh: Mesh | None,
     bar: Bar,
 ) -> dict[str, Any]:
     """The run from the series to the report, from where it stopped."""
-    check_size(cfg)
+    check_size(dataclasses.replace(cfg, window=series.lengths.window))
     steps = len(series.training) + len(series.tail)
     if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)
         record["series"] = {
             "source": series.source,
-            "columns": series.columns,
+            "columns": list(series.series.names),
             "steps": steps,
             "training": len(series.training),
             "tail": len(series.tail),
+            **_lengths_of(cfg, series),
         }
         record["inputs"] = of_files(input_files(cfg), holds=[f"{steps:,} rows"] if cfg.data else ())
         atomic.write_json(cfg.out / "run.json", record)
+    for text in series.told:
+        bar.line(text)
     bar.line(
         f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "
         f"out; {len(cfg.hidden) * cfg.seeds} networks in one program"
@@ -96,9 +101,12 @@ def train_run(
             "naive_mse": float(np.mean(errors["naive"])),
         },
         "warnings": [
-            f"column {name} is the same in all steps trained on: to predict it is no merit"
-            for name, values in zip(series.columns, series.training.T, strict=True)
-            if not np.ptp(values)
+            *series.warnings,
+            *(
+                f"column {name} is the same in all steps trained on: to predict it is no merit"
+                for name, values in zip(series.series.names, series.training.T, strict=True)
+                if not np.ptp(values)
+            ),
         ],
     }
     atomic.write_json(cfg.out / "summary.json", summary)
@@ -109,11 +117,25 @@ def train_run(
     return summary
 
 
-def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None) -> Task:
+def _lengths_of(cfg: Config, series: Dataset) -> dict[str, Any]:
+    """Of an own series, for its record: what the lengths are, and how the file is read again."""
+    if cfg.data is None:
+        return {}
+    axis, step = series.series.times, series.series.step
+    times = None
+    if axis is not None and step is not None:
+        times = {"step": str(step), "first": show_time(axis[0]), "last": show_time(axis[-1])}
+    lengths = {
+        k: list(v) if isinstance(v, tuple) else v for k, v in series.lengths._asdict().items()
+    }
+    return {**lengths, "times": times, "reading": series.took}
+
+
+def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None) -> Task:
     """What a sweep brings to `jaxdl.training.session.train`; its step is `--log-every` of ours."""
     layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
-    width = len(series.columns)
+    width = len(series.series.names)
     values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
 
     def start(resumed: bool) -> TrainState:
@@ -138,7 +160,7 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
             *(key, members, optimizer),
             epochs=every,
             batch=cfg.batch_size,
-            window=cfg.window,
+            window=series.lengths.window,
             mesh=mesh,
         ),
         start=start,
@@ -154,8 +176,8 @@ def sweep_task(cfg: Config, series: Series, members: Members, mesh: Mesh | None)
             "hidden": list(cfg.hidden),
             "seeds": cfg.seeds,
             "layers": cfg.layers,
-            "window": cfg.window,
-            "columns": series.columns,
+            "window": series.lengths.window,
+            "columns": list(series.series.names),
             "mean": series.scaling.mean.tolist(),
             "deviation": series.scaling.deviation.tolist(),
         },

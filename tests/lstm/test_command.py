@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from jaxdl import signals
+from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Stopped
 from jaxdl.files.atomic import read_json
-from jaxdl.lstm import dataset
-from jaxdl.lstm.command import run
+from jaxdl.lstm import command, dataset
+from jaxdl.lstm.command import PREDICT, TRAIN, run, train
 from jaxdl.lstm.config import Config, check
 from jaxdl.lstm.predict import choose, predict
 from jaxdl.lstm.report import lstm_section, thin
@@ -27,6 +28,7 @@ from tests.helpers.stopping import stopping_bar
 pytestmark = [pytest.mark.xdist_group("lstm_sine"), pytest.mark.slow]
 
 MODULE = "jaxdl lstm train"
+SERIES = Path(__file__).parents[1] / "fixtures" / "series"
 # Checkpoints after 200, 400 and 600 epochs.
 SMALL = (
     "--hidden",
@@ -171,13 +173,9 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     cfg = own_config(table, out)
     run(cfg, Bar())
     record = read_json(out / "run.json")["series"]
-    assert record == {
-        "source": str(table),
-        "columns": ["level", "flow"],
-        "steps": 400,
-        "training": 320,
-        "tail": 80,
-    }
+    assert record["reading"]["column"] == record["columns"] == ["level", "flow"]
+    assert [record[name] for name in ("steps", "training", "tail")] == [400, 320, 80]
+    assert record["times"] is None
     found = read_json(out / "predictions.json")
     assert found["errors"]["windows"] == 51
     angle = 2 * np.pi * np.arange(320, 350) / 20
@@ -217,6 +215,65 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
             run(cfg, Bar())
 
 
+def test_a_series_with_dates_and_gaps_is_forecast_in_two_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """As it is typed: `predict` reads the file that was trained on, and continues its dates."""
+    months = np.arange("1949-01", "1961-01", dtype="datetime64[M]").astype("datetime64[D]")
+    level = 1e9 + 100 * np.sin(np.arange(144) * 2 * np.pi / 12)
+    lines = [f"{months[n]},{n},{level[n].item()!r}" for n in range(144)]
+    del lines[50:52]
+    data, out = tmp_path / "air.csv", tmp_path / "run"
+    data.write_text("\n".join(["month,n,y", *lines[::-1]]))
+    words = ["--data", str(data), "--out", str(out), "--hidden", "4", "--seeds", "1"]
+    words += ["--steps", "100", "--batch-size", "8"]
+    refusal = r"2 of 144 times have no row \(1953-03-01 to 1953-04-01\); fill them with --missing"
+    with pytest.raises(InputError, match=refusal):
+        train(parse(TRAIN, words))
+    assert not out.exists()
+    train(parse(TRAIN, [*words, "--missing", "seasonal"]))
+    said = capsys.readouterr().out
+    assert "144 rows of 'y', by 'month': a step is 1 month, from 1949-01-01 to 1960-12-01" in said
+    assert "newest first: turned round" in said
+    assert "left out: 'n' only counts the rows" in said
+    assert "period 12 found" in said
+    record = read_json(out / "run.json")
+    assert record["config"]["window"] is None
+    assert [record["series"][k] for k in ("window", "horizon", "period")] == [24, [24], 12]
+    forecast = tmp_path / "next.csv"
+    words = [str(out), str(data), "--horizon", "3", "--out", str(forecast)]
+    command.predict(parse(PREDICT, words))
+    rows = [line.split(",") for line in forecast.read_text().splitlines()]
+    assert rows[0] == ["time", "y"]
+    assert [row[0] for row in rows[1:]] == ["1961-01-01", "1961-02-01", "1961-03-01"]
+    values = [float(row[1]) for row in rows[1:]]
+    assert all(repr(value) == row[1] for value, row in zip(values, rows[1:], strict=True))
+    assert len(set(values)) == 3  # not seven digits of 1e9
+    assert "a step is 1 month" in capsys.readouterr().out
+    # Another file: its column is named, and has no dates.
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n" + "".join(f"{n % 5},{1e9 + n % 7}\n" for n in range(40)))
+    with pytest.raises(InputError, match=r"2 columns hold numbers: 'a', 'b'; choose with --column"):
+        command.predict(parse(PREDICT, [str(out), str(other), "--out", str(forecast)]))
+    words = [str(out), str(other), "--column", "b", "--horizon", "2", "--out", str(forecast)]
+    command.predict(parse(PREDICT, words))
+    steps = [line.split(",")[0] for line in forecast.read_text().splitlines()]
+    assert steps == ["step", "41", "42"]
+
+
+@pytest.mark.parametrize("rows", [30, 100])
+def test_few_rows_are_enough_to_try(rows: int, tmp_path: Path):
+    """Without an option: Nile's 100 rows, and 30 of them."""
+    lines = (SERIES / "nile_100.csv").read_text().splitlines()[: rows + 1]
+    (tmp_path / "nile.csv").write_text("\n".join(lines))
+    words = ["--data", str(tmp_path / "nile.csv"), "--out", str(tmp_path / "run")]
+    cfg = parse(TRAIN, words)
+    check(cfg)
+    series = dataset.open_series(cfg)
+    assert len(series.training) + len(series.tail) == rows
+    assert series.lengths.window < len(series.training)
+
+
 def test_scaling_is_learnt_on_the_training_part_alone(table: Path, tmp_path: Path):
     other = tmp_path / "other.csv"
     lines = table.read_text().splitlines()
@@ -239,10 +296,8 @@ WRONG = {
     "test steps alone": ({"test_steps": 9}, "--test-steps goes with --data FILE"),
     "rate": ({"learning_rate": 0.0}, "must be above 0"),
     "period": ({"period": 51}, "--period 51: must be 1 to 50"),
-    "few test steps": (
-        {"data": Path("a.csv"), "test_steps": 74},
-        "--test-steps 74: must be 75 or more",
-    ),
+    "fill alone": ({"missing": "ffill"}, "--missing goes with --data FILE"),
+    "nothing to fit": ({"window": None}, "--preset series goes with --data FILE"),
 }
 
 
@@ -253,9 +308,20 @@ def test_what_cannot_be_trained_is_one_line(options: dict, message: str):
 
 
 FILES = {
-    "short": ("a\n" + "1\n" * 60, {}, r"series.csv without its tail of 75: 0 steps are too few"),
-    "nan": ("a\n" + "1\n" * 9 + "nan\n", {}, "line 11, column 'a': 'nan' is not a finite number"),
-    "column": ("a,b\n1,2\n", {"column": ("c",)}, "no column 'c'; its columns are 'a', 'b'"),
+    "short": ("a\n" + "1\n2\n" * 30, {}, r"series.csv: of 60 rows 75 are held out, .* --horizon"),
+    "few test steps": (
+        "a\n" + "1\n2\n" * 50,
+        {"test_steps": 74},
+        "--test-steps 74: must be 75 or more, the longest --horizon",
+    ),
+    "5 rows": ("a\n1\n2\n3\n5\n4\n", {}, "series.csv: 5 rows are too few to learn from"),
+    "one value": ("a\n" + "3\n" * 40, {}, "column 'a' holds one value, 3, in all 40 rows"),
+    "nan": ("a\n" + "1\n" * 9 + "nan\n", {}, r"1 of 10 rows has no value of 'a' \(line 11\)"),
+    "column": (
+        "a,b\n1,2\n",
+        {"column": ("c",)},
+        "no column 'c' for --column; its columns are 'a', 'b'",
+    ),
     "empty": ("", {}, "holds no step"),
 }
 
@@ -273,7 +339,7 @@ def test_a_bad_series_is_one_line_and_leaves_no_run(
 
 def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):
     series = tmp_path / "series.csv"
-    series.write_text("sine\n" + "0.5\n" * 10)
+    series.write_text("sine\n" + "0.5\n0.6\n" * 5)
     with pytest.raises(InputError, match=r"10 steps, and 50 are to be given .* --context 1 to 10"):
         predict(straight, series)
     with pytest.raises(InputError, match=r"--hidden 3: .* has 2, 4"):

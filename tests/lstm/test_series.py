@@ -1,7 +1,4 @@
-"""Series: the sine, windows, scaling without a look at the tail, and what is wrong with a file."""
-
-import gzip
-from pathlib import Path
+"""Series: the sine, windows, scaling without a look at the tail."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +10,6 @@ from jaxdl.lstm.series import (
     check_window,
     gather_windows,
     learn_scaling,
-    read_csv,
     sine,
     split_tail,
     to_float32,
@@ -109,70 +105,3 @@ def test_no_window_fits(steps: int, tail: int, window: int, message: str):
 def test_the_shortest_series_that_fits():
     check_window(11, 10, "the file")
     assert int(window_starts(jax.random.key(0), 1, 11, 10)[0]) == 0
-
-
-def written(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
-    path = tmp_path / "series.csv"
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-def test_columns_by_name_in_the_order_asked_for(tmp_path: Path):
-    path = written(tmp_path, 'time,"a, b",c\r\nmonday, 1,2e-3\r\n\r\ntuesday,"-1.5",4\r\n')
-    names, values = read_csv(path, ["c", "a, b"])
-    assert names == ["c", "a, b"]
-    assert values.dtype == np.float64
-    np.testing.assert_array_equal(values, [[2e-3, 1], [4, -1.5]])
-
-
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_every_column_and_a_byte_order_mark(tmp_path: Path, mark: str):
-    names, values = read_csv(written(tmp_path, f"{mark}a,b\n1,2\n3,4"))
-    assert names == ["a", "b"]
-    np.testing.assert_array_equal(values, [[1, 2], [3, 4]])
-
-
-def test_without_a_header_columns_have_numbers(tmp_path: Path):
-    path = written(tmp_path, "0.5,10\n0.25,20\n")
-    assert read_csv(path)[0] == ["1", "2"]
-    np.testing.assert_array_equal(read_csv(path, ["2"])[1], [[10], [20]])
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "message"),
-    [
-        ("a,b\n1,2\n", ["c"], r"series.csv: no column 'c'; its columns are 'a', 'b'"),
-        ("a,a\n1,2\n", ["a"], r"2 columns are called 'a'"),
-        ("a,b\n1,2\n", [], r"no column was asked for"),
-        ("a,b\n1,2\n3,nan\n", None, r"line 3, column 'b': 'nan' is not a finite number; fill"),
-        ("a,b\n1,2\n\n3,inf\n", None, r"line 4, column 'b': 'inf'"),
-        ("a,b\n1,\n", None, r"line 2, column 'b': ''"),
-        ("a\n1\ntwo\n", ["a"], r"line 3, column 'a': 'two'"),
-        ("a,b\n1,2\n3\n", ["a"], r"line 3: 1 values, but there are 2 columns"),
-        ("a;b\n1,5;2\n", None, r"line 2: 2 values, but there are 1 columns; put commas"),
-        ("a,b\n", None, r"holds no step"),
-        ("", None, r"holds no step"),
-        ('a,b\n1,"2\n', None, r"is not CSV"),
-    ],
-)
-def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, columns: list | None, message: str):
-    with pytest.raises(InputError, match=message) as caught:
-        read_csv(written(tmp_path, text), columns)
-    assert "\n" not in str(caught.value)
-    assert "series.csv" in str(caught.value)
-
-
-def test_a_column_that_is_not_asked_for_may_hold_anything(tmp_path: Path):
-    values = read_csv(written(tmp_path, "a,b\n1,nan\n2,x\n"), ["a"])[1]
-    np.testing.assert_array_equal(values, [[1], [2]])
-
-
-def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot be read"):
-        read_csv(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="is not UTF-8"):
-        read_csv(written(tmp_path, "a\n1\n", "utf-16"))
-    packed = tmp_path / "series.csv.gz"
-    packed.write_bytes(gzip.compress(b"a\n1\n"))
-    with pytest.raises(InputError, match=r"series\.csv\.gz: is packed by gzip; unpack it .gunzip"):
-        read_csv(packed)
