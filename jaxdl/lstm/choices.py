@@ -5,3 +5,5 @@ from typing import Literal
 Mode = Literal["window", "carry"]
 Decimal = Literal["point", "comma"]
 Missing = Literal["error", "interpolate", "ffill", "seasonal"]
+Difference = Literal["auto", "none", "first", "seasonal"]
+Log = Literal["auto", "none"]

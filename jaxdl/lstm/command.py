@@ -40,7 +40,7 @@ TRAIN = Command(
     groups={
         "Data": (
             *("preset", "data", "column", "time", "id", "decimal", "missing", "test_steps"),
-            *("period", "context", "horizon", "steps_per_cycle", "cycles"),
+            *("period", "context", "horizon", "difference", "log", "steps_per_cycle", "cycles"),
         ),
         "Model": ("hidden", "seeds", "layers"),
         "Training": (
@@ -84,14 +84,16 @@ class Predict:
     missing: Missing | None = None
     """Missing values and rows: see `jaxdl lstm train --help`. What is not given is as in the
     run."""
-    horizon: Annotated[int, Range(1)] = 50
-    """Steps to predict."""
+    horizon: Annotated[int | None, Range(1)] = None
+    """Steps to predict; by default as many as the run measured, 50 of a run of the sine."""
     context: Annotated[int | None, Range(1)] = None
-    """The network is given so many last steps; by default the run's window."""
-    hidden: Annotated[int | None, Range(1, 100_000)] = None
-    """Hidden size; by default that of the lowest loss. The best of its seeds is taken."""
+    """Of a run of the sine: the network is given so many last steps; by default its window."""
+    network: str | None = None
+    """best, SIZE or SIZE:SEED. By default all networks that the validation part kept forecast
+    together; of a run of the sine the one of the lowest loss."""
     mode: Mode = "carry"
-    """carry keeps the state, a step for each value; window reads the whole window each time."""
+    """carry keeps the state, a step for each value; window, of a run of the sine, reads the whole
+    window each time."""
     out: Path = Path("prediction.csv")
     """Predicted steps are written to this file, a line each with its time, and a picture beside it
     (.png). Of earlier files only this command's own are replaced."""
@@ -103,21 +105,21 @@ class Predict:
 
 PREDICT = Command(
     prog="jaxdl lstm predict",
-    about="Predict the next steps of a series, in closed loop, by one network of a run.",
+    about="Predict the next steps of a series, in closed loop, by the networks of a run.",
     options=Predict,
     groups={
         "Data": (
             *("run", "input", "column", "time", "id", "decimal", "missing", "horizon", "context"),
         ),
-        "Model": ("hidden", "mode"),
+        "Model": ("network", "mode"),
         "Output": ("out",),
         "Devices": ("compile_cache",),
     },
     examples=(
         ("jaxdl lstm predict runs/flow flow.csv --horizon 48", "The next 48 steps."),
         (
-            "jaxdl lstm predict runs/flow flow.csv --hidden 4 --mode window --out next.csv",
-            "The same by a network of 4 units that reads its whole window for each step.",
+            "jaxdl lstm predict runs/flow flow.csv --network 4:0 --out next.csv",
+            "The same by one network: 4 units, the first seed.",
         ),
     ),
     renamed={
@@ -127,6 +129,7 @@ PREDICT = Command(
         "length": "horizon",
         "given": "context",
         "way": "mode",
+        "hidden": "network",
     },
 )
 
@@ -167,7 +170,7 @@ def run(cfg: Config, bar: Bar) -> dict:
     check(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.devices.mesh import core_mesh
-    from jaxdl.lstm import dataset, outcomes
+    from jaxdl.lstm import dataset, forecast_run, outcomes
     from jaxdl.lstm.train import input_files, train_run
 
     series = dataset.open_series(cfg)
@@ -180,7 +183,7 @@ def run(cfg: Config, bar: Bar) -> dict:
         cfg, bar, train, may_change=RESUMABLE, summary_keys=["lstm_sine"], inputs=input_files(cfg)
     )
     if summary:
-        outcomes.tell(summary, bar)
+        (outcomes if cfg.data is None else forecast_run).tell(summary, bar)
         bar.line(f"report: {cfg.out / 'report.html'}")
         bar.warn(summary.get("warnings", ()))
     return summary
@@ -207,7 +210,7 @@ def predict(options: Predict) -> None:
         missing=options.missing,
         horizon=options.horizon,
         context=options.context,
-        hidden=options.hidden,
+        network=options.network,
         mode=options.mode,
         out=options.out,
     )

@@ -11,7 +11,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.lstm.choices import Decimal, Missing
+from jaxdl.lstm.choices import Decimal, Difference, Log, Missing
 
 # What a run's results do not depend on: may differ when a run is resumed.
 RESUMABLE = ("out", "overwrite", "resume", "devices", "compiling")
@@ -67,6 +67,11 @@ class Config:
     period: Annotated[int | None, Range(1)] = None
     """The seasonal naive baseline repeats the value of so many steps before. By default that is a
     cycle of the sine; of --data it is found, or else the last value is repeated."""
+    difference: Difference = "auto"
+    """The networks learn changes of --data: of successive rows (first), from a period before
+    (seasonal), or the values (none); auto chooses on the rows to train on."""
+    log: Log = "auto"
+    """Logarithms of --data are taken where its spread grows with its level, or never (none)."""
     hidden: Annotated[tuple[int, ...], Range(1, 100_000)] = (2, 3, 4, 5)
     """Hidden sizes."""
     seeds: Annotated[int, Range(1, 1_000_000)] = 8
@@ -107,7 +112,17 @@ PRESETS = {
     "post": Config(),
     "demo": Config(preset="demo", out=Path("runs/demo/lstm")),
     # What is not given is fitted to the series: `jaxdl.lstm.lengths`.
-    "series": Config(preset="series", window=None, context=(), horizon=()),
+    "series": Config(
+        preset="series",
+        window=None,
+        context=(),
+        horizon=(),
+        optimizer="adam",
+        learning_rate=0.01,
+        steps=1000,
+        seeds=3,
+        log_every=20,
+    ),
 }
 
 
@@ -135,8 +150,9 @@ def check(cfg: Config) -> None:
             f"--period {cfg.period}: must be 1 to {cfg.window}, the window's length; raise --window"
         )
     if cfg.data is None:
-        for name in ("column", "time", "id", "decimal", "missing", "test_steps"):
-            if getattr(cfg, name) not in ((), None):
+        own = ("column", "time", "id", "decimal", "missing", "test_steps", "difference", "log")
+        for name in own:
+            if getattr(cfg, name) not in ((), None, "auto"):
                 raise InputError(f"--{name.replace('_', '-')} goes with --data FILE")
         if cfg.window is None or not cfg.context or not cfg.horizon:
             raise InputError("--preset series goes with --data FILE")

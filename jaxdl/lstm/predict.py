@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -16,7 +16,7 @@ from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
 from jaxdl.files.text import clip, reason
-from jaxdl.lstm import forecast, sweep
+from jaxdl.lstm import fit, forecast, forecast_run, sweep
 from jaxdl.lstm.choices import Decimal, Missing, Mode
 from jaxdl.lstm.data.calendar import next_times, show_time
 from jaxdl.lstm.data.read import read_series
@@ -29,17 +29,25 @@ from jaxdl.training.record import read_record, read_summary
 DECIMALS, FILLS = get_args(Decimal), get_args(Missing)
 
 
-def choose(losses: dict[str, list[float]], hidden: int | None, run: Path) -> tuple[int, int]:
-    """(hidden size, seed) of the lowest loss.
+def choose(losses: dict[str, list[float]], network: str | None, run: Path) -> tuple[int, int]:
+    """(hidden size, seed) of the lowest loss, of all or of one size; or of SIZE:SEED.
 
     Raises:
-        InputError: the run has no such size.
+        InputError: the run has no such network.
     """
-    if hidden is not None and str(hidden) not in losses:
-        raise InputError(f"--hidden {hidden}: {run} has {', '.join(losses)}")
-    sizes = losses if hidden is None else [str(hidden)]
-    _, size, seed = min((loss, int(s), n) for s in sizes for n, loss in enumerate(losses[s]))
-    return size, seed
+    size, _, seed = ("" if network in (None, "best") else network).partition(":")
+    found = [
+        (loss, int(s), n)
+        for s, own in losses.items()
+        for n, loss in enumerate(own)
+        if size in ("", s) and seed in ("", str(n))
+    ]
+    if not found:
+        raise InputError(
+            f"--network {network}: {run} has sizes {', '.join(losses)}; give best, SIZE or "
+            "SIZE:SEED"
+        )
+    return min(found)[1:]
 
 
 def predict(
@@ -51,9 +59,9 @@ def predict(
     id: str | None = None,
     decimal: Decimal | None = None,
     missing: Missing | None = None,
-    horizon: int = 50,
+    horizon: int | None = None,
     context: int | None = None,
-    hidden: int | None = None,
+    network: str | None = None,
     mode: Mode = "carry",
     out: Path = Path("prediction.csv"),
 ) -> None:
@@ -64,73 +72,152 @@ def predict(
         table: file with the run's columns; its last steps are given to the network.
         column, time, id, decimal, missing: see `jaxdl.lstm.data.read.read_series`; what is not
             given is as in the run.
-        horizon: steps to predict.
-        context: last steps that the network is given; None for the run's window.
-        hidden: size of the network; None for that of the lowest loss.
-        mode: see `jaxdl.lstm.forecast.predict`.
+        horizon: steps to predict; None for those that the run measured, or 50.
+        context: last steps that a sine's network is given; None for the run's window.
+        network: best, SIZE or SIZE:SEED; None for the ensemble, and of a sine's run for the
+            network of the lowest loss.
+        mode: see `jaxdl.lstm.forecast.predict`; of a sine's run.
         out: a line for each predicted step; the picture has the same name with .png. Earlier
             results of this command are replaced, no other files.
     """
     if out.suffix.lower() == ".png":
         raise InputError(f"--out {out}: is for the predicted steps; name it .csv")
-    check_memory(f"--horizon {horizon}", 16.0 * horizon, "lower it", host=True)
     results, picture = Results("jaxdl lstm predict", [table]), out.with_suffix(".png")
     for path in (out, picture):
         results.check(path)
-    network = _network(run, hidden)
-    columns, scaling = network.columns, network.scaling
-    given = network.window if context is None else context
-    like = _recorded(run, columns)
+    summary = _summary(run)
+    if found := part(summary, "forecast"):
+        if context is not None or mode != "carry":
+            option = "--context" if context is not None else "--mode window"
+            raise InputError(
+                f"{option}: {run} has learnt to continue its own windows; leave it out"
+            )
+        asked = _ensemble(run, found, network)
+    else:
+        asked = _network(run, summary, network, context, mode)
+    length = asked.length if horizon is None else horizon
+    check_memory(f"--horizon {length}", 64.0 * length, "lower it", host=True)
+    like = _recorded(run, asked.columns)
     options = {"column": column, "time": time, "id": id, "decimal": decimal, "missing": missing}
     read = read_series(table, **options, period=like.get("period"), like=like)
     series, names = read.series, read.series.names
     steps = len(series.values)
-    if len(names) != len(columns):
+    if len(names) != len(asked.columns):
         raise InputError(
-            f"{table}: {len(names)} columns were chosen, but {run} learnt {len(columns)}; name as "
-            "many with --column"
+            f"{table}: {len(names)} columns were chosen, but {run} learnt {len(asked.columns)}; "
+            "name as many with --column"
         )
-    if not 1 <= given <= steps:
+    if not 1 <= asked.given <= steps:
+        give = "a longer series"
+        if not found:
+            give = f"--context 1 to {steps}, or {give}"
         raise InputError(
-            f"{table}: {steps} steps, and {given} are to be given to the network; "
-            f"give --context 1 to {steps}, or a longer series"
+            f"{table}: {steps} steps, and {asked.given} are to be given to the network; give {give}"
         )
-    window = jnp.asarray(to_float32(scaling.apply(series.values[-given:])))[:, None]
-    found = forecast.predict(network.params, window, length=horizon, way=mode)
-    values = scaling.undo(np.asarray(found[0, :, 0]))
-    results.write(out, _table(names, values, series))
-    results.write(picture, draw(series, values, 4 * given))
+    told = asked.call(series.values, length, str(table))
+    bands = () if told.low is None or told.high is None else (told.low, told.high)
+    results.write(out, _table(names, (told.median, *bands), series))
+    results.write(picture, draw(series, told.median, 4 * asked.given, bands))
     bar = Bar()
     for line in read.told:
         bar.line(line)
-    bar.warn(read.warnings)
-    who = f"{network.size} hidden units (seed {network.seed}: the lowest training loss)"
-    bar.line(f"{table}: {given} steps given, {horizon} predicted by {who}")
+    warnings = [*read.warnings, *told.warnings]
+    if found and length > asked.length:
+        warnings.append(
+            f"{length} steps are predicted; the run measured its errors over {asked.length}"
+        )
+    bar.warn(warnings)
+    bar.line(f"{table}: {asked.given} steps given, {length} predicted by {asked.who}")
     bar.line(f"written: {out}, {picture}")
 
 
-class _Network(NamedTuple):
-    """One network of a run, with a leading axis of 1, and what it was trained on."""
+class _Told(NamedTuple):
+    """Predicted steps; an ensemble's with a band."""
 
-    params: dict[str, dict[str, Any]]
-    size: int
-    seed: int
-    window: int
+    median: Float[np.ndarray, "l f"]
+    low: Float[np.ndarray, "l f"] | None = None
+    high: Float[np.ndarray, "l f"] | None = None
+    warnings: Sequence[str] = ()
+
+
+class _Asked(NamedTuple):
+    """Who predicts, and how.
+
+    Attributes:
+        columns: of the run.
+        given: last steps that are needed.
+        length: steps to predict if nothing is said.
+        who: in words.
+        call: of the series' values, the number of steps and the file's name.
+    """
+
     columns: list[str]
-    scaling: Scaling
+    given: int
+    length: int
+    who: str
+    call: Callable[[np.ndarray, int, str], _Told]
 
 
-def _network(run: Path, hidden: int | None) -> _Network:
-    """The network of the lowest loss. InputError: the run is not finished, or not an LSTM's."""
+def _summary(run: Path) -> dict[str, Any]:
+    """Of a finished LSTM's run. InputError: it is not one."""
     if not (run / "summary.json").is_file():
         check_overwriting(run)
         raise InputError(f"{run}: holds no finished run; name one, or finish it first")
-    losses = part(part(read_summary(run), "lstm_sine"), "loss")
-    if not losses:
+    summary = part(read_summary(run), "lstm_sine")
+    if not part(summary, "loss"):
         raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
+    return summary
+
+
+def _not_a_run(run: Path, error: Exception) -> InputError:
+    text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
+    return InputError(f"{run}: {text}")
+
+
+def _ensemble(run: Path, found: dict[str, Any], network: str | None) -> _Asked:
+    """The ensemble of a run, the naive forecast if validation preferred it, or some networks."""
     params, meta, _ = load_params(run / "checkpoints")
     try:
-        size, seed = choose(losses, hidden, run)
+        fitted = forecast_run.from_json(found, params["best"])
+        picked = forecast_run.pick(fitted, network, run)
+        columns = [str(name) for name in meta["columns"]]
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _not_a_run(run, error) from error
+    setup, (units, seeds) = fitted.setup, fitted.members
+    chosen = fit.kept(fitted) if picked is None else picked
+    who = f"the median of {len(chosen)} networks (sizes {', '.join(map(str, fitted.sizes))})"
+    if picked is not None:
+        who = ", ".join(f"{units[n]}:{seeds[n]}" for n in picked) + " (hidden units:seed)"
+    elif fitted.naive:
+        who = "the seasonal naive forecast" if setup.period > 1 else "the last value"
+        who += ", which the validation part preferred to the networks"
+
+    def call(values: np.ndarray, length: int, source: str) -> _Told:
+        if setup.transform.log and not (values > 0).all():
+            raise InputError(
+                f"{source}: holds values that are not positive, and {run} learnt logarithms; train "
+                "with --log none"
+            )
+        warnings = []
+        if (unlike := fit.unlike(setup, values)) > 3:
+            text = f"the last steps vary {unlike:.3g} times as much as those learnt from"
+            warnings.append(f"{source}: {text}; the forecast is outside of what was learnt")
+        got = fit.forecast(fitted, values, length, picked=picked)
+        return _Told(*got, warnings)
+
+    given = max(setup.window + setup.transform.reach, setup.period)
+    return _Asked(columns, given, setup.length, who, call)
+
+
+def _network(
+    run: Path, summary: dict[str, Any], network: str | None, context: int | None, mode: Mode
+) -> _Asked:
+    """One network of a sine's run, or of a run of 0.1: that of the lowest loss."""
+    params, meta, _ = load_params(run / "checkpoints")
+    try:
+        size, seed = choose(part(summary, "loss"), network, run)
         scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
         members = sweep.members_of(meta["hidden"], range(meta["seeds"]))
         (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
@@ -138,10 +225,17 @@ def _network(run: Path, hidden: int | None) -> _Network:
     except InputError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
-        raise InputError(f"{run}: {text}") from error
+        raise _not_a_run(run, error) from error
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    return _Network(own, size, seed, window, columns, scaling)
+    given = window if context is None else context
+
+    def call(values: np.ndarray, length: int, source: str) -> _Told:
+        windows = jnp.asarray(to_float32(scaling.apply(values[-given:])))[:, None]
+        found = forecast.predict(own, windows, length=length, way=mode)
+        return _Told(scaling.undo(np.asarray(found[0, :, 0])))
+
+    who = f"{size} hidden units (seed {seed}: the lowest training loss)"
+    return _Asked(columns, given, 50, who, call)
 
 
 def _recorded(run: Path, columns: Sequence[str]) -> dict[str, Any]:
@@ -161,8 +255,16 @@ def _recorded(run: Path, columns: Sequence[str]) -> dict[str, Any]:
     return found | ({"period": period} if isinstance(period, int) and period > 1 else {})
 
 
-def _table(names: Sequence[str], values: Float[np.ndarray, "l f"], series: Series) -> bytes:
-    """Predicted steps as CSV: the time or number of each, and values that read back exactly."""
+def _table(
+    names: Sequence[str], columns: Sequence[Float[np.ndarray, "l f"]], series: Series
+) -> bytes:
+    """Predicted steps as CSV: the time or number of each, and values that read back exactly.
+
+    Args:
+        columns: the prediction, and perhaps the lower and the upper end of its 80 % band.
+    """
+    values = np.stack(columns, axis=2).reshape(len(columns[0]), -1)
+    names = [f"{name}{end}" for name in names for end in ("", "_p10", "_p90")[: len(columns)]]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     if series.times is None or series.step is None:
@@ -174,8 +276,15 @@ def _table(names: Sequence[str], values: Float[np.ndarray, "l f"], series: Serie
     return text.getvalue().encode()
 
 
-def draw(series: Series, values: Float[np.ndarray, "l f"], shown: int) -> bytes:
-    """The last `shown` rows and what is predicted, a panel for each column, as PNG."""
+def draw(
+    series: Series,
+    values: Float[np.ndarray, "l f"],
+    shown: int,
+    bands: Sequence[Float[np.ndarray, "l f"]] = (),
+) -> bytes:
+    """The last `shown` rows and what is predicted, a panel for each column, as PNG; `bands` are the
+    lower and the upper end of one.
+    """
     from matplotlib.figure import Figure  # takes long to import
 
     from jaxdl.report.plots import INK, TEST, style_axes
@@ -190,15 +299,22 @@ def draw(series: Series, values: Float[np.ndarray, "l f"], shown: int) -> bytes:
             at = at.astype("datetime64[D]" if np.datetime_data(at.dtype)[0] in "YM" else at.dtype)
     figure = Figure(figsize=(9, 1.2 + 2.2 * len(names)), layout="constrained")
     panels: Any = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, name, own, predicted in zip(panels, names, series.values.T, values.T, strict=True):
+    for n, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        own, predicted = series.values[:, n], values[:, n]
         given = own[-shown:]
+        if bands:
+            axes.fill_between(
+                at[steps:], *(end[:, n] for end in bands), color=TEST, alpha=0.2, lw=0
+            )
         axes.plot(at[steps - len(given) : steps], given, color=INK, lw=1.4)
         # From the last given value, so that the line has no gap.
         axes.plot(at[steps - 1 :], np.r_[given[-1:], predicted], "--", color=TEST, lw=1.8)
         style_axes(axes)
         text = clip(name).encode("ascii", "replace").decode()
         axes.set_ylabel(text, color=INK, parse_math=False)
-    panels[-1].set_xlabel(f"{label} (dashed: predicted)", color=INK)
+    panels[-1].set_xlabel(
+        f"{label} (dashed: predicted{', with a band for 80 %' if bands else ''})", color=INK
+    )
     file = io.BytesIO()
     figure.savefig(file, dpi=120)
     return file.getvalue()

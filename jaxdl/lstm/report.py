@@ -18,8 +18,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from jaxdl.cli.saved import new_names
-from jaxdl.files.text import clip
+from jaxdl.files.text import clip, reason
 from jaxdl.lstm.config import RENAMED
+from jaxdl.lstm.forecast_report import Shown, shown
 from jaxdl.lstm.results import WAYS, Errors, Setting, by_size, log10_of, number, predictions_of
 from jaxdl.report.page import render
 from jaxdl.report.plots import (
@@ -245,14 +246,16 @@ def _totals(summary: Row, rows: Sequence[Row]) -> dict[str, str]:
 
 def lstm_section(run: Path) -> tuple[str, str]:
     """Title and HTML of an LSTM run folder, whichever files it has by now."""
-    notes = Notes(run)
+    notes, title = Notes(run), "LSTM: sine prediction"
     record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
     found = notes.json("summary.json", SUMMARY, {})
     notes.warn(found)
     summary = part(found, "lstm_sine")
-    what = reader(predictions_of, "a list of predictions")
-    settings, errors = notes.read(what, "predictions.json", ([], None))
+    settings, errors = [], None
+    if not (forecast := part(summary, "forecast")):
+        what = reader(predictions_of, "a list of predictions")
+        settings, errors = notes.read(what, "predictions.json", ([], None))
     if not rows:
         notes.append("no row of metrics is finished yet")
     elif not summary:
@@ -270,20 +273,33 @@ def lstm_section(run: Path) -> tuple[str, str]:
     ]
     curves = learning_curves(rows)
     config = config | {"window": series.get("window", config.get("window", _DASH))}
-    shown = {
+    options = {
         name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
     }
     counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
+    own = _forecast(forecast, columns, notes) if forecast else None
+    if own:
+        title = f"LSTM: {', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
     html = render(
         "lstm",
-        config=shown,
+        config=options,
         series=source | counts if series else {},
         totals=_totals(summary, rows),
-        results=_results(summary, rows, notes),
+        results=[] if own else _results(summary, rows, notes),
+        forecast=own,
         curves=Markup(curves) if curves else None,
         predictions=predictions,
         errors=Markup(errors_figure(errors)) if errors and errors.sizes else None,
         notes=notes,
     )
-    return "LSTM: sine prediction", html
+    return title, html
+
+
+def _forecast(found: Row, columns: Sequence[str], notes: Notes) -> Shown | None:
+    """What an ensemble's summary says, or a note."""
+    try:
+        return shown(found, columns)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        notes.append(f"summary.json: its forecast is damaged ({reason(error)})")
+        return None

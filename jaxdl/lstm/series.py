@@ -50,7 +50,7 @@ def sine(steps_per_cycle: int = 50, cycles: int = 100) -> Float64[np.ndarray, "n
     return np.tile(cycle, cycles)[:, None]
 
 
-def to_float32(series: Float[np.ndarray, "n f"]) -> Float32[np.ndarray, "n f"]:
+def to_float32(series: Float[np.ndarray, "*n f"]) -> Float32[np.ndarray, "*n f"]:
     """What the network is given; rounded once, here."""
     return np.ascontiguousarray(series, np.float32)
 
@@ -122,7 +122,7 @@ def split_tail(
 
 
 def window_starts(
-    key: Key[Array, ""], count: int, steps: int, window: int
+    key: Key[Array, ""], count: int, steps: int | Int[Array, ""], window: int
 ) -> Int[Array, " {count}"]:
     """First steps of `count` random windows in a series of `steps`, with replacement, uniform.
 

@@ -68,7 +68,7 @@ def loss(
     return mean_squared_error(predicted, windows[1:])
 
 
-def _keys(key: Key[Array, ""], seed: Int[Array, ""]) -> Key[Array, " 2"]:
+def member_keys(key: Key[Array, ""], seed: Int[Array, ""]) -> Key[Array, " 2"]:
     """A member's two keys: of its start, and of its windows."""
     return jax.random.split(jax.random.fold_in(key, seed))
 
@@ -108,7 +108,7 @@ def initial_sweep(
 
     def one(units, seed):
         sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
-        params = init_params(_keys(key, seed)[0], units=units, **sizes)
+        params = init_params(member_keys(key, seed)[0], units=units, **sizes)
         return params, optimizer.init(params)
 
     return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
@@ -171,7 +171,7 @@ def sweep_step(
 
     def interval(seeds, params, opt_state, first, series, rate):
         """All epochs of an interval, for as many members as there are seeds."""
-        own = jax.vmap(lambda seed: _keys(key, seed)[1])(seeds)
+        own = jax.vmap(lambda seed: member_keys(key, seed)[1])(seeds)
         rates = jnp.full(seeds.shape, rate, series.dtype)
         opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rates)
 

@@ -16,6 +16,7 @@ from jaxdl.devices import processes
 from jaxdl.devices.mesh import gather_to_host, shard, shardings
 from jaxdl.files import atomic
 from jaxdl.files.fingerprint import of_files
+from jaxdl.lstm import forecast_run
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.data.calendar import show_time
 from jaxdl.lstm.dataset import Dataset
@@ -56,6 +57,7 @@ def train_run(
     """The run from the series to the report, from where it stopped."""
     check_size(dataclasses.replace(cfg, window=series.lengths.window))
     steps = len(series.training) + len(series.tail)
+    setup = None if cfg.data is None else forecast_run.setup_of(cfg, series)
     if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)
         record["series"] = {
@@ -74,32 +76,15 @@ def train_run(
         f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "
         f"out; {len(cfg.hidden) * cfg.seeds} networks in one program"
     )
-    members = members_of(cfg.hidden, range(cfg.seeds))
-    task = sweep_task(cfg, series, members, mesh)
-    state = session.train(task, cfg.out, mesh=mesh, reporter=bar).state
-    params = gather_to_host(state.params, shardings(None, mesh))
-    if not processes.is_main_process():
+    if setup is None:
+        summary = _train_sweep(cfg, series, mesh, bar)
+    else:
+        bar.line(forecast_run.describe(setup))
+        summary = forecast_run.train_ensemble(cfg, series, setup, mesh, bar)
+    if summary is None:
         return {}
-    rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
-    losses = rows[-1]["loss"]
-    found = predictions(cfg, series, members, params, losses)
-    atomic.write_json(cfg.out / "predictions.json", found)
-    seconds = sum(row.get("seconds", 0.0) for row in rows)
-    errors = found["errors"]
-    summary = {
-        "lstm_sine": {
-            "epochs": cfg.steps,
-            "seeds": cfg.seeds,
-            "seconds": seconds,
-            "epochs_per_s": cfg.steps / max(seconds, 1e-9),
-            "loss": losses,
-            "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
-            "prediction_mse": {
-                n: {way: median(float(np.mean(own)) for own in ways[way]) for way in WAYS}
-                for n, ways in errors["sizes"].items()
-            },
-            "naive_mse": float(np.mean(errors["naive"])),
-        },
+    found: dict[str, Any] = {
+        "lstm_sine": summary,
         "warnings": [
             *series.warnings,
             *(
@@ -109,12 +94,43 @@ def train_run(
             ),
         ],
     }
-    atomic.write_json(cfg.out / "summary.json", summary)
+    atomic.write_json(cfg.out / "summary.json", found)
     assert record is not None
     from jaxdl.lstm.report import lstm_section  # matplotlib takes long to import
 
     page.write_page(cfg.out / "report.html", "jaxdl", [lstm_section(cfg.out)], record)
-    return summary
+    return found
+
+
+def _train_sweep(
+    cfg: Config, series: Dataset, mesh: Mesh | None, bar: Bar
+) -> dict[str, Any] | None:
+    """The post's sweep; the summary's part (process 0 alone)."""
+    members = members_of(cfg.hidden, range(cfg.seeds))
+    task = sweep_task(cfg, series, members, mesh)
+    state = session.train(task, cfg.out, mesh=mesh, reporter=bar).state
+    params = gather_to_host(state.params, shardings(None, mesh))
+    if not processes.is_main_process():
+        return None
+    rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
+    losses = rows[-1]["loss"]
+    found = predictions(cfg, series, members, params, losses)
+    atomic.write_json(cfg.out / "predictions.json", found)
+    seconds = sum(row.get("seconds", 0.0) for row in rows)
+    errors = found["errors"]
+    return {
+        "epochs": cfg.steps,
+        "seeds": cfg.seeds,
+        "seconds": seconds,
+        "epochs_per_s": cfg.steps / max(seconds, 1e-9),
+        "loss": losses,
+        "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
+        "prediction_mse": {
+            n: {way: median(float(np.mean(own)) for own in ways[way]) for way in WAYS}
+            for n, ways in errors["sizes"].items()
+        },
+        "naive_mse": float(np.mean(errors["naive"])),
+    }
 
 
 def _lengths_of(cfg: Config, series: Dataset) -> dict[str, Any]:

@@ -157,12 +157,12 @@ def own_config(table: Path, out: Path, **options) -> Config:
     given: dict[str, Any] = {
         "column": ("level", "flow"),
         "window": 20,
-        "steps": 600,
+        "steps": 200,
         "batch_size": 16,
         "seeds": 1,
     }
     given |= {"optimizer": "adam", "learning_rate": 0.02, "context": (20,), "horizon": (30,)}
-    given |= {"hidden": (8,), "log_every": 20, "period": 20}
+    given |= {"hidden": (3, 4), "log_every": 20, "period": 20}
     return Config(data=table, out=out, **(given | options))
 
 
@@ -170,32 +170,52 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "run"
-    cfg = own_config(table, out)
+    cfg = own_config(table, out, difference="none")
     run(cfg, Bar())
     record = read_json(out / "run.json")["series"]
     assert record["reading"]["column"] == record["columns"] == ["level", "flow"]
     assert [record[name] for name in ("steps", "training", "tail")] == [400, 320, 80]
     assert record["times"] is None
-    found = read_json(out / "predictions.json")
-    assert found["errors"]["windows"] == 51
+    found = read_json(out / "summary.json")["lstm_sine"]["forecast"]
+    assert found["test"]["origins"] == 80
+    totals = {name: one["total"] for name, one in found["test"]["methods"].items()}
+    assert totals["networks"]["mae"][0] < 2.5  # half an amplitude, of each column in its own unit
+    assert totals["networks"]["mae"][1] < 1e3
+    drawn = found["test"]["drawn"]
     angle = 2 * np.pi * np.arange(320, 350) / 20
     truth = np.stack([20 + 5 * np.sin(angle), 3e4 + 2e3 * np.cos(angle)], axis=1)
-    np.testing.assert_allclose(found["settings"][0]["truth"], truth, rtol=1e-6)
-    first = np.array(found["settings"][0]["members"]["8"]["carry"])[:3]
-    assert (np.abs(first - truth[:3]) < [2.5, 1e3]).all()  # half an amplitude
-    predict(out, table, horizon=30, out=tmp_path / "next.csv")
+    np.testing.assert_allclose(drawn["truth"], truth, rtol=1e-6)
+    # The sine repeats itself: no network beats the naive forecast, and `predict` says so.
+    assert found["naive"]
+    capsys.readouterr()
+    predict(out, table, horizon=31, out=tmp_path / "next.csv")
+    said = capsys.readouterr()
+    assert "by the seasonal naive forecast, which the validation part preferred" in said.out
+    assert "31 steps are predicted; the run measured its errors over 30" in said.out + said.err
     lines = (tmp_path / "next.csv").read_text().splitlines()
-    assert lines[0] == "step,level,flow"
-    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(401, 431))
+    assert lines[0] == "step,level,level_p10,level_p90,flow,flow_p10,flow_p90"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(401, 432))
     assert (tmp_path / "next.png").read_bytes().startswith(b"\x89PNG")
-    # What the command wrote is what the run itself predicts from the same window.
+    got = np.loadtxt(tmp_path / "next.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(
+        got[:20, 1], 20 + 5 * np.sin(2 * np.pi * np.arange(20) / 20), atol=1e-4
+    )
+    # One network: what it forecasts is what it has learnt from all rows.
+    predict(out, table, network="4:0", horizon=3, out=tmp_path / "one.csv")
+    one = np.loadtxt(tmp_path / "one.csv", delimiter=",", skiprows=1)
+    assert (np.abs(one[:, 1] - got[:3, 1]) < 2.5).all()
+    assert (one[:, 2] < one[:, 1]).all()
+    assert (one[:, 1] < one[:, 3]).all()
+    with pytest.raises(InputError, match=r"--network 5: .* has sizes 3, 4, seeds 0 to 0"):
+        predict(out, table, network="5")
+    with pytest.raises(InputError, match=r"--mode window: .* leave it out"):
+        predict(out, table, mode="window")
+    page = (out / "report.html").read_text()
+    assert "LSTM: level, flow" in page
+    assert "The networks do not beat the seasonal naive forecast on the 80 held-out steps" in page
+    assert "Error by horizon" in page
     short = table.with_name("short.csv")
     short.write_text("\n".join(table.read_text().splitlines()[:321]))
-    predict(out, short, horizon=30, out=tmp_path / "same.csv")
-    got = np.loadtxt(tmp_path / "same.csv", delimiter=",", skiprows=1)[:, 1:]
-    np.testing.assert_allclose(
-        got, found["settings"][0]["members"]["8"]["carry"], rtol=1e-4, atol=1e-3
-    )
     capsys.readouterr()
     before = short.read_bytes()
     with pytest.raises(
@@ -244,7 +264,7 @@ def test_a_series_with_dates_and_gaps_is_forecast_in_two_commands(
     words = [str(out), str(data), "--horizon", "3", "--out", str(forecast)]
     command.predict(parse(PREDICT, words))
     rows = [line.split(",") for line in forecast.read_text().splitlines()]
-    assert rows[0] == ["time", "y"]
+    assert rows[0] == ["time", "y", "y_p10", "y_p90"]
     assert [row[0] for row in rows[1:]] == ["1961-01-01", "1961-02-01", "1961-03-01"]
     values = [float(row[1]) for row in rows[1:]]
     assert all(repr(value) == row[1] for value, row in zip(values, rows[1:], strict=True))
@@ -296,6 +316,7 @@ WRONG = {
     "test steps alone": ({"test_steps": 9}, "--test-steps goes with --data FILE"),
     "rate": ({"learning_rate": 0.0}, "must be above 0"),
     "period": ({"period": 51}, "--period 51: must be 1 to 50"),
+    "difference alone": ({"difference": "first"}, "--difference goes with --data FILE"),
     "fill alone": ({"missing": "ffill"}, "--missing goes with --data FILE"),
     "nothing to fit": ({"window": None}, "--preset series goes with --data FILE"),
 }
@@ -342,12 +363,13 @@ def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):
     series.write_text("sine\n" + "0.5\n0.6\n" * 5)
     with pytest.raises(InputError, match=r"10 steps, and 50 are to be given .* --context 1 to 10"):
         predict(straight, series)
-    with pytest.raises(InputError, match=r"--hidden 3: .* has 2, 4"):
-        predict(straight, series, hidden=3)
+    with pytest.raises(InputError, match=r"--network 3: .* has sizes 2, 4"):
+        predict(straight, series, network="3")
     with pytest.raises(InputError, match="holds no finished run"):
         predict(tmp_path, series)
     assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, None, straight) == (2, 1)
-    assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, 4, straight) == (4, 1)
+    assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, "4:0", straight) == (4, 0)
+    assert choose({"2": [0.5, 0.1], "4": [0.3, 0.2]}, "4", straight) == (4, 1)
 
 
 def test_a_damaged_run_becomes_notes_on_the_page(straight: Path, tmp_path: Path):

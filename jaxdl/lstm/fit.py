@@ -1,0 +1,367 @@
+"""Fit an ensemble to arrays, judge it, forecast: what `jaxdl lstm train --data` is made of.
+
+`prepare` splits the rows and chooses the transform, `jaxdl.lstm.ensemble` trains, `conclude`
+decides by the validation part, `measure` looks at the test tail, `forecast` goes on. `fit` does the
+first three.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from jaxdl.lstm import backtest, ensemble
+from jaxdl.lstm.backtest import Bands
+from jaxdl.lstm.choices import Difference, Log
+from jaxdl.lstm.series import Scaling, learn_scaling, to_float32
+from jaxdl.lstm.sweep import Members, members_of
+from jaxdl.lstm.transform import Transform, choose
+from jaxdl.training import optimizers
+
+LONGEST = 100  # steps of a window and of its continuation in training
+CHECKED = 48  # origins of the validation part that are looked at in training
+SURELY = 0.98  # share of the naive error that the networks may make in validation
+ALIKE = 1.1  # sizes whose validation error is within this of the best one's are kept
+
+
+class Setup(NamedTuple):
+    """What is decided before training.
+
+    Attributes:
+        transform, scaling: applied in this order.
+        window: steps that the networks are given, of changes.
+        horizon: steps that they continue in training.
+        length: steps that are measured.
+        period: of the seasonal naive forecast.
+        rows: how many rows each part may see (`jaxdl.lstm.ensemble`).
+    """
+
+    transform: Transform
+    scaling: Scaling
+    window: int
+    horizon: int
+    length: int
+    period: int
+    rows: tuple[int, int, int]
+
+
+class Fitted(NamedTuple):
+    """A trained ensemble.
+
+    Attributes:
+        setup: see `Setup`.
+        members: sizes and seeds of all networks.
+        params: theirs at their best step, (member, part, ...).
+        errors: of each on the validation part, mean absolute, standardised.
+        sizes: hidden sizes that the validation part kept.
+        naive: whether the validation part prefers the seasonal naive forecast: the networks, which
+            it stopped, must beat it by 2 %.
+        validation: MASE of the kept networks together, of each size, of the naive forecast.
+        bands: of the forecast, and of the naive one.
+    """
+
+    setup: Setup
+    members: Members
+    params: Any
+    errors: Float[np.ndarray, " m"]
+    sizes: tuple[int, ...]
+    naive: bool
+    validation: dict[str, Any]
+    bands: Bands
+    naive_bands: Bands
+
+
+def prepare(
+    values: Float[np.ndarray, "n f"],
+    test_steps: int,
+    *,
+    period: int,
+    window: int,
+    horizon: int,
+    difference: Difference = "auto",
+    log: Log = "auto",
+) -> Setup:
+    """Split the rows and choose the transform; see `jaxdl.lstm.lengths` for the numbers.
+
+    The validation part is the last quarter of the training rows, or a horizon if that is longer
+    (at most a third). Windows and horizons are shortened where the rows before it hold too few.
+    """
+    rows = len(values)
+    training = rows - test_steps
+    held = max(1, min(horizon, training // 3), training // 4)
+    first = training - held
+    if log == "auto" and not (values > 0).all():
+        log = "none"  # the tail could not be measured
+    transform = choose(
+        values[:training],
+        period,
+        horizon=horizon,
+        difference=difference,
+        log=log,
+    )
+    left = first - transform.reach
+    window = max(1, min(window, LONGEST, left // 2))
+    scaling = learn_scaling(transform.apply(values[:first]))
+    continued = max(1, min(horizon, LONGEST, left - window - 1, left // 3 or 1))
+    return Setup(transform, scaling, window, continued, horizon, period, (first, training, rows))
+
+
+def changes_of(setup: Setup, values: Float[np.ndarray, "n f"]) -> Float64[np.ndarray, "k f"]:
+    """What the networks see of a series: standardised changes, `reach` rows fewer."""
+    return setup.scaling.apply(setup.transform.apply(values))
+
+
+def _windows(
+    setup: Setup, changes: Float[np.ndarray, "k f"], origins: Int[np.ndarray, " o"]
+) -> np.ndarray:
+    """The window before each origin, a row of the series: (t, o, f), float32."""
+    rows = origins[None] - setup.transform.reach - setup.window + np.arange(setup.window)[:, None]
+    return to_float32(changes[rows])
+
+
+def data_of(setup: Setup, values: Float[np.ndarray, "n f"]) -> ensemble.Data:
+    """What `jaxdl.lstm.ensemble.ensemble_step` takes, on the host."""
+    first, training, _ = setup.rows
+    changes, reach = changes_of(setup, values), setup.transform.reach
+    origins = backtest.origins_between(first, training, CHECKED)
+    truth = backtest.rows_after(changes[: training - reach], origins - reach, setup.length)
+    known = ~np.isnan(truth).any(2)
+    return ensemble.Data(
+        to_float32(changes),
+        np.array([rows - reach for rows in setup.rows], np.int32),
+        _windows(setup, changes, origins),
+        to_float32(np.nan_to_num(truth)),
+        known,
+    )
+
+
+def members_forecast(
+    setup: Setup,
+    params: Any,
+    values: Float[np.ndarray, "n f"],
+    origins: Int[np.ndarray, " o"],
+    length: int,
+) -> Float64[np.ndarray, "m {length} o f"]:
+    """Levels by each network (leading axis of `params`) from each origin, of what lies before it.
+
+    Source of the values after an origin: none; they may be missing.
+    """
+    transform, reach = setup.transform, setup.transform.reach
+    windows = jnp.asarray(_windows(setup, changes_of(setup, values), origins))
+    found = np.asarray(ensemble.continuations(params, windows, length=length, changes=reach > 0))
+    changes = setup.scaling.undo(found)
+    levels = transform.levels(values)
+    past = levels[origins[None] - reach + np.arange(reach)[:, None]]
+    return np.stack([transform.undo(own, past) for own in changes])
+
+
+def unlike(setup: Setup, values: Float[np.ndarray, "n f"]) -> float:
+    """Root mean square of the last window's changes, of the column where it is largest, in standard
+    deviations of the rows that were learnt from.
+    """
+    last = changes_of(setup, values[-setup.window - setup.transform.reach :])
+    return float(np.sqrt((last**2).mean(0)).max())
+
+
+def part_of(params: Any, part: int, picked: Any = slice(None)) -> Any:
+    """The networks of one part (`jaxdl.lstm.ensemble`), or some of them."""
+    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[picked, part]), params)
+
+
+def kept(fitted: Fitted) -> Any:
+    """Which members forecast together."""
+    return np.flatnonzero(np.isin(fitted.members.units, fitted.sizes))
+
+
+def conclude(
+    setup: Setup,
+    members: Members,
+    params: Any,
+    errors: Float[np.ndarray, " m"],
+    values: Float[np.ndarray, "n f"],
+) -> Fitted:
+    """Sizes, the naive forecast and bands by the validation part, from each member's part 0."""
+    first, training, _ = setup.rows
+    known = values[:training]
+    origins = backtest.origins_between(first, training)
+    levels = members_forecast(setup, part_of(params, 0), known, origins, setup.length)
+    truth = backtest.rows_after(known, origins, setup.length)
+    scale = backtest.naive_scale(known[:first], setup.period)
+    transform = setup.transform
+
+    def mase(found: np.ndarray) -> float:
+        together = transform.values(np.median(found, axis=0))
+        return backtest.score(together, truth, scale).total["mase"]
+
+    by_size = {int(s): mase(levels[members.units == s]) for s in np.unique(members.units)}
+    best = min(by_size.values())
+    sizes = tuple(size for size, own in by_size.items() if own <= ALIKE * best)
+    median = np.median(levels[np.isin(members.units, sizes)], axis=0)
+    naive = backtest.seasonal_naive(known, origins, setup.period, setup.length)
+    ours = backtest.score(transform.values(median), truth, scale).total["mase"]
+    theirs = backtest.score(naive, truth, scale).total["mase"]
+    happened = transform.levels(truth)
+    return Fitted(
+        *(setup, members, params, np.asarray(errors), sizes, bool(not ours <= SURELY * theirs)),
+        {"networks": ours, "sizes": by_size, "naive": theirs},
+        backtest.calibrate(happened - median),
+        backtest.calibrate(happened - transform.levels(naive)),
+    )
+
+
+class Forecast(NamedTuple):
+    """Steps that follow, in own units."""
+
+    median: Float64[np.ndarray, "l *o f"]
+    low: Float64[np.ndarray, "l *o f"]
+    high: Float64[np.ndarray, "l *o f"]
+
+
+def forecast(
+    fitted: Fitted,
+    values: Float[np.ndarray, "n f"],
+    length: int,
+    *,
+    part: int = 2,
+    origins: Int[np.ndarray, " o"] | None = None,
+    picked: Any = None,
+    covered: float = backtest.COVERED,
+    naive: bool | None = None,
+) -> Forecast:
+    """The median of the networks and a band that covers `covered`, from each origin.
+
+    Args:
+        fitted: see `Fitted`.
+        values: of the series, known before each origin.
+        length: steps.
+        part: whose networks (`jaxdl.lstm.ensemble`); 2 has learnt from all rows.
+        origins: rows that are forecast first; None is the one after the last row.
+        picked: members; None is those that validation kept.
+        covered: share that the band is to cover.
+        naive: give the seasonal naive forecast; None is as the validation part decided, unless
+            members were picked.
+    """
+    setup, transform = fitted.setup, fitted.setup.transform
+    at = np.array([len(values)]) if origins is None else origins
+    if fitted.naive and picked is None if naive is None else naive:
+        known = backtest.seasonal_naive(values, at, setup.period, length)
+        median, bands = transform.levels(known), fitted.naive_bands
+    else:
+        chosen = part_of(fitted.params, part, kept(fitted) if picked is None else picked)
+        levels = members_forecast(setup, chosen, values, at, length)
+        median, bands = np.median(levels, axis=0), fitted.bands
+    half = bands.half(length, covered)[:, None]
+    found = [transform.values(levels) for levels in (median, median - half, median + half)]
+    return Forecast(*(own[:, 0] for own in found) if origins is None else found)
+
+
+def measure(fitted: Fitted, values: Float[np.ndarray, "n f"]) -> dict[str, Any]:
+    """The test tail from rolling origins, by the networks that have not seen it; JSON.
+
+    Every row of the tail is an origin (at most 200), and as much of its horizon counts as lies in
+    the tail.
+
+    Returns:
+        origins: how many. methods: name -> {rmse, mae, mase by horizon; total}, of `forecast`
+        (what `predict` does), the `networks` together, `naive` and `drift`. spread: lowest and
+        highest MAE of single networks by horizon, scaled like MASE. single: MASE of each size's
+        networks. drawn: the first origin's forecast and what is around it. coverage: of the 80 %
+        band by horizon, and in total.
+    """
+    setup = fitted.setup
+    _, training, rows = setup.rows
+    origins = backtest.origins_between(training, rows)
+    truth = backtest.rows_after(values, origins, setup.length)
+    scale = backtest.naive_scale(values[:training], setup.period)
+    ours = forecast(fitted, values, setup.length, part=1, origins=origins)
+    networks = ours.median
+    if fitted.naive:
+        networks = forecast(
+            fitted, values, setup.length, part=1, origins=origins, naive=False
+        ).median
+    methods = {
+        "forecast": ours.median,
+        "networks": networks,
+        "naive": backtest.seasonal_naive(values, origins, setup.period, setup.length),
+        "drift": backtest.drift(values, origins, setup.length),
+    }
+    levels = members_forecast(setup, part_of(fitted.params, 1), values, origins, setup.length)
+    single = [backtest.score(setup.transform.values(own), truth, scale) for own in levels]
+    chosen = np.stack([single[n].mase for n in kept(fitted)])
+    by_step, whole = backtest.coverage(ours.low, ours.high, truth)
+    scores = {name: backtest.score(own, truth, scale) for name, own in methods.items()}
+    units = fitted.members.units
+    known = slice(max(0, training - 4 * setup.length), training)
+    return {
+        "origins": len(origins),
+        "drawn": {
+            "past": values[known].tolist(),
+            "truth": values[training : training + setup.length].tolist(),
+            **{name: own[:, 0].tolist() for name, own in ours._asdict().items()},
+        },
+        "methods": {
+            name: {"rmse": s.rmse.tolist(), "mae": s.mae.tolist(), "mase": s.mase.tolist()}
+            | {"total": s.total}
+            for name, s in scores.items()
+        },
+        "spread": [chosen.min(0).tolist(), chosen.max(0).tolist()],
+        "single": {
+            str(size): [single[n].total["mase"] for n in np.flatnonzero(units == size)]
+            for size in dict.fromkeys(units.tolist())
+        },
+        "coverage": {"by_step": by_step.tolist(), "total": whole},
+    }
+
+
+def fit(
+    values: Float[np.ndarray, "n f"],
+    test_steps: int,
+    *,
+    period: int,
+    window: int,
+    horizon: int,
+    hidden: Sequence[int] = (2, 3, 4, 5),
+    seeds: int = 8,
+    steps: int = 1000,
+    every: int = 25,
+    batch: int = 32,
+    learning_rate: float = 0.01,
+    seed: int = 0,
+    difference: Difference = "auto",
+    log: Log = "auto",
+) -> Fitted:
+    """Train an ensemble on arrays, in this process; see `prepare` and `ensemble.ensemble_step`."""
+    setup = prepare(
+        *(values, test_steps),
+        period=period,
+        window=window,
+        horizon=horizon,
+        difference=difference,
+        log=log,
+    )
+    members = members_of(hidden, range(seeds))
+    key, optimizer = jax.random.key(seed), optimizers.adam()
+    step = ensemble.ensemble_step(
+        *(key, members, optimizer),
+        epochs=every,
+        batch=batch,
+        window=setup.window,
+        horizon=setup.horizon,
+        transform=setup.transform,
+    )
+    state = ensemble.start(key, members, optimizer, columns=values.shape[1])
+    metrics = ensemble.zero_metrics(1, members)
+    data = jax.tree.map(jnp.asarray, data_of(setup, values))
+    for n in range(steps // every):
+        rate = rate_at(n, steps // every, learning_rate)
+        state, metrics, _ = step(state, metrics, data, rate)
+    params = jax.tree.map(np.asarray, state.params)
+    return conclude(setup, members, params["best"], params["error"], values)
+
+
+def rate_at(step: int, steps: int, peak: float) -> float:
+    """The learning rate of an ensemble's step: a cosine from `peak` to a hundredth of it."""
+    return optimizers.learning_rate(step, peak=peak, steps=steps, schedule="cosine", end=peak / 100)
