@@ -80,7 +80,7 @@ def row_of(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return {
         "series": name,
         "transform": list(found["setup"]["transform"].values()),
-        "naive_chosen": found["naive"],
+        "chosen": "naive" if found["naive"] else "mean change" if found["unlearnt"] else "",
         "mase": totals["forecast"],
         "ratio": totals["forecast"] / totals["naive"],
         "networks": totals["networks"] / totals["naive"],
@@ -102,7 +102,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
     for row in rows:
         made.add_row(
-            row["series"] + (" (naive)" if row["naive_chosen"] else ""),
+            row["series"] + (f" ({row['chosen']})" if row["chosen"] else ""),
             *(shown(row.get(k)) for k in ("ratio", "networks", "drift", "ets", "theta")),
             *(f"{row['coverage']:.0%}", shown(row["mase"]), f"{row['seconds']:.0f}"),
         )

@@ -57,6 +57,8 @@ class Fitted(NamedTuple):
         params: theirs at their best step, (member, part, ...).
         errors: of each on the validation part, mean absolute, standardised.
         sizes: hidden sizes that the validation part kept.
+        unlearnt: whether most of these networks were best at the start, at which they forecast no
+            change: then their median is the difference's own forecast, and nothing was learnt.
         naive: whether the validation part prefers the seasonal naive forecast: the networks, which
             it stopped, must beat it by 2 %.
         validation: MASE of the kept networks together, of each size, of the naive forecast.
@@ -68,6 +70,7 @@ class Fitted(NamedTuple):
     params: Any
     errors: Float[np.ndarray, " m"]
     sizes: tuple[int, ...]
+    unlearnt: bool
     naive: bool
     validation: dict[str, Any]
     bands: Bands
@@ -199,13 +202,24 @@ def conclude(
     by_size = {int(s): mase(levels[members.units == s]) for s in np.unique(members.units)}
     best = min(by_size.values())
     sizes = tuple(size for size, own in by_size.items() if own <= ALIKE * best)
-    median = np.median(levels[np.isin(members.units, sizes)], axis=0)
+    chosen = np.isin(members.units, sizes)
+    median = np.median(levels[chosen], axis=0)
+    readouts = np.asarray(params["readout"]["kernel"])[chosen, 0]
+    unlearnt = bool((~readouts.any((1, 2))).mean() > 0.5)
     naive = backtest.seasonal_naive(known, origins, setup.period, setup.length)
     ours = backtest.score(transform.values(median), truth, scale).total["mase"]
     theirs = backtest.score(naive, truth, scale).total["mase"]
     happened = transform.levels(truth)
     return Fitted(
-        *(setup, members, params, np.asarray(errors), sizes, bool(not ours <= SURELY * theirs)),
+        *(
+            setup,
+            members,
+            params,
+            np.asarray(errors),
+            sizes,
+            unlearnt,
+            bool(not ours <= SURELY * theirs),
+        ),
         {"networks": ours, "sizes": by_size, "naive": theirs},
         backtest.calibrate(happened - median),
         backtest.calibrate(happened - transform.levels(naive)),

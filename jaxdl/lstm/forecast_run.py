@@ -174,6 +174,7 @@ def to_json(fitted: fit.Fitted) -> dict[str, Any]:
         "members": [fitted.members.units.tolist(), fitted.members.seeds.tolist()],
         "errors": np.asarray(fitted.errors, np.float64).tolist(),
         "sizes": list(fitted.sizes),
+        "unlearnt": fitted.unlearnt,
         "naive": fitted.naive,
         "validation": fitted.validation
         | {"sizes": {str(k): v for k, v in fitted.validation["sizes"].items()}},
@@ -204,7 +205,8 @@ def from_json(found: dict[str, Any], params: Any) -> fit.Fitted:
 
     return fit.Fitted(
         *(setup, Members(units, seeds), params, np.array(found["errors"], np.float64)),
-        *(tuple(map(int, found["sizes"])), bool(found["naive"]), dict(found["validation"])),
+        *(tuple(map(int, found["sizes"])), bool(found["unlearnt"])),
+        *(bool(found["naive"]), dict(found["validation"])),
         *(bands("bands"), bands("naive_bands")),
     )
 
@@ -218,11 +220,16 @@ def verdict(found: dict[str, Any]) -> str:
     name = "seasonal naive" if found["setup"]["period"] > 1 else "last value"
     ratio = methods["networks"]["total"]["mase"] / max(methods["naive"]["total"]["mase"], 1e-300)
     steps = f"on the {_count(found)} held-out steps"
+    who, beat, err = "The networks", "beat", "they err"
+    if found["unlearnt"]:
+        who, beat, err = "The mean change alone", "beats", "it errs"
     if ratio < 1:
-        text = f"The networks beat the {name} forecast by {100 * (1 - ratio):.0f} % {steps}"
+        text = f"{who} {beat} the {name} forecast by {100 * (1 - ratio):.0f} % {steps}"
     else:
-        text = f"The networks do not beat the {name} forecast {steps}: they err {ratio:.2f} times"
-        text += " as much"
+        beat = "does not beat" if found["unlearnt"] else "do not beat"
+        text = f"{who} {beat} the {name} forecast {steps}: {err} {ratio:.2f} times as much"
+    if found["unlearnt"]:
+        text += "; validation preferred it to all that the networks learnt"
     if found["naive"]:
         text += f". Validation preferred the {name} forecast, so predict uses that"
     return text + " (mean absolute error)."

@@ -190,6 +190,9 @@ def _ensemble(run: Path, found: dict[str, Any], network: str | None) -> _Asked:
     who = f"the median of {len(chosen)} networks (sizes {', '.join(map(str, fitted.sizes))})"
     if picked is not None:
         who = ", ".join(f"{units[n]}:{seeds[n]}" for n in picked) + " (hidden units:seed)"
+    elif fitted.unlearnt and not fitted.naive:
+        who = "the mean change alone, which the validation part preferred to all that the networks "
+        who += "learnt"
     elif fitted.naive:
         who = "the seasonal naive forecast" if setup.period > 1 else "the last value"
         who += ", which the validation part preferred to the networks"

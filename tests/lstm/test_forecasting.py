@@ -122,6 +122,17 @@ def test_what_is_saved_forecasts_the_same(fitted: fit.Fitted, tmp_path):
         forecast_run.pick(fitted, "9:1", tmp_path)
 
 
+def test_a_start_that_validation_prefers_is_named(fitted: fit.Fitted):
+    """Networks that read out zeros forecast what the difference alone does."""
+    assert not fitted.unlearnt
+    zeros = jax.tree.map(np.zeros_like, fitted.params)
+    start = fit.conclude(fitted.setup, fitted.members, zeros, fitted.errors, TREND)
+    assert start.unlearnt
+    found = forecast_run.to_json(start) | {"test": fit.measure(start, TREND)}
+    assert "The mean change alone beats the seasonal naive forecast" in forecast_run.verdict(found)
+    assert "The networks beat" in forecast_run.verdict(found | {"unlearnt": False})
+
+
 def test_short_series_get_shorter_windows():
     setup = fit.prepare(TREND[:30], 6, period=1, window=12, horizon=6)
     first = setup.rows[0] - setup.transform.reach
