@@ -16,6 +16,9 @@ OWN = {"jaxdl", "experiments", "tests", "benchmarks"}
 UNDECLARED = {
     "botocore": "the exceptions of boto3, which brings it",
     "gensim": "benchmarks compare with it where it is installed by hand",
+    "pandas": "comes with statsmodels, where that is installed by hand",
+    "statsforecast": "benchmarks compare with it where it is installed by hand",
+    "statsmodels": "benchmarks take series from it where it is installed by hand",
     "torch": "reads .pth, and benchmarks compare with it, where it is installed by hand",
 }
 # Declared and not imported: distribution -> why.

@@ -1,11 +1,10 @@
-"""Fit an ensemble to arrays, judge it, forecast: what `jaxdl lstm train --data` is made of.
+"""What is made of an ensemble: its data, what validation decides, and forecasts.
 
 `prepare` splits the rows and chooses the transform, `jaxdl.lstm.ensemble` trains, `conclude`
-decides by the validation part, `measure` looks at the test tail, `forecast` goes on. `fit` does the
-first three.
+decides by the validation part, `forecast` goes on. `jaxdl.lstm.measure` looks at the test tail;
+`jaxdl.lstm.arrays.fit` is all of it for arrays.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from jaxdl.lstm import backtest, ensemble
 from jaxdl.lstm.backtest import Bands
 from jaxdl.lstm.choices import Difference, Log
 from jaxdl.lstm.series import Scaling, learn_scaling, to_float32
-from jaxdl.lstm.sweep import Members, members_of
+from jaxdl.lstm.sweep import Members
 from jaxdl.lstm.transform import Transform, choose
 from jaxdl.training import optimizers
 
@@ -270,110 +269,6 @@ def forecast(
     half = bands.half(length, covered)[:, None]
     found = [transform.values(levels) for levels in (median, median - half, median + half)]
     return Forecast(*(own[:, 0] for own in found) if origins is None else found)
-
-
-def measure(fitted: Fitted, values: Float[np.ndarray, "n f"]) -> dict[str, Any]:
-    """The test tail from rolling origins, by the networks that have not seen it; JSON.
-
-    Every row of the tail is an origin (at most 200), and as much of its horizon counts as lies in
-    the tail.
-
-    Returns:
-        origins: how many. methods: name -> {rmse, mae, mase by horizon; total}, of `forecast`
-        (what `predict` does), the `networks` together, `naive` and `drift`. spread: lowest and
-        highest MAE of single networks by horizon, scaled like MASE. single: MASE of each size's
-        networks. drawn: the first origin's forecast and what is around it. coverage: of the 80 %
-        band by horizon, and in total.
-    """
-    setup = fitted.setup
-    _, training, rows = setup.rows
-    origins = backtest.origins_between(training, rows)
-    truth = backtest.rows_after(values, origins, setup.length)
-    scale = backtest.naive_scale(values[:training], setup.period)
-    ours = forecast(fitted, values, setup.length, part=1, origins=origins)
-    networks = ours.median
-    if fitted.naive:
-        networks = forecast(
-            fitted, values, setup.length, part=1, origins=origins, naive=False
-        ).median
-    methods = {
-        "forecast": ours.median,
-        "networks": networks,
-        "naive": backtest.seasonal_naive(values, origins, setup.period, setup.length),
-        "drift": backtest.drift(values, origins, setup.length),
-    }
-    levels = members_forecast(setup, part_of(fitted.params, 1), values, origins, setup.length)
-    single = [backtest.score(setup.transform.values(own), truth, scale) for own in levels]
-    chosen = np.stack([single[n].mase for n in kept(fitted)])
-    by_step, whole = backtest.coverage(ours.low, ours.high, truth)
-    scores = {name: backtest.score(own, truth, scale) for name, own in methods.items()}
-    units = fitted.members.units
-    known = slice(max(0, training - 4 * setup.length), training)
-    return {
-        "origins": len(origins),
-        "drawn": {
-            "past": values[known].tolist(),
-            "truth": values[training : training + setup.length].tolist(),
-            **{name: own[:, 0].tolist() for name, own in ours._asdict().items()},
-        },
-        "methods": {
-            name: {"rmse": s.rmse.tolist(), "mae": s.mae.tolist(), "mase": s.mase.tolist()}
-            | {"total": s.total}
-            for name, s in scores.items()
-        },
-        "spread": [chosen.min(0).tolist(), chosen.max(0).tolist()],
-        "single": {
-            str(size): [single[n].total["mase"] for n in np.flatnonzero(units == size)]
-            for size in dict.fromkeys(units.tolist())
-        },
-        "coverage": {"by_step": by_step.tolist(), "total": whole},
-    }
-
-
-def fit(
-    values: Float[np.ndarray, "n f"],
-    test_steps: int,
-    *,
-    period: int,
-    window: int,
-    horizon: int,
-    hidden: Sequence[int] = (2, 3, 4, 5),
-    seeds: int = 8,
-    steps: int = 1000,
-    every: int = 25,
-    batch: int = 32,
-    learning_rate: float = 0.01,
-    seed: int = 0,
-    difference: Difference = "auto",
-    log: Log = "auto",
-) -> Fitted:
-    """Train an ensemble on arrays, in this process; see `prepare` and `ensemble.ensemble_step`."""
-    setup = prepare(
-        *(values, test_steps),
-        period=period,
-        window=window,
-        horizon=horizon,
-        difference=difference,
-        log=log,
-    )
-    members = members_of(hidden, range(seeds))
-    key, optimizer = jax.random.key(seed), optimizers.adam()
-    step = ensemble.ensemble_step(
-        *(key, members, optimizer),
-        epochs=every,
-        batch=batch,
-        window=setup.window,
-        horizon=setup.horizon,
-        transform=setup.transform,
-    )
-    state = ensemble.start(key, members, optimizer, columns=values.shape[1])
-    metrics = ensemble.zero_metrics(1, members)
-    data = jax.tree.map(jnp.asarray, data_of(setup, values))
-    for n in range(steps // every):
-        rate = rate_at(n, steps // every, learning_rate)
-        state, metrics, _ = step(state, metrics, data, rate)
-    params = jax.tree.map(np.asarray, state.params)
-    return conclude(setup, members, params["best"], params["error"], values)
 
 
 def rate_at(step: int, steps: int, peak: float) -> float:

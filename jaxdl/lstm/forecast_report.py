@@ -10,11 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from jaxdl.files.text import clip
+from jaxdl.files.text import clip, reason
 from jaxdl.lstm.backtest import COVERED
 from jaxdl.lstm.forecast_run import verdict
 from jaxdl.lstm.results import number
 from jaxdl.report.plots import INK, RULE, TEST, THIRD, TRAIN, style_axes, svg_element
+from jaxdl.report.reading import Notes
 
 COLUMNS = 3  # that are drawn
 _NAMES = {
@@ -70,6 +71,15 @@ def shown(found: dict[str, Any], columns: Sequence[str]) -> Shown:
         Markup(_errors(test, names)),
         Markup(_tail(test["drawn"], columns)),
     )
+
+
+def forecast_shown(found: dict[str, Any], columns: Sequence[str], notes: Notes) -> Shown | None:
+    """What an ensemble's summary says, or a note."""
+    try:
+        return shown(found, columns)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        notes.append(f"summary.json: its forecast is damaged ({reason(error)})")
+        return None
 
 
 def _number(found: Any) -> str:

@@ -18,6 +18,7 @@ from jaxdl.lstm import ensemble, fit
 from jaxdl.lstm.backtest import COVERED, Bands
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Dataset
+from jaxdl.lstm.measure import measure
 from jaxdl.lstm.outcomes import by_size
 from jaxdl.lstm.series import Scaling
 from jaxdl.lstm.setup import optimizer_of
@@ -87,7 +88,7 @@ def train_ensemble(
         "epochs_per_s": cfg.steps / max(seconds, 1e-9),
         "loss": losses,
         "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
-        "forecast": to_json(fitted) | {"test": fit.measure(fitted, values)},
+        "forecast": to_json(fitted) | {"test": measure(fitted, values)},
     }
 
 

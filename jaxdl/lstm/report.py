@@ -18,9 +18,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from jaxdl.cli.saved import new_names
-from jaxdl.files.text import clip, reason
+from jaxdl.files.text import clip
 from jaxdl.lstm.config import RENAMED
-from jaxdl.lstm.forecast_report import Shown, shown
+from jaxdl.lstm.forecast_report import forecast_shown
 from jaxdl.lstm.results import WAYS, Errors, Setting, by_size, log10_of, number, predictions_of
 from jaxdl.report.page import render
 from jaxdl.report.plots import (
@@ -278,7 +278,7 @@ def lstm_section(run: Path) -> tuple[str, str]:
     }
     counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
-    own = _forecast(forecast, columns, notes) if forecast else None
+    own = forecast_shown(forecast, columns, notes) if forecast else None
     if own:
         title = f"LSTM: {', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
     html = render(
@@ -294,12 +294,3 @@ def lstm_section(run: Path) -> tuple[str, str]:
         notes=notes,
     )
     return title, html
-
-
-def _forecast(found: Row, columns: Sequence[str], notes: Notes) -> Shown | None:
-    """What an ensemble's summary says, or a note."""
-    try:
-        return shown(found, columns)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        notes.append(f"summary.json: its forecast is damaged ({reason(error)})")
-        return None

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from jaxdl.errors import InputError
-from jaxdl.lstm import backtest, fit, forecast_run
+from jaxdl.lstm import arrays, backtest, fit, forecast_run
+from jaxdl.lstm.measure import measure
 
 RNG = np.random.default_rng(0)
 ROWS = np.arange(160)
@@ -14,7 +15,7 @@ HELD = 32
 
 
 def fitted_to(values: np.ndarray) -> fit.Fitted:
-    return fit.fit(
+    return arrays.fit(
         *(values, HELD),
         period=6,
         window=12,
@@ -66,7 +67,7 @@ def test_bands_cover_what_they_are_to_cover():
 
 
 def test_the_networks_follow_a_trend_that_the_naive_forecast_misses(fitted: fit.Fitted):
-    found = fit.measure(fitted, TREND)
+    found = measure(fitted, TREND)
     totals = {name: one["total"]["mase"] for name, one in found["methods"].items()}
     assert fitted.setup.transform.lag
     assert not fitted.naive
@@ -128,7 +129,7 @@ def test_a_start_that_validation_prefers_is_named(fitted: fit.Fitted):
     zeros = jax.tree.map(np.zeros_like, fitted.params)
     start = fit.conclude(fitted.setup, fitted.members, zeros, fitted.errors, TREND)
     assert start.unlearnt
-    found = forecast_run.to_json(start) | {"test": fit.measure(start, TREND)}
+    found = forecast_run.to_json(start) | {"test": measure(start, TREND)}
     assert "The mean change alone beats the seasonal naive forecast" in forecast_run.verdict(found)
     assert "The networks beat" in forecast_run.verdict(found | {"unlearnt": False})
 
