@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -52,7 +51,7 @@ def fit(
     )
     state = ensemble.start(key, members, optimizer, columns=values.shape[1])
     metrics = ensemble.zero_metrics(1, members)
-    data = jax.tree.map(jnp.asarray, data_of(setup, values))
+    data = data_of(setup, values)
     for n in range(steps // every):
         rate = rate_at(n, steps // every, learning_rate)
         state, metrics, _ = step(state, metrics, data, rate)

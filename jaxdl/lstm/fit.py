@@ -125,18 +125,23 @@ def _windows(
 
 
 def data_of(setup: Setup, values: Float[np.ndarray, "n f"]) -> ensemble.Data:
-    """What `jaxdl.lstm.ensemble.ensemble_step` takes, on the host."""
+    """What `jaxdl.lstm.ensemble.ensemble_step` takes."""
     first, training, _ = setup.rows
     changes, reach = changes_of(setup, values), setup.transform.reach
     origins = backtest.origins_between(first, training, CHECKED)
     truth = backtest.rows_after(changes[: training - reach], origins - reach, setup.length)
     known = ~np.isnan(truth).any(2)
     return ensemble.Data(
-        to_float32(changes),
-        np.array([rows - reach for rows in setup.rows], np.int32),
-        _windows(setup, changes, origins),
-        to_float32(np.nan_to_num(truth)),
-        known,
+        *map(
+            jnp.asarray,
+            (
+                to_float32(changes),
+                np.array([rows - reach for rows in setup.rows], np.int32),
+                _windows(setup, changes, origins),
+                to_float32(np.nan_to_num(truth)),
+                known,
+            ),
+        )
     )
 
 

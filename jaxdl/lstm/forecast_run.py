@@ -6,7 +6,6 @@ from statistics import median
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from rich.table import Table
@@ -98,7 +97,7 @@ def ensemble_task(
     """What an ensemble brings to `jaxdl.training.session.train`; its step is `--log-every`."""
     layout, every = shardings(None, mesh), cfg.log_every
     optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
-    data = jax.tree.map(jnp.asarray, fit.data_of(setup, series.series.values))
+    data = fit.data_of(setup, series.series.values)
     data = shard(data, layout and layout.replicated)
     columns, count = len(series.series.names), cfg.steps // every
 
