@@ -12,16 +12,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # pyrefly: ignore[missing-import]
 
 warnings.filterwarnings("ignore")
 
 
 def export(folder: Path) -> None:
     """The seven series of the marks, from the two packages' own files."""
-    import statsmodels
-    from statsforecast.utils import AirPassengersDF
-    from statsmodels.datasets import co2, elnino, macrodata, nile, sunspots
+    import statsmodels  # pyrefly: ignore[missing-import]
+    from statsforecast.utils import AirPassengersDF  # pyrefly: ignore[missing-import]
+    from statsmodels.datasets import co2, elnino, macrodata, nile, sunspots  # pyrefly: ignore[missing-import]
 
     wide = elnino.load_pandas().data.set_index("YEAR")
     months = pd.date_range(f"{int(wide.index[0])}-01-01", periods=wide.size, freq="MS")
@@ -54,7 +54,7 @@ def score(path: Path, period: int, length: int, training: int, origins: int) -> 
 
     The rows before an origin are fitted afresh; what of the horizon lies in the file counts.
     """
-    from statsforecast.models import AutoETS, AutoTheta
+    from statsforecast.models import AutoETS, AutoTheta  # pyrefly: ignore[missing-import]
 
     values = np.loadtxt(path)
     starts = np.unique(np.linspace(training, len(values) - 1, origins).round().astype(int))
