@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from jaxdl.devices.processes import (
-    Processes,
-    abort_on_error,
-    broadcast_from_main,
-    find_processes,
-    stop_vote,
-)
+from jaxdl.devices.launchers import Processes, find_processes
+from jaxdl.devices.processes import abort_on_error, broadcast_from_main, stop_vote
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
 from tests.devices.test_mesh import free_port
@@ -28,11 +23,12 @@ SLURM = {
     "SLURM_LOCALID": "0",
     "SLURM_STEP_NUM_NODES": "4",
 }
+URI = "OMPI_MCA_orte_hnp_uri"
 OPEN_MPI = {
     "OMPI_COMM_WORLD_SIZE": "2",
     "OMPI_COMM_WORLD_RANK": "1",
     "OMPI_COMM_WORLD_LOCAL_SIZE": "1",
-    "OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:34911",
+    URI: "12288.0;tcp://10.0.0.1,10.1.0.1:34911",
 }
 JOBSET = {
     "JOB_COMPLETION_INDEX": "3",
@@ -49,11 +45,27 @@ JOBSET = {
         ({}, (), None),
         ({}, ("node1:5000", 2, 1), Processes("node1:5000", 2, 1)),
         ({}, ("node1:5000", 1, 0), None),
-        (SLURM, (), Processes(None, 4, 2)),
-        (SLURM | {"SLURM_STEP_NUM_NODES": "2"}, (), Processes(None, 4, 2, False)),
+        (SLURM, (), Processes("node1:61447", 4, 2)),
+        (SLURM | {"SLURM_STEP_NUM_NODES": "2"}, (), Processes("node1:61447", 4, 2, False)),
+        (SLURM | {"SLURM_JOB_ID": "4097"}, (), Processes("node1:61441", 4, 2)),
+        (SLURM | {"JAX_COORDINATOR_PORT": "900"}, (), Processes("node1:900", 4, 2)),
+        *(
+            (SLURM | {"SLURM_STEP_NODELIST": hosts}, (), Processes(f"{first}:61447", 4, 2))
+            for hosts, first in (
+                ("gpu-7", "gpu-7"),
+                ("gpu-7,gpu-9", "gpu-7"),
+                ("gpu[007-010,12],a", "gpu007"),
+                ("r[1,3]n[04-07].lan,a[1-2]", "r1n04.lan"),
+            )
+        ),
         (SLURM | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, (), None),
         (SLURM, ("node9:5000", None, None), Processes("node9:5000", 4, 2)),
-        (OPEN_MPI, (), Processes(None, 2, 1)),
+        (OPEN_MPI, (), Processes("10.0.0.1:61443", 2, 1)),
+        (
+            OPEN_MPI | {URI: "4096.0;tcp6://[fe80::1,fe80::2]:80"},
+            (),
+            Processes("[fe80::1]:61441", 2, 1),
+        ),
         (JOBSET, (), Processes("fcn-hosts-0-0.fcn:55527", 4, 3)),
         (JOBSET, (None, 8, None), Processes("fcn-hosts-0-0.fcn:55527", 8, 3)),
         (JOBSET | {"JAX_COORDINATOR_ADDRESS": "lead:1"}, (), Processes("lead:1", 4, 3)),
