@@ -24,6 +24,7 @@ class Guest(NamedTuple):
     count: int
     host: str
     facts: Mapping[str, str]  # versions and options, which must be the same in all
+    key: str = ""  # of this process alone
 
 
 class Answer(NamedTuple):
@@ -60,7 +61,7 @@ def read_answer(line: bytes) -> Answer | None:
 
 def read_guest(line: bytes) -> Guest | None:
     """None if it is none."""
-    values = _read(line, int, int, str, dict)
+    values = _read(line, int, int, str, dict, str)
     guest = None if values is None else Guest(*values)
     return guest if guest is not None and 0 <= guest.number < guest.count else None
 
@@ -77,6 +78,11 @@ class _Gathering:
         numbers = set(range(self.me.count)) - {guest.number for guest in self.came.values()}
         first = ", ".join(map(str, sorted(numbers)[:NAMED]))
         return f"process {first}{', ...' if len(numbers) > NAMED else ''}" if numbers else ""
+
+    def over(self) -> bool:
+        """Whether all are there, or there is a fault: once process 0 itself is there to be told."""
+        here = any(guest.key == self.me.key for guest in self.came.values())
+        return here and (bool(self.fault) or not self.missing())
 
     def add(self, connection: socket.socket, guest: Guest) -> None:
         self.fault = self.fault or _misfit(guest, self.me, self.came.values())
@@ -105,9 +111,11 @@ def gather(server: socket.socket, me: Guest, address: str, seconds: float) -> No
     with contextlib.ExitStack() as stack:
         with server, selectors.DefaultSelector() as waiting:
             waiting.register(server, selectors.EVENT_READ)
-            while (missing := gathering.missing()) and not gathering.fault:
+            while not gathering.over():
+                missing = gathering.missing()
                 if time.monotonic() >= end:
-                    gathering.fault = late(missing, address, seconds, me.count)
+                    who = missing or "process 0"
+                    gathering.fault = gathering.fault or late(who, address, seconds, me.count)
                     break
                 for key, _ in waiting.select(max(0, end - time.monotonic())):
                     if key.fileobj is server:

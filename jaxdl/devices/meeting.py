@@ -12,6 +12,7 @@ may take it: JAX then crashes as it does by itself.
 
 import contextlib
 import errno
+import secrets
 import socket
 import sys
 import threading
@@ -30,8 +31,8 @@ from jaxdl.devices.gathering import (
 )
 from jaxdl.errors import TrainingError
 
-SECONDS = 300  # for all processes to come
-UNREACHABLE = 10  # seconds of no name or no route, after which there will be none
+SECONDS = 300.0  # for all processes to come
+UNREACHABLE = 10.0  # seconds of no name or no route, after which there will be none
 NOTICE = 10  # seconds after which a process says what it waits for
 PAUSE = 0.2  # seconds between two attempts to reach process 0
 
@@ -67,7 +68,8 @@ def meet(
     Raises:
         TrainingError: they do not come together; one line says why, in each process.
     """
-    (_, port), me = _split(address), Guest(number, count, socket.gethostname(), facts)
+    _, port = _split(address)
+    me = Guest(number, count, socket.gethostname(), facts, secrets.token_hex(8))
     waits_for = [f"process 0 at {address}"]
 
     def say() -> None:

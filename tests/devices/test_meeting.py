@@ -2,14 +2,14 @@
 
 import contextlib
 import socket
-import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from jaxdl.devices import gathering, meeting
+from jaxdl.devices import meeting
 from jaxdl.devices.gathering import Guest, as_line, read_answer
 from jaxdl.errors import TrainingError
 from tests.devices.test_mesh import free_port
@@ -35,17 +35,18 @@ def address() -> str:
 
 def come(pool: ThreadPoolExecutor, where: str, number: int, count: int, **rest: Any) -> Future:
     facts = rest.pop("facts", FACTS)
-    return pool.submit(meeting.meet, where, number, count, facts, **({"seconds": 20} | rest))
+    return pool.submit(meeting.meet, where, number, count, facts, **({"seconds": 20.0} | rest))
 
 
 def visit(where: str, content: bytes) -> socket.socket:
-    """A guest by hand, when process 0 listens, and the first bytes of an answer are there."""
-    host, port = where.split(":")
-    while True:
+    """A guest by hand, when process 0 listens."""
+    (host, port), begun = where.split(":"), time.monotonic()
+    while time.monotonic() < begun + 20:
         with contextlib.suppress(ConnectionRefusedError):
             guest = socket.create_connection((host, int(port)), timeout=20)
             guest.sendall(content)
             return guest
+    raise AssertionError("process 0 does not listen")
 
 
 def test_all_come_in_any_order_and_the_port_is_free(pool: ThreadPoolExecutor):
@@ -53,7 +54,9 @@ def test_all_come_in_any_order_and_the_port_is_free(pool: ThreadPoolExecutor):
     assert told(*(come(pool, where, number, 4) for number in (2, 1, 3, 0))) == [""] * 4
     with socket.create_server(("", int(where.split(":")[1]))):
         pass
-    assert told(come(pool, "127.0.0.1:1", 1, 2, seconds=0))[0].startswith("process 0 of 2 did not")
+    assert told(come(pool, "127.0.0.1:1", 1, 2, seconds=0.0))[0].startswith(
+        "process 0 of 2 did not"
+    )
 
 
 def test_one_that_leaves_may_come_again_and_strangers_do_no_harm(pool: ThreadPoolExecutor):
@@ -97,7 +100,7 @@ def test_what_does_not_fit_is_told_to_all(pool: ThreadPoolExecutor, given: Any, 
     assert found[0].isprintable()
 
 
-def test_missing_ones_are_named(pool: ThreadPoolExecutor, capsys: pytest.CaptureFixture[str]):
+def test_missing_ones_are_named(pool: ThreadPoolExecutor):
     where = address()
     found = told(*(come(pool, where, number, 12, seconds=0.5) for number in (0, 2)))
     assert found[0].startswith(
@@ -149,14 +152,14 @@ def test_another_program_at_the_port(
 )
 def test_addresses_that_lead_nowhere(where: str, number: int, message: str):
     with pytest.raises(TrainingError, match=message):
-        meeting.meet(where, number, 2, FACTS, unreachable=0)
+        meeting.meet(where, number, 2, FACTS, unreachable=0.0)
 
 
 def test_an_address_that_leads_to_another_host():
     """Process 0 listens, and does not reach itself."""
     port = free_port()
     with pytest.raises(TrainingError, match="process 0 cannot reach it"):
-        meeting.meet(*(f"127.0.0.1:{port}", 0, 2, FACTS), bind=f"127.0.0.2:{port}", unreachable=0)
+        meeting.meet(*(f"127.0.0.1:{port}", 0, 2, FACTS), bind=f"127.0.0.2:{port}", unreachable=0.0)
 
 
 def test_a_connection_to_oneself_is_nobody():
@@ -165,4 +168,4 @@ def test_a_connection_to_oneself_is_nobody():
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
-            meeting._ask(f"127.0.0.1:{port}", Guest(1, 2, "a", {}), 0, lambda missing: None)
+            meeting._ask(f"127.0.0.1:{port}", Guest(1, 2, "a", {}), 0.0, lambda missing: None)
