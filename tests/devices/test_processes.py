@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,36 @@ def test_one_process_needs_nobody():
     assert [stop_vote(None)(asked) for asked in (False, True)] == [False, True]
     with pytest.raises(KeyError), abort_on_error():
         raise KeyError("unwinds as ever")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("--processes 3 --process-id 0", "--processes 3 --process-id 0", "the number 0"),
+        ("--processes 2 --process-id 0", "--processes 3 --process-id 1", "the same --processes"),
+        ("--processes 2 --process-id 0 --epochs 2", "--processes 2 --process-id 1", "has --epochs"),
+        ("--processes 2 --process-id 0", None, "the port is in use"),
+        ("--processes 2 --process-id 1", None, "another program answers there"),
+    ],
+)
+def test_processes_that_cannot_work_together_end_in_one_line(
+    tmp_path: Path, first: str, second: str | None, message: str
+):
+    """With status 3, before JAX starts; None is a program that holds the port."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        if second is None:
+            other.listen()
+        else:
+            other.close()
+        among = ("--mesh", "data=2", "--coordinator", f"127.0.0.1:{port}", "--out", str(tmp_path))
+        started = [Warm("jaxdl digits", *among, *w.split()) for w in (first, second) if w]
+        for process in started:
+            _, errors = process.communicate()
+            assert (process.returncode, errors.count("\n")) == (3, 1), errors
+            assert message in errors
 
 
 TINY = (
