@@ -32,7 +32,7 @@ from jaxdl.devices.gathering import (
 from jaxdl.errors import TrainingError
 
 SECONDS = 300.0  # for all processes to come
-UNREACHABLE = 10.0  # seconds of no name or no route, after which there will be none
+UNREACHABLE = 8.0  # seconds of no name or no route, after which there will be none
 NOTICE = 10  # seconds after which a process says what it waits for
 PAUSE = 0.2  # seconds between two attempts to reach process 0
 
