@@ -35,7 +35,8 @@ def address() -> str:
 
 def come(pool: ThreadPoolExecutor, where: str, number: int, count: int, **rest: Any) -> Future:
     facts = rest.pop("facts", FACTS)
-    return pool.submit(meeting.meet, where, number, count, facts, **({"seconds": 20.0} | rest))
+    options: dict[str, Any] = {"seconds": 20.0} | rest
+    return pool.submit(meeting.meet, where, number, count, facts, **options)
 
 
 def visit(where: str, content: bytes) -> socket.socket:
