@@ -227,7 +227,9 @@ def test_exchanges_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     assert 0 < more < 4096
     # Some activations are gathered as well, and some gradients come without an exchange for it.
     gathered = planned["fsdp"]["all-gather"]
-    assert gathered <= compiled["fsdp"]["all-gather"] < 1.1 * gathered
+    assert compiled["fsdp"]["all-gather"] < 1.1 * gathered
+    if processes.HAS_OLDER:  # later ones gather the activations of so small an image
+        assert gathered <= compiled["fsdp"]["all-gather"]
     assert compiled["fsdp"]["all-reduce"] < planned["fsdp"]["reduce-scatter"]
     words = planned["word2vec"]
     words["reduce-scatter"] //= 8  # a program's text names the result: a share
@@ -239,7 +241,8 @@ def test_other_memory_is_of_the_compiled_programs_order(beside: dict[str, Any]):
     """A CPU's convolutions take room of their own; the compile check's figures are closer."""
     for name, found in beside.items():
         planned, compiled = (found[side]["temporary"] for side in ("planned", "compiled"))
-        assert 0.5 < planned / compiled < 1.1, name
+        most = 1.1 if processes.HAS_OLDER or name != "fsdp" else 3  # nothing is gathered, see above
+        assert 0.5 < planned / compiled < most, name
 
 
 def told(module: Any, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
