@@ -1,6 +1,7 @@
 """Processes meet at process 0's port, or all learn why they do not; real sockets on loopback."""
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -104,9 +105,9 @@ def test_what_does_not_fit_is_told_to_all(pool: ThreadPoolExecutor, given: Any, 
 def test_missing_ones_are_named(pool: ThreadPoolExecutor):
     where = address()
     found = told(*(come(pool, where, number, 12, seconds=0.5) for number in (0, 2)))
-    assert found[0].startswith(
-        "process 1, 3, 4, 5, 6, 7, 8, 9, ... of 12 did not come to 127.0.0.1"
-    )
+    # On a busy machine the second one is late, too.
+    missing = r"process 1, (2, )?3, 4, 5, 6, 7, 8, (9, )?\.\.\. of 12 did not come to 127\.0\.0\.1"
+    assert re.match(missing, found[0])
     assert "--processes" in found[0]
     assert "did not come" in found[1]
 
