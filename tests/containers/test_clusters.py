@@ -108,6 +108,31 @@ def test_processes_devices_and_addresses_agree():
         assert f"#SBATCH --{name}={number}\n" in script
 
 
+def test_a_pod_asks_for_processors_and_memory_and_gets_no_more():
+    """The same as limits and requests: it is evicted last. /dev/shm is a part of its memory."""
+    resources = container()["resources"]
+    assert resources["requests"] == resources["limits"]
+    assert set(resources["limits"]) == {"cpu", "memory", "nvidia.com/gpu"}
+    shm = next(v for v in job()["template"]["spec"]["volumes"] if v["name"] == "shm")
+    sizes = (resources["limits"]["memory"], shm["emptyDir"]["sizeLimit"])
+    memory, shared = (int(size.removesuffix("Gi")) for size in sizes)
+    assert memory > 2 * shared
+
+
+def test_what_the_comments_of_the_manifest_offer_is_sound(tmp_path: Path):
+    """With every one of them in place the schemas are content."""
+    text, lines = MANIFEST.read_text(), []
+    for line in text.splitlines():
+        offered = re.fullmatch(
+            r"( +)# (- \{ name: .*|[a-z.]+/[a-z_]+: \d+|hugepages-2Mi: \w+)", line
+        )
+        lines.append(f"{offered[1]}{offered[2]}" if offered else line)
+    assert sum(a != b for a, b in zip(lines, text.splitlines(), strict=True)) == 6
+    path = tmp_path / "all.yaml"
+    path.write_text("\n".join(lines))
+    assert [problem for d in documents(path) for problem in problems(d)] == []
+
+
 def test_image_folders_user_and_time_to_save_are_those_of_compose():
     service, pod = train_service(), job()["template"]["spec"]
     assert container()["image"] == service["image"].replace("${JAX_EXTRA:-cuda13}", "cuda13")
