@@ -213,8 +213,7 @@ def exchange_seconds(
         exchange: its bytes, of all calls together, and its calls.
         devices: how many.
         link: bytes/s of a device to its host's others.
-        network: bytes/s of a device to other hosts.
-        host: devices of a host.
+        network: bytes/s of a device to other hosts, of `host` devices each.
     """
     inside, hosts = min(devices, host), -(-devices // host)
     seconds = exchange.bytes * (inside - 1) / inside / link
