@@ -5,6 +5,7 @@ The machine is made up (`tests/helpers/machine.py`).
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxdl.__main__ import main
 from jaxdl.devices import arithmetic
 from jaxdl.doctor import command, package_checks
 from jaxdl.doctor.facts import shutil
-from tests.helpers.machine import CUDA12, CUDA13, SMI
+from tests.helpers.machine import CUDA12, CUDA13, SMI, Machine
 
 
 def test_a_healthy_gpu_host_has_no_fault(machine):
@@ -431,6 +432,24 @@ def test_a_remedy_fits_where_the_package_is(machine, place, spoil, name, remedy)
     assert ("pip" in found) <= (place is not image)
 
 
+IN_IMAGE = [no_module, mismatch, smi_hangs, other_library, old_driver, volta, lost_devices]
+IN_IMAGE += [forbidden_devices, no_uvm, nvswitch, divided, no_smi, falls_back, crash, hang, no_jax]
+
+
+@pytest.mark.slow
+def test_the_images_user_is_not_told_to_be_root_or_to_install(tmp_path):
+    """It has no sudo, no systemd, no make and no writable environment."""
+    for spoil in IN_IMAGE:
+        machine = Machine(tmp_path / spoil.__name__)
+        image(machine)
+        spoil(machine)
+        remedies = [f.remedy for f in command.examine(machine.facts()) if f.remedy]
+        assert remedies, spoil
+        for remedy in remedies:
+            before = remedy.partition("on the host:")[0]
+            assert not re.search(r"\b(sudo|make|pip)\b", before), (spoil.__name__, remedy)
+
+
 def test_pip_is_that_of_the_environment(machine):
     """Another environment's would repair that one."""
     wheel(machine)
@@ -568,7 +587,7 @@ def test_quick_finds_faults_and_starts_no_program(machine, spoil):
     spoil(machine)
     machine.quick = True
     for file in machine.bin.iterdir():
-        file.write_text(f"#!/bin/sh\ntouch {machine.root}/started\n")
+        file.write_text(f"#!/bin/sh\n: > {machine.root}/started\n")
     facts = machine.facts()
     assert "error" in {f.level for f in command.examine(facts)}
     assert not (machine.root / "started").exists()

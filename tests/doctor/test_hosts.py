@@ -69,7 +69,7 @@ def down(m):
 
 
 def down_with_status_0(m):
-    """As docker with --format does: the error is a part of its answer."""
+    """The error may be a part of the answer."""
     m.docker(ServerErrors=["Cannot connect to the Docker daemon. Is it running?"])
 
 
