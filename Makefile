@@ -102,7 +102,9 @@ cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; op
 image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
 
-image-test: image ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
+image-test: ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh tools
+	$(MAKE) image JAX_EXTRA=$(JAX_EXTRA)
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
 	JAX_EXTRA=$(JAX_EXTRA) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh gpu
 

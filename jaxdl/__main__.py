@@ -1,5 +1,6 @@
 """`jaxdl` (or `python -m jaxdl`): train, use and plan what the project has; check the machine."""
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -161,7 +162,7 @@ def check(name: str, words: Sequence[str]) -> int:
             options = parse(checks.DOCTOR, words)
             from jaxdl.doctor import command  # never imports jax
 
-            return command.run(json=options.json, host=options.host, timeout=options.timeout)
+            return command.run(**dataclasses.asdict(options))
         cfg = parse(checks.COMPILE_CHECK, words)
         os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: no GPU is looked for
         from jaxdl.fcn.plan import fcn
