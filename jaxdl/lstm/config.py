@@ -74,7 +74,7 @@ class Config:
     layers: Annotated[int, Range(1, 32)] = 1
     """Recurrent layers."""
     cell: Cell = "lstm"
-    """The layers are LSTMs, or GRUs: three quarters of the parameters, one state instead of two."""
+    """The layers are LSTMs, or GRUs, which have a quarter fewer weights and one state, not two."""
     window: Annotated[int | None, Range(1)] = 50
     """The networks read so many steps in training; of --data by default two periods, or 50."""
     batch_size: Annotated[int, Range(1)] = 32

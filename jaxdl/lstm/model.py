@@ -105,7 +105,7 @@ def cell_of(params: Params) -> str:
     for name in CELLS:
         if f"{name}_1" in params:
             return name
-    raise InputError(f"a network of {', '.join(params)}: its layers must be {', '.join(CELLS)}")
+    raise InputError(f"a network of {', '.join(params)}: its layers must be of {', '.join(CELLS)}")
 
 
 def forward(
@@ -114,7 +114,7 @@ def forward(
     carry: tuple[State, ...] | None = None,
     *,
     for_cpu: bool | None = None,
-) -> tuple[Float[Array, "t b o"], tuple[State, ...]]:
+) -> tuple[Float[Array, "t b o"], tuple[Any, ...]]:
     """All layers over all steps, and the readout of each step.
 
     Args:
@@ -125,8 +125,8 @@ def forward(
             default device is a CPU.
 
     Returns:
-        The outputs, and the state after the last step: a series in pieces, each with the state of
-        the one before, gives what it gives in one.
+        The outputs, and each layer's state after the last step, of its kind's type: a series in
+        pieces, each with the state of the one before, gives what it gives in one.
     """
     name = cell_of(params)
     cell = CELLS[name]
@@ -258,7 +258,7 @@ class LSTM(nn.Module):
     @nn.compact
     def __call__(
         self, x: Float[Array, "t b i"], carry: tuple[State, ...] | None = None
-    ) -> tuple[Float[Array, "t b o"], tuple[State, ...]]:
+    ) -> tuple[Float[Array, "t b o"], tuple[Any, ...]]:
         """See `forward`."""
 
         def start(key, name):
