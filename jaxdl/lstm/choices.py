@@ -3,5 +3,6 @@
 from typing import Literal
 
 Mode = Literal["window", "carry"]
+Cell = Literal["lstm", "gru"]  # of `jaxdl.lstm.model.CELLS`
 Decimal = Literal["point", "comma"]
 Missing = Literal["error", "interpolate", "ffill", "seasonal"]

@@ -273,6 +273,7 @@ def lstm_section(run: Path) -> tuple[str, str]:
     shown = {
         name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
     }
+    shown["cell"] = clip(str(config.get("cell", "lstm"))).upper()
     counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
     html = render(
@@ -286,4 +287,4 @@ def lstm_section(run: Path) -> tuple[str, str]:
         errors=Markup(errors_figure(errors)) if errors and errors.sizes else None,
         notes=notes,
     )
-    return "LSTM: sine prediction", html
+    return f"{shown['cell']}: sine prediction", html
