@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
 SUBJECTS = {
-    "fcn": ("train", "finetune", "predict", "evaluate", "compare", "check", "plan"),
+    "fcn": ("train", "finetune", "predict", "evaluate", "compare", "export", "check", "plan"),
     "word2vec": ("train", "query", "evaluate", "export", "plan"),
     "lstm": ("train", "predict", "plan"),
 }
@@ -28,6 +28,7 @@ Commands; jaxdl COMMAND --help tells the options of one
   fcn predict        the classes of your images, by a trained run
   fcn evaluate       every metric of a trained run on labelled images, as a page
   fcn compare        runs beside each other, as a table and a page
+  fcn export         a trained run for other programs: safetensors, ONNX, StableHLO
   fcn check          images and masks as training reads them, as a page
   fcn plan           memory, exchange, step time on 1 to 1024 devices, from shapes alone
   word2vec train     word vectors of your text
