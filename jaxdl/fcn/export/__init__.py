@@ -1,1 +1,1 @@
-"""Trained networks in formats of others."""
+"""Trained FCNs for other programs: a folder of a model, a card, and an example that runs it."""

@@ -3,12 +3,13 @@
 // a layer {inputs, outputs, kernel, bias} with the kernel in JAX's order (row, column, in, out).
 "use strict";
 
-const TILE = 4; // pixels of a row that are computed together
+const TILE = 4; // rows and columns of an output tile; it reads 6 by 6
 
-/** A map with a border of zeros, and columns that TILE divides. */
+/** A map with a border of zeros, and rows and columns that TILE divides. */
 function zeros(height, width, channels) {
   const pitch = (Math.ceil(width / TILE) * TILE + 2) * channels;
-  return {height, width, channels, pitch, data: new Float64Array((height + 2) * pitch)};
+  const rows = Math.ceil(height / TILE) * TILE + 2;
+  return {height, width, channels, pitch, data: new Float64Array(rows * pitch)};
 }
 
 /** Bytes RGBA to RGB minus the mean; alpha is not read. */
@@ -22,39 +23,76 @@ function preprocess(pixels, height, width, mean) {
   return x;
 }
 
-/** A layer's kernel by pairs of outputs, each (row, column, in, 2): they are read one by one. */
-function pairs(layer) {
-  const {inputs, outputs, kernel} = layer, taps = 9 * inputs;
-  const packed = new Float64Array(Math.ceil(outputs / 2) * taps * 2);
-  for (let out = 0; out < outputs; out++) {
-    const start = (out >> 1) * taps * 2 + (out & 1);
-    for (let k = 0; k < taps; k++) packed[start + 2 * k] = kernel[k * outputs + out];
-  }
-  return packed;
+// Convolutions by Winograd's minimal filtering F(4x4, 3x3): a fourth of the multiplications (Lavin,
+// Gray 2015, arXiv:1509.09308). In 64 bits its rounding is far below that of 32 bits.
+
+/** Six numbers of an input, by B': from `at` on by `step`, into `to` on by `by`. */
+function inputSix(from, at, step, into, to, by) {
+  const d0 = from[at], d1 = from[at + step], d2 = from[at + 2 * step];
+  const d3 = from[at + 3 * step], d4 = from[at + 4 * step], d5 = from[at + 5 * step];
+  into[to] = 4 * d0 - 5 * d2 + d4;
+  into[to + by] = d3 + d4 - 4 * (d1 + d2);
+  into[to + 2 * by] = d4 - d3 + 4 * (d1 - d2);
+  into[to + 3 * by] = d4 - d2 + 2 * (d3 - d1);
+  into[to + 4 * by] = d4 - d2 - 2 * (d3 - d1);
+  into[to + 5 * by] = 4 * d1 - 5 * d3 + d5;
 }
 
-/** A row of two outputs of a 3x3 convolution with ReLU: TILE pixels by 2 sums in registers. */
-function convolveRow(x, top, pitch, inputs, weights, first, bias0, bias1, y, to, outputs, tiles, both) {
-  const run = 3 * inputs, two = 2 * inputs;
-  for (let tile = 0; tile < tiles; tile++) {
-    let a0 = bias0, a1 = bias0, a2 = bias0, a3 = bias0;
-    let b0 = bias1, b1 = bias1, b2 = bias1, b3 = bias1;
-    for (let tap = 0, k = first; tap < 3; tap++) {
-      let at = top + tap * pitch + tile * 4 * inputs;
-      for (const end = at + run; at < end; at++, k += 2) {
-        const w0 = weights[k], w1 = weights[k + 1];
-        const x0 = x[at], x1 = x[at + inputs], x2 = x[at + two], x3 = x[at + run];
+/** Three numbers of a kernel to six, by G. */
+function kernelSix(from, at, step, into, to, by) {
+  const g0 = from[at], g1 = from[at + step], g2 = from[at + 2 * step];
+  into[to] = g0 / 4;
+  into[to + by] = -(g0 + g1 + g2) / 6;
+  into[to + 2 * by] = -(g0 - g1 + g2) / 6;
+  into[to + 3 * by] = g0 / 24 + g1 / 12 + g2 / 6;
+  into[to + 4 * by] = g0 / 24 - g1 / 12 + g2 / 6;
+  into[to + 5 * by] = g2;
+}
+
+/** Six sums to four outputs, by A'. */
+function outputFour(from, at, step, into, to, by) {
+  const m0 = from[at], m1 = from[at + step], m2 = from[at + 2 * step];
+  const m3 = from[at + 3 * step], m4 = from[at + 4 * step], m5 = from[at + 5 * step];
+  into[to] = m0 + m1 + m2 + m3 + m4;
+  into[to + by] = m1 - m2 + 2 * (m3 - m4);
+  into[to + 2 * by] = m1 + m2 + 4 * (m3 + m4);
+  into[to + 3 * by] = m1 - m2 + 8 * (m3 - m4) + m5;
+}
+
+/** A layer's transformed kernel: (36, pairs of outputs, in, 2), read one by one. */
+function transformKernel({inputs, outputs, kernel}) {
+  const width = 2 * Math.ceil(outputs / 2), found = new Float64Array(36 * width * inputs);
+  const half = new Float64Array(18), six = new Float64Array(36);
+  for (let input = 0; input < inputs; input++) {
+    for (let out = 0; out < outputs; out++) {
+      const at = input * outputs + out, tap = inputs * outputs;
+      for (let n = 0; n < 3; n++) kernelSix(kernel, at + n * tap, 3 * tap, half, n, 3);
+      for (let n = 0; n < 6; n++) kernelSix(half, 3 * n, 1, six, 6 * n, 1);
+      const to = ((out >> 1) * inputs + input) * 2 + (out & 1);
+      for (let n = 0; n < 36; n++) found[n * width * inputs + to] = six[n];
+    }
+  }
+  return found;
+}
+
+/** Products of tiles (4 n, inputs) and kernels: 4 tiles by 2 outputs in registers. */
+function multiply(v, vAt, tiles, inputs, u, uAt, m, mAt, width) {
+  const two = 2 * inputs, three = 3 * inputs;
+  for (let out = 0; out < width; out += 2) {
+    for (let tile = 0; tile < tiles; tile += 4) {
+      let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+      let at = vAt + tile * inputs, k = uAt + out * inputs;
+      for (const end = at + inputs; at < end; at++, k += 2) {
+        const w0 = u[k], w1 = u[k + 1];
+        const x0 = v[at], x1 = v[at + inputs], x2 = v[at + two], x3 = v[at + three];
         a0 += x0 * w0; a1 += x1 * w0; a2 += x2 * w0; a3 += x3 * w0;
         b0 += x0 * w1; b1 += x1 * w1; b2 += x2 * w1; b3 += x3 * w1;
       }
-    }
-    let put = to + tile * 4 * outputs;
-    y[put] = a0 > 0 ? a0 : 0; y[put + outputs] = a1 > 0 ? a1 : 0;
-    y[put + 2 * outputs] = a2 > 0 ? a2 : 0; y[put + 3 * outputs] = a3 > 0 ? a3 : 0;
-    if (both) {
-      put++;
-      y[put] = b0 > 0 ? b0 : 0; y[put + outputs] = b1 > 0 ? b1 : 0;
-      y[put + 2 * outputs] = b2 > 0 ? b2 : 0; y[put + 3 * outputs] = b3 > 0 ? b3 : 0;
+      let to = mAt + tile * width + out;
+      m[to] = a0; m[to + 1] = b0; to += width;
+      m[to] = a1; m[to + 1] = b1; to += width;
+      m[to] = a2; m[to + 1] = b2; to += width;
+      m[to] = a3; m[to + 1] = b3;
     }
   }
 }
@@ -62,18 +100,38 @@ function convolveRow(x, top, pitch, inputs, weights, first, bias0, bias1, y, to,
 /** 3x3 convolution with zero padding, bias and ReLU. `tick(n)` hears of n multiplications. */
 function convolve(x, layer, tick) {
   const {inputs, outputs, bias} = layer, y = zeros(x.height, x.width, outputs);
-  const weights = pairs(layer), tiles = Math.ceil(x.width / TILE);
-  for (let row = 0; row < x.height; row++) {
-    const to = (row + 1) * y.pitch + outputs;
-    for (let out = 0; out < outputs; out += 2) {
-      const both = out + 1 < outputs;
-      convolveRow(
-        x.data, row * x.pitch, x.pitch, inputs, weights, out * 9 * inputs,
-        bias[out], both ? bias[out + 1] : 0, y.data, to + out, outputs, tiles, both,
-      );
+  const u = transformKernel(layer), width = 2 * Math.ceil(outputs / 2);
+  const across = Math.ceil(x.width / TILE), tiles = 4 * Math.ceil(across / 4);
+  const v = new Float64Array(36 * tiles * inputs), m = new Float64Array(36 * tiles * width);
+  const six = new Float64Array(36), half = new Float64Array(24), four = new Float64Array(16);
+  for (let top = 0; top < x.height; top += TILE) {
+    for (let tile = 0, to = 0; tile < across; tile++) {
+      let at = top * x.pitch + tile * TILE * inputs;
+      for (let c = 0; c < inputs; c++, at++, to++) {
+        for (let n = 0; n < 6; n++) inputSix(x.data, at + n * inputs, x.pitch, six, n, 6);
+        for (let n = 0; n < 6; n++) inputSix(six, 6 * n, 1, v, 6 * n * tiles * inputs + to, tiles * inputs);
+      }
     }
-    y.data.fill(0, to + x.width * outputs, (row + 2) * y.pitch); // the next layer's padding
-    tick(x.width * outputs * 9 * inputs);
+    for (let n = 0; n < 36; n++) {
+      multiply(v, n * tiles * inputs, tiles, inputs, u, n * width * inputs, m, n * tiles * width, width);
+    }
+    const rows = Math.min(TILE, x.height - top);
+    for (let tile = 0; tile < across; tile++) {
+      const columns = Math.min(TILE, x.width - tile * TILE);
+      for (let out = 0; out < outputs; out++) {
+        const at = tile * width + out, step = tiles * width;
+        for (let n = 0; n < 6; n++) outputFour(m, at + n * step, 6 * step, half, n, 6);
+        for (let n = 0; n < 4; n++) outputFour(half, 6 * n, 1, four, 4 * n, 1);
+        for (let row = 0; row < rows; row++) {
+          let to = (top + row + 1) * y.pitch + (tile * TILE + 1) * outputs + out;
+          for (let column = 0; column < columns; column++, to += outputs) {
+            const sum = four[4 * row + column] + bias[out];
+            y.data[to] = sum > 0 ? sum : 0;
+          }
+        }
+      }
+    }
+    tick(rows * x.width * outputs * 9 * inputs);
   }
   return y;
 }

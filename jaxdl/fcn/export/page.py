@@ -6,6 +6,7 @@ Content-Security-Policy allows what has their hashes, and no address.
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -15,18 +16,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from jaxdl.errors import InputError
 from jaxdl.fcn.data.archives import MOST
+from jaxdl.fcn.data.decode import decode
 from jaxdl.fcn.models.vgg import BLOCKS
 from jaxdl.fcn.saved import Saved, Which, load
 from jaxdl.files.atomic import write_bytes
 from jaxdl.files.limits import read_bytes
+from jaxdl.files.text import clip
 from jaxdl.report.reading import Notes
 from jaxdl.training import checkpoint
 from jaxdl.training.steps import Say
 
 LARGEST = 5 << 20  # bytes of a page with several networks
+_SIDE = 640  # pixels, as in predict.html.j2
 _STAGES = ("fcn32s", "fcn16s", "fcn8s")
 _OWN = Path(__file__).parent
 
@@ -59,12 +64,20 @@ def read_photos(run: Path) -> list[tuple[str, bytes]]:
     """Name and JPEG of the test images that the run's report shows; those that can be read."""
     notes = Notes(run)
     listed = notes.json("samples/samples.json", [{"id": str}], [])
-    names = [each["id"] for each in listed]
-    read = [
-        (name, notes.read(lambda path: read_bytes(path, MOST), f"samples/{name}.jpg", b""))
-        for name in names
-    ]
-    return [(name, content) for name, content in read if content]
+    read = [(one["id"], notes.read(_photo, f"samples/{one['id']}.jpg", b"")) for one in listed]
+    return [(clip(name, 60), content) for name, content in read if content]
+
+
+def _photo(path: Path) -> bytes:
+    """A JPEG as it is, but no larger than the page computes it by default."""
+    content = read_bytes(path, MOST)
+    picture = decode(content, str(path), ("JPEG",))
+    if max(picture.size) <= _SIDE:
+        return content
+    file, rgb = io.BytesIO(), picture.convert("RGB")
+    rgb.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    rgb.save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 def write_page(
@@ -121,7 +134,7 @@ def _render(stages: Sequence[Saved], photos: Sequence[tuple[str, bytes]]) -> byt
                 "form-action 'none'",
             ]
         ),
-        **{name: Markup(text) for name, text in parts.items()},  # noqa: S704
+        **{name: Markup(text) for name, text in parts.items()},
         data=Markup(_script_json(data)),
         weights=list(enumerate(map(_base64, weights))),
     )

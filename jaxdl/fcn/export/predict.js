@@ -23,7 +23,8 @@ function bytesOf(base64) {
   return bytes;
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+// With a space that does not break; a class of a few pixels is not shown as none.
+const percent = (share) => `${share > 0 && share < 0.0005 ? "<\u00a00.1" : (100 * share).toFixed(1)}\u00a0%`;
 const message = (text) => { byId("status").textContent = text; };
 
 function complain(text) {
@@ -36,7 +37,7 @@ function complain(text) {
 const atOnce = (navigator.hardwareConcurrency || 1) > 2 ? networks.length : 1;
 const workers = networks.map(() => null);
 const jobs = []; // {item, number} that wait
-const running = new Map(); // number of a network -> {item, size, share}
+const running = new Map(); // number of a network -> {item, pixels, share}
 
 function workerOf(number) {
   if (!workers[number]) {
@@ -59,7 +60,7 @@ function workerOf(number) {
 function enqueue(item) {
   const wanted = networks.map((_, number) => ({item, number})).reverse();
   jobs.length = 0; // only what is shown is computed
-  jobs.push(...wanted.filter(({number}) => !item.results[number] && running.get(number)?.item !== item));
+  jobs.push(...wanted.filter(({number}) => !item.results[number] && running.get(number)?.pixels !== item.pixels));
   next();
 }
 
@@ -117,8 +118,8 @@ async function decode(item) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   const {width, height} = canvas, pixels = context.getImageData(0, 0, width, height).data;
-  const notes = [`${width} × ${height} pixels`];
-  if (scale < 1) notes.push(`scaled down from ${bitmap.width} × ${bitmap.height}`);
+  const notes = [`${width}x${height} pixels`];
+  if (scale < 1) notes.push(`scaled down from ${bitmap.width}x${bitmap.height}`);
   if (pixels.some((value, n) => n % 4 === 3 && value < 255)) notes.push("what is transparent was taken for black");
   bitmap.close();
   Object.assign(item, {side, width, height, pixels, note: notes.join(", "), results: networks.map(() => null)});
