@@ -105,15 +105,14 @@ def run(cfg: Config) -> dict[str, Any]:
 
 
 def _write_predict(fcn: Path, path: Path, results: Results) -> bool:
-    """Write predict.html; False, and a line, if no network can be read."""
-    from jaxdl.fcn.export.page import read_photos, read_stages, write_page
+    """Write predict.html; False, and a line, if it cannot be made."""
+    from jaxdl.fcn.export.page import export_page
 
     try:
-        stages = read_stages(fcn)
+        export_page(fcn, path, write=results.write)
     except InputError as error:
         print(f"left out: {path} ({error})")
         return False
-    write_page(path, stages, read_photos(fcn), results.write)
     return True
 
 

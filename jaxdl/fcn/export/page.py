@@ -60,6 +60,37 @@ def read_stages(run: Path, which: Which = "best", say: Say = print) -> list[Save
     return [load(path, which, say) for path in found or [run]]
 
 
+def export_page(
+    run: Path,
+    path: Path,
+    which: Which = "best",
+    write: Callable[[Path, bytes], None] = write_bytes,
+    say: Say = print,
+) -> Page:
+    """Write the page of a run, or of the one network that a path means, with the run's photos.
+
+    Args:
+        run: as `jaxdl.fcn.saved.load` takes it; of a run, all its stages.
+        path: where to.
+        which: of several steps, the last or that of the best test mean IU.
+        write: writes it.
+        say: gets the lines for the user.
+
+    Raises:
+        InputError: as `jaxdl.fcn.saved.load` and `write_page`.
+    """
+    stages = read_stages(run, which, say)
+    found = write_page(path, stages, read_photos(stages[-1].run or run), write)
+    names, left = (", ".join(f"FCN-{n}s" for n in each) for each in (found.stages, found.left_out))
+    say(f"{names} on a page of {found.size / 1e6:.1f} MB: {path}")
+    if left:
+        say(f"left out: {left} (the page would be above {LARGEST >> 20} MB; name a stage)")
+    width = stages[-1].model.width
+    if width < 8:
+        say(f"--width-divisor {width}: a photo takes {(8 / width) ** 2:.0f} times the demo's time")
+    return found
+
+
 def read_photos(run: Path) -> list[tuple[str, bytes]]:
     """Name and JPEG of the test images that the run's report shows; those that can be read."""
     notes = Notes(run)
