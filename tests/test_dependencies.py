@@ -67,7 +67,7 @@ def imported(folders: Iterable[str]) -> dict[frozenset[str], set[str]]:
     ("folders", "extras"),
     [
         (("jaxdl", "experiments"), ("coco", "ja", "onnx")),
-        (("tests", "benchmarks"), ("dev",)),
+        (("tests", "benchmarks"), ("dev", "browser")),
         (("containers",), ("ec2",)),
     ],
 )
