@@ -77,7 +77,7 @@ def predict(
     results, picture = Results("jaxdl lstm predict", [table]), out.with_suffix(".png")
     for path in (out, picture):
         results.check(path)
-    network = _network(run, hidden)
+    network = read_network(run, hidden)
     columns, scaling = network.columns, network.scaling
     given = network.window if context is None else context
     like = _recorded(run, columns)
@@ -109,7 +109,7 @@ def predict(
     bar.line(f"written: {out}, {picture}")
 
 
-class _Network(NamedTuple):
+class Network(NamedTuple):
     """One network of a run, with a leading axis of 1, and what it was trained on."""
 
     params: dict[str, dict[str, Any]]
@@ -120,7 +120,7 @@ class _Network(NamedTuple):
     scaling: Scaling
 
 
-def _network(run: Path, hidden: int | None) -> _Network:
+def read_network(run: Path, hidden: int | None) -> Network:
     """The network of the lowest loss. InputError: the run is not finished, or not an LSTM's."""
     if not (run / "summary.json").is_file():
         check_overwriting(run)
@@ -141,7 +141,7 @@ def _network(run: Path, hidden: int | None) -> _Network:
         text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
         raise InputError(f"{run}: {text}") from error
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    return _Network(own, size, seed, window, columns, scaling)
+    return Network(own, size, seed, window, columns, scaling)
 
 
 def _recorded(run: Path, columns: Sequence[str]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from jaxdl.cli.exporting import File, code, file_table, table
 from jaxdl.fcn.saved import Saved
-from jaxdl.files.text import clip
 from jaxdl.training.transfer import by_name
 
 _ALIGN = {
@@ -12,24 +12,13 @@ _ALIGN = {
 }
 
 
-def code(text: str) -> str:
-    """Foreign text as Markdown shows it and does nothing else with it, in a table too."""
-    return f"`{clip(text, 100).translate(_INERT)}`"
-
-
-# A backtick would end the code, a bar the cell.
-_INERT = str.maketrans({"`": "'", "|": "\N{BROKEN BAR}"})
-
-
-def card(
-    saved: Saved, title: str, files: Sequence[tuple[str, str]], facts: Sequence[tuple[str, str]]
-) -> str:
+def card(saved: Saved, title: str, files: Sequence[File], facts: Sequence[tuple[str, str]]) -> str:
     """The page, as Markdown.
 
     Args:
         saved: the checkpoint that was exported.
         title: the format, in words.
-        files: each file's name, and what it holds.
+        files: of the folder.
         facts: what goes in and comes out, each with its name.
     """
     model = saved.model
@@ -53,18 +42,13 @@ def card(
         "",
         "Written by `jaxdl fcn export`. `python example.py photo.jpg` runs it.",
         "",
-        *_table(("file", "what"), [(f"`{name}`", what) for name, what in files]),
+        *file_table(files),
         "",
-        *_table(("", ""), rows),
+        *table("", "", rows),
         "",
-        *_table(("class", "name"), [(str(n), code(name)) for n, name in enumerate(saved.classes)]),
+        *table("class", "name", [(str(n), code(name)) for n, name in enumerate(saved.classes)]),
         "",
         "What it was trained on and how well it does are in the run's own report: add them here "
         "before you pass it on.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> list[str]:
-    lines = [f"| {left} | {right} |" for left, right in rows]
-    return [f"| {head[0]} | {head[1]} |", "|---|---|", *lines]

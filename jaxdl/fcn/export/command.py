@@ -1,11 +1,10 @@
 """``jaxdl fcn export``: a folder of the model, its card, and an example that runs it."""
 
 import json
-from importlib.util import find_spec
 from typing import NamedTuple
 
+from jaxdl.cli.exporting import File, check_folder, need, write_folder
 from jaxdl.cli.progress import Bar
-from jaxdl.errors import InputError
 from jaxdl.fcn.choices import ExportFormat
 from jaxdl.fcn.export import examples, safetensors
 from jaxdl.fcn.export.card import card
@@ -26,13 +25,13 @@ class Exported(NamedTuple):
 
     Attributes:
         title: the format, in words.
-        files: their names, content, and what they hold; the model first.
+        files: the model first.
         example: the script.
         facts: of the card: what goes in and comes out.
     """
 
     title: str
-    files: list[tuple[str, bytes, str]]
+    files: list[File]
     example: str
     facts: list[tuple[str, str]]
 
@@ -45,31 +44,16 @@ def export(options: Export, bar: Bar) -> None:
             not have, or the results have no place there.
         TrainingError: the disk is full.
     """
-    need = _NEEDS.get(options.format)
-    if need is not None and find_spec(need) is None:
-        raise InputError(
-            f"--format {options.format}: needs {need}; "
-            f"pip install 'jaxdl-functional[{options.format}]'"
-        )
+    if options.format in _NEEDS:
+        need(options.format, _NEEDS[options.format])
     given = safetensors.find(options.run)
     results = Results("jaxdl fcn export", [] if given is None else [given])
-    for name in MODELS.values():
-        if name != MODELS[options.format] and (options.out / name).exists():
-            raise InputError(
-                f"{options.out}: holds {name} of another export, which README.md would no longer "
-                "tell of; name another folder"
-            )
-    extra = ["classes.json"] if options.format == "stablehlo" else []
-    for name in (MODELS[options.format], *extra, "README.md", "example.py"):
-        results.check(options.out / name)
+    names = [MODELS[options.format], *(["classes.json"] if options.format == "stablehlo" else [])]
+    check_folder(results, options.out, names, MODELS.values())
     saved = load(options.run, options.which, bar.line)
     made = _MAKERS[options.format](saved, options)
-    files = [(name, what) for name, _, what in made.files]
-    page = card(saved, made.title, [*files, ("example.py", "runs it")], made.facts)
-    for name, content, _ in made.files:
-        results.write(options.out / name, content)
-    results.write(options.out / "README.md", page.encode())
-    results.write(options.out / "example.py", made.example.encode())
+    page = card(saved, made.title, made.files, made.facts)
+    write_folder(results, options.out, made.files, page, made.example)
     name, content, _ = made.files[0]
     if saved.model.compute_dtype is not None and options.format == "onnx":
         bar.line(f"it computes in float32; the network was trained in {saved.model.compute_dtype}")
@@ -96,10 +80,10 @@ def _safetensors(saved: Saved, options: Export) -> Exported:
         what = "the trunk in the keys and layout of torchvision's vgg16, `features.N`"
         facts = [("input of the trunk", input), ("scores", "left out: torchvision has none")]
         title = "the trunk in torchvision's layout"
-        return Exported(title, [(name, content, what)], examples.TORCHVISION, facts)
+        return Exported(title, [File(name, content, what)], examples.TORCHVISION, facts)
     meta = meta_of(saved.model, saved.mean, saved.classes)
     meta["palette"] = saved.colours[: len(saved.classes)].tolist()
-    files = [(name, safetensors.to_bytes(saved.params, meta), "parameters and metadata")]
+    files = [File(name, safetensors.to_bytes(saved.params, meta), "parameters and metadata")]
     facts = [
         ("read again by", "`jaxdl.Segmenter.load`, `jaxdl fcn predict`, `--start-from`"),
         ("kernels", "(height, width, in, out), keys `trunk/conv1_1/kernel` and so on"),
@@ -109,15 +93,16 @@ def _safetensors(saved: Saved, options: Export) -> Exported:
 
 def _onnx(saved: Saved, options: Export) -> Exported:
     from jaxdl.fcn.export import onnx
+    from jaxdl.files.onnx_graph import OPSET
 
     network = saved.model, saved.params, saved.mean
     content = onnx.to_bytes(*network, saved.classes, options.output)
     facts = [
         ("input", f"`images`: uint8 (batch, height, width, 3), any sizes; {_BYTES}"),
         _output(saved, options),
-        ("opset", f"{onnx.OPSET}; the metadata hold the names of the classes as JSON"),
+        ("opset", f"{OPSET}; the metadata hold the names of the classes as JSON"),
     ]
-    return Exported("ONNX", [(onnx.FILE, content, "the graph")], examples.ONNX, facts)
+    return Exported("ONNX", [File(onnx.FILE, content, "the graph")], examples.ONNX, facts)
 
 
 def _stablehlo(saved: Saved, options: Export) -> Exported:
@@ -137,8 +122,8 @@ def _stablehlo(saved: Saved, options: Export) -> Exported:
     ]
     names = json.dumps([*saved.classes], ensure_ascii=False).encode(errors="backslashreplace")
     files = [
-        (stablehlo.FILE, content, "the program, its parameters inside"),
-        ("classes.json", names, "the names of the classes"),
+        File(stablehlo.FILE, content, "the program, its parameters inside"),
+        File("classes.json", names, "the names of the classes"),
     ]
     return Exported("StableHLO by jax.export", files, examples.STABLEHLO, facts)
 

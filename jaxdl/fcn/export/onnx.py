@@ -6,41 +6,19 @@ is cut to the size of what it is added to, or of the image, by a Slice on shapes
 `jaxdl.fcn.models.bilinear.crop_start`.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from jaxdl.fcn.choices import Align, Output
 from jaxdl.fcn.models.bilinear import bilinear_taps
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.models.vgg import BLOCKS
+from jaxdl.files.onnx_graph import Graph, value
 
 FILE = "model.onnx"
-OPSET, IR_VERSION = 17, 8  # of 2022: older runtimes read it too; Shape has an end since 15
-
-
-class _Graph:
-    """Nodes and constants as they are added; a value is its name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: dict[str, np.ndarray] = {}
-
-    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
-        return name
-
-    def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants[name] = value
-        return name
-
-    def integers(self, *values: int) -> str:
-        name = "_".join(["int", *map(str, values)])
-        return self.constant(name, np.array(values, np.int64))
 
 
 def to_bytes(
@@ -59,7 +37,7 @@ def to_bytes(
         classes: names.
         output: logits, probabilities or classes.
     """
-    graph = _Graph()
+    graph = Graph()
     pools = _trunk(graph, params["trunk"], mean)
     fused, level = _score(graph, params, pools, 5), 5
     while 2**level > model.stride:
@@ -72,26 +50,18 @@ def to_bytes(
     logits = _upsample(graph, fused, model.stride, model.num_classes, size, model.align, "scores")
     _ending(graph, logits, output)
     sides = ["batch", "height", "width"]
-    kind, shape = TensorProto.FLOAT, [*sides, model.num_classes]
+    found = value(output, np.float32, [*sides, model.num_classes])
     if output == "classes":
-        kind, shape = TensorProto.UINT8, sides
-    made = helper.make_graph(
-        graph.nodes,
+        found = value(output, np.uint8, sides)
+    return graph.to_bytes(
         f"FCN-{model.stride}s",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, [*sides, 3])],
-        [helper.make_tensor_value_info(output, kind, shape)],
-        [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
+        [value("images", np.uint8, [*sides, 3])],
+        [found],
+        {"classes": [*classes], "mean": [*mean]},
     )
-    opset = [helper.make_opsetid("", OPSET)]
-    whole = helper.make_model(made, opset_imports=opset, producer_name="jaxdl")
-    whole.ir_version = IR_VERSION
-    described = {"classes": json.dumps([*classes]), "mean": json.dumps([*mean])}
-    helper.set_model_props(whole, described)
-    onnx.checker.check_model(whole, full_check=True)
-    return whole.SerializeToString()
 
 
-def _trunk(graph: _Graph, trunk: Any, mean: Sequence[float]) -> list[str]:
+def _trunk(graph: Graph, trunk: Any, mean: Sequence[float]) -> list[str]:
     """[pool1, ..., pool5], channels first."""
     x = graph.add("Cast", ["images"], "floats", to=TensorProto.FLOAT)
     x = graph.add("Sub", [x, graph.constant("mean", np.array(mean, np.float32))], "centred")
@@ -108,23 +78,23 @@ def _trunk(graph: _Graph, trunk: Any, mean: Sequence[float]) -> list[str]:
     return pools
 
 
-def _convolution(graph: _Graph, x: str, layer: Any, name: str) -> str:
+def _convolution(graph: Graph, x: str, layer: Any, name: str) -> str:
     """A convolution that keeps the size."""
     kernel = np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1)
-    weight = graph.constant(f"{name}.kernel", np.ascontiguousarray(kernel))
+    weight = graph.constant(f"{name}.kernel", kernel)
     bias = graph.constant(f"{name}.bias", np.asarray(layer["bias"], np.float32))
     side = kernel.shape[2]
     attributes = {"kernel_shape": [side, side], "pads": [side // 2] * 4}
     return graph.add("Conv", [x, weight, bias], name, **attributes)
 
 
-def _score(graph: _Graph, params: Any, pools: Sequence[str], level: int) -> str:
+def _score(graph: Graph, params: Any, pools: Sequence[str], level: int) -> str:
     name = f"score_pool{level}"
     return _convolution(graph, pools[level - 1], params[name], name)
 
 
 def _upsample(
-    graph: _Graph, x: str, stride: int, classes: int, size: str, align: Align, name: str
+    graph: Graph, x: str, stride: int, classes: int, size: str, align: Align, name: str
 ) -> str:
     """x upsampled by `stride` and cut to `size`, the name of int64 (2,): height and width."""
     taps = bilinear_taps(stride)
@@ -143,7 +113,7 @@ def _upsample(
     return graph.add("Slice", [full, start, end, graph.integers(2, 3)], name)
 
 
-def _ending(graph: _Graph, logits: str, output: Output) -> None:
+def _ending(graph: Graph, logits: str, output: Output) -> None:
     """From logits, channels first, to the output of that name."""
     if output == "classes":
         best = graph.add("ArgMax", [logits], "best", axis=1, keepdims=0)
