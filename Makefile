@@ -24,14 +24,14 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
-.PHONY: env env-dev env-gensim env-torch env-forecast env-cuda
+.PHONY: run check test test-pages smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: env env-dev env-browser env-gensim env-torch env-forecast env-cuda
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html
+run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html, predict.html
 	$(PY) -m jaxdl fcn train --preset demo
 	$(PY) -m jaxdl word2vec train --preset demo
 	$(PY) -m jaxdl lstm train --preset demo
@@ -42,6 +42,9 @@ check: lint ## lint and the quick tests, of every subject: 90 seconds on 2 cores
 
 test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k bilinear'
 	$(PYTEST) $(ARGS)
+
+test-pages: env-browser ## the pages in Debian's Chromium, with no network: numbers as JAX's, keyboard, dark mode, a phone's width; needs `apt-get install chromium`
+	$(PY) -m pytest tests/browser -m browser $(ARGS)
 
 smoke: env-dev ## the wheel alone in a clean environment; benchmarks and the GPU script in small forms: 3 minutes on 2 cores
 	$(PY) -m tests.smoke
@@ -108,7 +111,9 @@ cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; op
 image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
 
-image-test: image ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
+image-test: ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh tools
+	$(MAKE) image JAX_EXTRA=$(JAX_EXTRA)
 	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
 	JAX_EXTRA=$(JAX_EXTRA) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh gpu
 
@@ -127,6 +132,10 @@ env:
 env-dev:
 	@$(ENVIRONMENT) $(VENV) .dev -e '.[dev]'
 	@touch $(VENV)/.run
+
+env-browser:
+	@$(ENVIRONMENT) $(VENV) .browser -e '.[dev,browser]'
+	@touch $(VENV)/.dev $(VENV)/.run
 
 env-gensim:
 	@$(ENVIRONMENT) $(GENSIM_VENV) .gensim-$(GENSIM) gensim==$(GENSIM) numpy scipy

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build the image and run it, with no docker engine: buildah, podman and runc, as root.
 #
+#   containers/image-test.sh tools    are they here, and new enough
 #   containers/image-test.sh base     a base image from Debian's packages, where none can be pulled
 #   containers/image-test.sh build    the image (JAX_EXTRA=cpu); `make image`
 #   containers/image-test.sh test     run it: doctor, digits, services, stop and go on; `make image-test`
@@ -13,7 +14,10 @@ cd "$(dirname "$0")/.."
 JAX_EXTRA=${JAX_EXTRA:-cpu}
 WORK=${WORK:-${TMPDIR:-/tmp}}/jaxdl-image  # all that is deleted is in a folder of our name
 IMAGE=localhost/jaxdl:$JAX_EXTRA
-BASE_IMAGE=${BASE_IMAGE:-localhost/jaxdl-base}
+RELEASE=trixie # of Debian, with Python 3.13
+OWN_BASE=localhost/jaxdl-base-$RELEASE
+BASE_IMAGE=${BASE_IMAGE:-$OWN_BASE}
+LEAST_COMPOSE=1.2 # Debian 12 has 1.0.3, which puts a container with a network_mode into a network, too
 
 need() {
   for tool in "$@"; do
@@ -25,6 +29,17 @@ need() {
     }
   done
 }
+compose() { # podman-compose, and new enough
+  need podman-compose
+  local version
+  version=$(podman-compose --version 2> /dev/null | sed -n 's/^podman-compose[a-z]* version:* *\([0-9.]*\).*/\1/p')
+  if [ "$(printf '%s\n' "$LEAST_COMPOSE" "${version:-0}" | sort -V | head -n 1)" != "$LEAST_COMPOSE" ]; then
+    echo "error: $(command -v podman-compose) is ${version:-of no known version}, and $LEAST_COMPOSE or later" \
+      "is needed; pip install -c constraints.txt podman-compose" >&2
+    exit 2
+  fi
+}
+tools() { need buildah podman runc python3; compose; }
 storage() { local tool=$1; shift; "$tool" --storage-driver overlay "$@"; }
 # runc: crun needs cgroups that a machine without systemd has not.
 engine() { storage podman --cgroup-manager cgroupfs --runtime runc "$@"; }
@@ -33,26 +48,33 @@ base() {
   need buildah debootstrap
   if storage buildah inspect --type image "$BASE_IMAGE" > /dev/null 2>&1; then return; fi
   mkdir -p "$WORK"
-  if [ ! -f "$WORK/base.tar" ]; then
+  local tar=$WORK/base-$RELEASE.tar
+  if [ ! -f "$tar" ]; then
     rm -rf "$WORK/root"
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$WORK/root"
-    tar -C "$WORK/root" --one-file-system -cf "$WORK/base.tar.part" .
-    mv "$WORK/base.tar.part" "$WORK/base.tar"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$RELEASE" "$WORK/root"
+    tar -C "$WORK/root" --one-file-system -cf "$tar.part" .
+    mv "$tar.part" "$tar"
     rm -rf "$WORK/root"
   fi
-  printf 'FROM scratch\nADD base.tar /\n' > "$WORK/Dockerfile"
+  printf 'FROM scratch\nADD %s /\n' "${tar##*/}" > "$WORK/Dockerfile"
   storage buildah build --isolation chroot --tag "$BASE_IMAGE" "$WORK"
 }
 
 build() {
   need buildah
-  if [ "$BASE_IMAGE" = localhost/jaxdl-base ]; then base; fi
+  if [ "$BASE_IMAGE" = "$OWN_BASE" ]; then base; fi
   # OCI's format has no HEALTHCHECK.
+  local status=0
   # shellcheck disable=SC2086
   storage buildah build --isolation chroot --network host --format docker --layers \
     --file containers/Dockerfile --ignorefile containers/Dockerfile.dockerignore \
     --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg JAX_EXTRA="$JAX_EXTRA" \
-    ${BUILD_FLAGS:-} --tag "$IMAGE" .
+    ${BUILD_FLAGS:-} --tag "$IMAGE" . 2>&1 | tee "$WORK/build.log" || status=$?
+  if [ "$status" != 0 ] && grep -qiE 'certificate.?verify.?failed|SSLCertVerificationError|self.signed certificate' "$WORK/build.log"; then
+    echo "error: a certificate is refused; behind a proxy that has its own, give the build this machine's:" \
+      "BUILD_FLAGS='--volume /etc/ssl/certs:/etc/ssl/certs:ro' make image" >&2
+  fi
+  [ "$status" = 0 ] || exit "$status"
   storage buildah images "$IMAGE"
 }
 
@@ -71,7 +93,8 @@ except e.HTTPError as error: print(error.code)')" = "$1" ]
 }
 # Two devices that are /dev/null, and an nvidia-smi that says so: what a real specification has.
 gpu() {
-  need podman runc podman-compose
+  need podman runc
+  compose
   local cdi=/var/run/cdi/jaxdl-test.yaml smi=$WORK/nvidia-smi
   printf '#!/bin/sh\necho made-up GPU\n' > "$smi"
   chmod 755 "$smi"
@@ -154,9 +177,10 @@ check() {
 
 mkdir -p "$WORK"
 case "${1:-}" in
+  tools) tools ;;
   base) base ;;
   build) build ;;
   test) check ;;
   gpu) gpu ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -1,5 +1,6 @@
 """`jaxdl` (or `python -m jaxdl`): train, use and plan what the project has; check the machine."""
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # Subject -> its commands; ``jaxdl.SUBJECT.command`` is imported when one is asked for.
 SUBJECTS = {
-    "fcn": ("train", "finetune", "predict", "evaluate", "compare", "check", "plan"),
+    "fcn": ("train", "finetune", "predict", "evaluate", "compare", "export", "check", "plan"),
     "word2vec": ("train", "query", "evaluate", "export", "plan"),
     "lstm": ("train", "predict", "plan"),
 }
@@ -27,6 +28,7 @@ Commands; jaxdl COMMAND --help tells the options of one
   fcn predict        the classes of your images, by a trained run
   fcn evaluate       every metric of a trained run on labelled images, as a page
   fcn compare        runs beside each other, as a table and a page
+  fcn export         a trained run for other programs: safetensors, ONNX, StableHLO
   fcn check          images and masks as training reads them, as a page
   fcn plan           memory, exchange, step time on 1 to 1024 devices, from shapes alone
   word2vec train     word vectors of your text
@@ -161,7 +163,7 @@ def check(name: str, words: Sequence[str]) -> int:
             options = parse(checks.DOCTOR, words)
             from jaxdl.doctor import command  # never imports jax
 
-            return command.run(json=options.json, host=options.host, timeout=options.timeout)
+            return command.run(**dataclasses.asdict(options))
         cfg = parse(checks.COMPILE_CHECK, words)
         os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: no GPU is looked for
         from jaxdl.fcn.plan import fcn

@@ -1,8 +1,9 @@
 """One page and one summary of the demo's runs; `make run` calls it last.
 
-    jaxdl demo        runs/demo/report.html, runs/demo/summary.json
+    jaxdl demo        report.html, summary.json and predict.html in runs/demo
 
-A run that is not finished is shown as far as it is.
+A run that is not finished is shown as far as it is. predict.html computes with the FCNs in a
+browser (`jaxdl.fcn.export.page`); it is left out while they have no checkpoint.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from jaxdl.cli.options import Command
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
 
+_LINK = '<p><a href="predict.html">Try the networks on your own photos</a>, in this browser.</p>'
 RUNS = ("fcn", "word2vec", "lstm")  # folders of runs under --out
 
 
@@ -23,7 +25,8 @@ class Config:
     """Put the demo's runs on one page."""
 
     out: Path = Path("runs/demo")
-    """The folder of the runs (fcn, word2vec, lstm); report.html and summary.json go into it."""
+    """The folder of the runs (fcn, word2vec, lstm); report.html, summary.json and predict.html go
+    into it."""
 
 
 DEMO = Command(
@@ -32,7 +35,7 @@ DEMO = Command(
     options=Config,
     groups={"Output": ("out",)},
     examples=(
-        ("jaxdl demo", "runs/demo/report.html and summary.json, of the runs that `make run` made."),
+        ("jaxdl demo", "report.html, summary.json, predict.html, of the runs of `make run`."),
         ("jaxdl demo --out runs/tiny", "The same of runs/tiny/fcn, word2vec and lstm."),
     ),
 )
@@ -69,7 +72,7 @@ def run(cfg: Config) -> dict[str, Any]:
             f"{cfg.out}: holds none of {', '.join(RUNS)}; run make run, or name another --out"
         )
     results = Results("jaxdl demo")
-    for name in ("summary.json", "report.html"):
+    for name in ("summary.json", "report.html", "predict.html"):
         results.check(cfg.out / name)
     from jaxdl.training.record import read_record, read_summary
 
@@ -93,9 +96,24 @@ def run(cfg: Config) -> dict[str, Any]:
     from jaxdl.report import page
 
     shown = [show(found[name]) for name, show in sections().items() if name in found]
+    if "fcn" in found and _write_predict(found["fcn"], cfg.out / "predict.html", results):
+        title, html = shown[0]
+        shown[0] = title, f"{_LINK}{html}"
     page.write_page(cfg.out / "report.html", "jaxdl: the demo", shown, record, results.write)
     print(f"all in one: {cfg.out / 'report.html'}, {cfg.out / 'summary.json'}")
     return summary
+
+
+def _write_predict(fcn: Path, path: Path, results: Results) -> bool:
+    """Write predict.html; False, and a line, if it cannot be made."""
+    from jaxdl.fcn.export.page import export_page
+
+    try:
+        export_page(fcn, path, write=results.write)
+    except InputError as error:
+        print(f"left out: {path} ({error})")
+        return False
+    return True
 
 
 def command(name: str, words: Sequence[str]) -> None:

@@ -84,7 +84,8 @@ def write_inputs(folder: Path) -> None:
     draw, words = random.Random(0), ["the", "king", "queen", "rules", "land", "sea", "and"]
     lines = (" ".join(draw.choices(words, k=8)) for _ in range(200))
     (folder / "text.txt").write_text("\n".join(lines) + "\n")
-    (folder / "series.csv").write_text("level\n" + "".join(f"{n % 12}\n" for n in range(300)))
+    rows = "".join(f"{n % 12 + n % 5 / 10}\n" for n in range(300))
+    (folder / "series.csv").write_text("level\n" + rows)
 
 
 def environment(folder: Path) -> dict[str, str]:

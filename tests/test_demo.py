@@ -7,6 +7,7 @@ import pytest
 
 from jaxdl.demo import Config, run, sections
 from jaxdl.errors import InputError
+from tests.helpers.untrained import untrained
 
 
 def leave(folder: Path, summary: dict) -> None:
@@ -27,10 +28,25 @@ def test_each_run_is_a_section_and_a_key(tmp_path: Path):
     assert found["fcn"] == {"fcn32s": {"mean_iu": 0.25}}
     assert found["word2vec"] == {"loss": 2.5, "warnings": ["poor"]}
     page = (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "predict.html").exists()  # no network was trained
+    assert "predict.html" not in page
     for name in ("fcn", "word2vec", "lstm"):
         title, _ = sections()[name](tmp_path / name)
         assert page.count(f">{title}<") >= 1
         assert f"{name}.seed" in page
+
+
+@pytest.mark.slow
+def test_networks_get_a_page_that_computes_with_them(tmp_path: Path):
+    leave(tmp_path / "fcn", {"fcn32s": {"mean_iu": 0.25}})
+    untrained(tmp_path / "fcn" / "fcn32s", ("background", "cat"))
+    for _ in range(2):  # it replaces its own
+        run(Config(out=tmp_path))
+    assert '"FCN-32s"' in (tmp_path / "predict.html").read_text()
+    assert '<a href="predict.html">' in (tmp_path / "report.html").read_text()
+    (tmp_path / "predict.html").write_text("of somebody else")
+    with pytest.raises(InputError, match=r"predict.html: is no result of jaxdl demo"):
+        run(Config(out=tmp_path))
 
 
 def test_a_run_that_is_missing_is_left_out(tmp_path: Path):

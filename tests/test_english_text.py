@@ -28,6 +28,7 @@ from jaxdl.errors import InputError
         ("wordnet-base", b"  1 licence\n00 03 n 01 x 0 | a gloss; of it\n", ["a gloss; of it"]),
         ("fortunes", b"One\nsaying.\n%\nTwo % three.\n%\n", ["One saying.", "Two % three."]),
     ],
+    ids=["html", "dictionary", "glosses", "fortunes"],
 )
 def test_the_text_of_each_kind_of_file(package: str, data: bytes, lines: list[str]):
     _, read = PACKAGES[package]

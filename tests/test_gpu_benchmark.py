@@ -113,6 +113,7 @@ def test_parts_share_the_time_that_is_left():
     ("kind", "name"),
     [
         ("NVIDIA H200", "h200"),
+        ("NVIDIA GB200", "gb200"),
         ("NVIDIA H100 80GB HBM3", "h100"),
         ("NVIDIA A100-SXM4-40GB", "a100"),
         ("Tesla T4", "t4"),

@@ -33,6 +33,13 @@ IMAGES = {
     "ubuntu": "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
 }
 ROOT_DEVICE = "/dev/sda1"  # of both
+ARCHITECTURE = "x86_64"  # of both, and of the container image
+TAKE = "take g4dn.xlarge (T4), g6.xlarge (L4), p5.48xlarge (8 H100) or another of theirs"
+# EC2's names of cards below compute capability 7.5: the open driver and CUDA 13 begin there.
+OLD_CARDS = ("K520", "K80", "M60", "P100", "V100")
+# Of 8 such cards the NVLinks are joined by NVSwitches; of the last ones by NVSwitches of the fourth
+# generation, which fabric manager prepares with a subnet manager (NVIDIA's Fabric Manager guide).
+SWITCHED, SUBNET = ("A100", "H100", "H200", "B200", "B300"), ("B200", "B300")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,8 @@ class Launch:
     image: Literal["dlami", "ubuntu"] = "dlami"
     """dlami: AWS's Deep Learning Base AMI, with the driver; ubuntu: plain Ubuntu 24.04."""
     instance_type: str = "g6.xlarge"
-    """g4dn.xlarge: T4 16 GB; g5.xlarge: A10G 24 GB; g6.xlarge: L4 24 GB; p5.48xlarge: 8 H100."""
+    """g4dn.xlarge: T4 16 GB; g5.xlarge: A10G 24 GB; g6.xlarge: L4 24 GB; p5.48xlarge: 8 H100; any
+    other of Intel's or AMD's processors with NVIDIA's cards from T4 on."""
     disk: int = 100
     """GiB of the encrypted root disk."""
     tags: tuple[str, ...] = ()
@@ -60,7 +68,7 @@ class Launch:
     region: str | None = None
     """Instead of the region that is configured."""
     dry_run: bool = False
-    """Show what would be asked for, and whether it would be allowed; start nothing."""
+    """Show what would be asked for, ask EC2 what it would allow, and start nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,7 @@ REMEDIES = {
     "InvalidKeyPair.NotFound": "name a key pair of this region with --key-name "
     "(aws ec2 describe-key-pairs)",
     "UnauthorizedOperation": "these credentials may not do that; ask for the permission",
+    "InvalidInstanceType": f"this region has no such type; {TAKE}, or another --region",
     "Unsupported": "choose another --instance-type or --region",
     "ParameterNotFound": "this region has no such image; choose another --image or --region",
     "InvalidInstanceID.NotFound": "look at the ids and the region: aws ec2 describe-instances",
@@ -101,16 +110,47 @@ def single_address(text: str) -> str:
     return str(network)
 
 
-def user_data(image: str, repository: str, revision: str) -> str:
+def switches(name: str, ec2: Any) -> str:
+    """Ask EC2 about an instance type: none, nvswitch or nvswitch4, as its GPUs are joined.
+
+    Raises:
+        InputError: it cannot train: another processor, no card of NVIDIA's, or one too old.
+    """
+    (found,) = ec2.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
+    processors = found["ProcessorInfo"]["SupportedArchitectures"]
+    if ARCHITECTURE not in processors:
+        raise InputError(
+            f"--instance-type {name}: its processor is {', '.join(processors)}, and the images are "
+            f"{ARCHITECTURE}; {TAKE}"
+        )
+    gpus = found.get("GpuInfo", {}).get("Gpus", ())
+    if not gpus or any(gpu["Manufacturer"] != "NVIDIA" for gpu in gpus):
+        raise InputError(f"--instance-type {name}: has no GPU of NVIDIA's; {TAKE}")
+    card = gpus[0]["Name"]
+    if card in OLD_CARDS:
+        raise InputError(
+            f"--instance-type {name}: {card} is below compute capability 7.5, where the open "
+            f"driver and CUDA 13 begin; {TAKE}"
+        )
+    if gpus[0]["Count"] < 8 or card not in SWITCHED:
+        return "none"
+    return "nvswitch4" if card in SUBNET else "nvswitch"
+
+
+def user_data(image: str, repository: str, revision: str, switched: str = "none") -> str:
     """The cloud-config of an image, with /etc/jaxdl/host.env added to its files."""
     config = yaml.safe_load((HERE / f"user-data.{image}.yaml").read_text())
-    lines = {"JAXDL_REPOSITORY": repository, "JAXDL_REVISION": revision}
+    lines = {
+        "JAXDL_REPOSITORY": repository,
+        "JAXDL_REVISION": revision,
+        "JAXDL_SWITCHES": switched,
+    }
     content = "".join(f"{name}={shlex.quote(value)}\n" for name, value in lines.items())
     config["write_files"].insert(0, {"path": "/etc/jaxdl/host.env", "content": content})
     return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False)
 
 
-def request(cfg: Launch, image_id: str) -> dict[str, Any]:
+def request(cfg: Launch, image_id: str, switched: str) -> dict[str, Any]:
     """What EC2 is asked for, but for the security group."""
     tags = [{"Key": TAG, "Value": "host"}, {"Key": "Name", "Value": "jaxdl"}]
     for text in cfg.tags:
@@ -125,7 +165,7 @@ def request(cfg: Launch, image_id: str) -> dict[str, Any]:
         "KeyName": cfg.key_name,
         "MinCount": 1,
         "MaxCount": 1,
-        "UserData": user_data(cfg.image, cfg.repository, cfg.revision),
+        "UserData": user_data(cfg.image, cfg.repository, cfg.revision, switched),
         "BlockDeviceMappings": [
             {"DeviceName": ROOT_DEVICE, "Ebs": disk | {"DeleteOnTermination": True}}
         ],
@@ -140,8 +180,17 @@ def request(cfg: Launch, image_id: str) -> dict[str, Any]:
     return wanted
 
 
-def security_group(ec2: Any, address: str, dry_run: bool) -> str:
-    """The group that lets in ssh from the address alone: made once, then used again."""
+def security_group(ec2: Any, address: str, error_type: type[Exception] | None) -> str | None:
+    """The group that lets in ssh from the address alone: made once, then used again.
+
+    Args:
+        ec2: client.
+        address: as a network of one host.
+        error_type: of a dry run, which makes nothing (None: it is none).
+
+    Returns:
+        Its id; None if a dry run would have made it.
+    """
     found = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": [GROUP]}, {"Name": f"tag:{TAG}", "Values": ["*"]}]
     )["SecurityGroups"]
@@ -167,15 +216,51 @@ def security_group(ec2: Any, address: str, dry_run: bool) -> str:
                 f"--group-id {group['GroupId']}"
             )
         return group["GroupId"]
-    if dry_run:
-        print(f"would make the security group {GROUP}: tcp 22 from {address} alone")
-        return "sg-to-be-made"
     tags = [{"ResourceType": "security-group", "Tags": [{"Key": TAG, "Value": "ssh"}]}]
-    group_id = ec2.create_security_group(
-        GroupName=GROUP, Description="jaxdl: ssh from one address", TagSpecifications=tags
-    )["GroupId"]
+    wanted = {
+        "GroupName": GROUP,
+        "Description": "jaxdl: ssh from one address",
+        "TagSpecifications": tags,
+    }
+    if error_type is not None:
+        allowed_in_dry_run(ec2.create_security_group, wanted, error_type)
+        return None
+    group_id = ec2.create_security_group(**wanted)["GroupId"]
     ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])
     return group_id
+
+
+def allowed_in_dry_run(call: Any, wanted: dict[str, Any], error_type: type[Exception]) -> None:
+    """Ask EC2 whether it would do this; it answers by an error, which is raised if it would not."""
+    try:
+        call(**wanted, DryRun=True)
+    except error_type as error:
+        if _code(error) != "DryRunOperation":
+            raise
+
+
+def dry_run(
+    cfg: Launch, wanted: dict[str, Any], group: str | None, ec2: Any, error_type: type[Exception]
+) -> None:
+    """Show the request, ask EC2 whether it would be allowed, and say what was not asked."""
+    print(json.dumps(wanted, indent=2))
+    allowed_in_dry_run(ec2.run_instances, wanted, error_type)
+    print(
+        f"asked of EC2: the image {wanted['ImageId']}, the type {cfg.instance_type}, the key pair "
+        f"{cfg.key_name}, and whether these credentials may start this host: they may"
+    )
+    if group is None:
+        print(
+            f"asked of EC2: whether they may make the security group {GROUP}: they may; it is not "
+            "there yet, so the host was asked for without it"
+        )
+        print(
+            f"not asked: whether they may open its port 22 to {single_address(cfg.ssh_from)} alone"
+        )
+    else:
+        print(f"asked of EC2: the security group {group} lets in ssh from your address alone")
+    print("not asked: the quota of vCPUs and the free capacity; EC2 looks at them at the start")
+    print("dry run: nothing was started, nothing was made")
 
 
 def launch(cfg: Launch, session: Any, error_type: type[Exception]) -> str | None:
@@ -186,19 +271,13 @@ def launch(cfg: Launch, session: Any, error_type: type[Exception]) -> str | None
     ec2, ssm = session.client("ec2"), session.client("ssm")
     parameter = ssm.get_parameter(Name=IMAGES[cfg.image])
     image_id = parameter["Parameter"]["Value"]
-    wanted = request(cfg, image_id)
+    wanted = request(cfg, image_id, switches(cfg.instance_type, ec2))
     ec2.describe_key_pairs(KeyNames=[cfg.key_name])  # refused before anything is made
-    group = security_group(ec2, address, cfg.dry_run)
-    wanted["SecurityGroupIds"] = [group]
+    group = security_group(ec2, address, error_type if cfg.dry_run else None)
+    if group is not None:
+        wanted["SecurityGroupIds"] = [group]
     if cfg.dry_run:
-        print(json.dumps(wanted, indent=2))
-        if group != "sg-to-be-made":
-            try:
-                ec2.run_instances(**wanted, DryRun=True)
-            except error_type as error:
-                if _code(error) != "DryRunOperation":
-                    raise
-        print("dry run: nothing was started")
+        dry_run(cfg, wanted, group, ec2, error_type)
         return None
     host = ec2.run_instances(**wanted)["Instances"][0]["InstanceId"]
     print(

@@ -15,6 +15,8 @@ class Doctor:
     """One JSON object is printed: findings, device, exit."""
     host: bool = False
     """Containers are checked too: docker, NVIDIA Container Toolkit, held packages."""
+    quick: bool = False
+    """No program is started, nvidia-smi and jax neither: under a second, for health checks."""
     timeout: Annotated[float, Range(0, 86_400, above=True)] = 60.0
     """jax, and each other program that is asked, may take so many seconds."""
 
@@ -24,7 +26,7 @@ DOCTOR = Command(
     about="Check versions, plugin, driver, devices, memory and variables, and say how to repair "
     "each fault. The exit status is 0 without errors, 1 with one.",
     options=Doctor,
-    groups={"Output": ("json",), "Devices": ("host", "timeout")},
+    groups={"Output": ("json",), "Devices": ("host", "quick", "timeout")},
     examples=(
         ("jaxdl doctor", "Whether this machine trains on its GPU, and what would help."),
         ("jaxdl doctor --host --json", "On the host of containers, for a script."),

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.progress import Bar
-from jaxdl.devices import processes
+from jaxdl.devices import launchers, processes
 from jaxdl.devices.mesh import make_mesh, parse_mesh
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files import atomic, locks
@@ -22,13 +23,17 @@ from jaxdl.training.opening import open_run, settle
 from jaxdl.training.record import finish, finished_summary
 
 
-def start(devices: Devices) -> Mesh | None:
+def start(cfg: Any) -> Mesh | None:
     """Join the other processes, if there are any, and make the mesh; before other uses of JAX.
+
+    Args:
+        cfg: with the field `devices`.
 
     Raises:
         InputError: the options are not sound, or ask for devices that are not there.
-        TrainingError: the other processes could not be reached.
+        TrainingError: the other processes could not be reached, or do not fit.
     """
+    devices: Devices = cfg.devices
     given = (devices.coordinator, devices.processes, devices.process_id)
     if devices.mesh is None:
         if given != (None, None, None):
@@ -37,10 +42,31 @@ def start(devices: Devices) -> Mesh | None:
     shape = parse_mesh(devices.mesh)
     if devices.lost_after < 1:
         raise InputError(f"--lost-after {devices.lost_after}: must be 1 second or more")
-    found = processes.find_processes(os.environ, *given)
+    found = launchers.find_processes(os.environ, *given)
     if found is not None:
-        processes.start(found, devices.lost_after)
+        processes.start(found, devices.lost_after, shared_options(cfg))
     return make_mesh(*shape)
+
+
+def shared_options(cfg: Any) -> dict[str, str]:
+    """The options that all processes of a run must have the same, as their users type them.
+
+    Files and folders may lie elsewhere on each host, and each has its own number.
+    """
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(cfg):
+        value = getattr(cfg, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= shared_options(value)
+        elif field.name not in ("coordinator", "process_id") and not _paths(value):
+            found[f"--{field.name.replace('_', '-')}"] = json.dumps(atomic.plain(value))
+    return found
+
+
+def _paths(value: Any) -> list[Path]:
+    """A value's files and folders."""
+    values = value if isinstance(value, tuple) else (value,)
+    return [each for each in values if isinstance(each, Path)]
 
 
 def one_run(run: Callable[..., dict]) -> Callable[..., dict]:
@@ -70,10 +96,8 @@ def input_paths(cfg: Any) -> list[Path]:
     """The files and folders that a Config names, but for where the run writes."""
     found: list[Path] = []
     for field in dataclasses.fields(cfg):
-        value = getattr(cfg, field.name)
         if field.name not in ("out", "data_dir"):
-            values = value if isinstance(value, tuple) else (value,)
-            found += [each for each in values if isinstance(each, Path)]
+            found += _paths(getattr(cfg, field.name))
     return found
 
 
@@ -112,7 +136,7 @@ def train_everywhere(
     Returns:
         The summary; empty but in process 0.
     """
-    mesh, config = start(cfg.devices), as_dict(cfg)
+    mesh, config = start(cfg), as_dict(cfg)
     bar.console.quiet = not processes.is_main_process()
 
     def same(record: dict[str, Any]) -> None:

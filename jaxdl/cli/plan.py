@@ -28,7 +28,7 @@ def check(options: Options, command: str) -> Results:
     Returns:
         The results of the `command`, such as "jaxdl fcn plan".
     """
-    plan.check_devices(options.devices)
+    plan.check_devices(options.devices, CARDS[options.card].joined)
     if not options.devices:
         raise InputError("--devices: name at least one number")
     results = Results(command)

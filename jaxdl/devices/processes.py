@@ -1,21 +1,21 @@
-"""A run on many hosts: one process for each, found, started and ended together.
+"""A run on many hosts: one process for each, started and ended together.
 
 The engine is `jax.distributed`: its coordinator, its heartbeats, and collectives in the compiled
-programs. Here is what a command needs around it: who takes part (`find_processes`), the start, and
-what must be the same in every process (`broadcast_from_main`, `stop_vote`). A process that fails,
+programs. Here is what a command needs around it: the start, and what must be the same in every
+process (`broadcast_from_main`, `stop_vote`). `jaxdl.devices.launchers` finds who takes part, and
+`jaxdl.devices.meeting` lets JAX start only when all are there and fit. A process that fails,
 or notices that another has, leaves at once (`abort_on_error`): to end tidily it would wait for
 the others, which wait for it.
 """
 
 import json
 import os
-import re
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from importlib import metadata
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,138 +24,44 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
+from jaxdl.devices import meeting
+from jaxdl.devices.launchers import Processes
 from jaxdl.errors import EXIT_STATUS, InputError, Stopped, TrainingError, exit_status
 from jaxdl.signals import Signalled
 
-START_SECONDS = 300  # for all processes to come
-COORDINATOR_PORT = "55527"  # that of jax's own detection of Kubernetes
+START_SECONDS = 60  # for JAX's own start, of processes that have met
+ALIKE = ("jaxdl-functional", "jax", "jaxlib", "numpy", "flax", "optax", "orbax-checkpoint")
 
 
-class Processes(NamedTuple):
-    """Who takes part, as one of them sees it."""
-
-    coordinator: str | None  # host:port of process 0; None where jax.distributed finds it (SLURM)
-    count: int
-    number: int
-    whole_host: bool = True  # else the launcher started several on a host, one for each device
-
-
-def find_processes(
-    environ: Mapping[str, str],
-    coordinator: str | None = None,
-    processes: int | None = None,
-    process_id: int | None = None,
-) -> Processes | None:
-    """The processes of this run, from flags, and from the environment where flags are not given.
-
-    Args:
-        environ: the variables of SLURM (``srun``), Open MPI (``mpirun``) or Kubernetes' JobSet
-            (JOB_COMPLETION_INDEX; JOBSET_NAME and REPLICATED_JOB_NAME name the host of process 0,
-            JAX_NUM_PROCESSES the number). If JAX_COORDINATOR_ADDRESS (host:port) is set, it is
-            used instead of these names.
-        coordinator: host:port where process 0 listens.
-        processes: how many.
-        process_id: 0 to processes - 1.
-
-    Returns:
-        None for a single process.
-
-    Raises:
-        InputError: something is missing or not sound.
-    """
-    found = _jobset(environ) or _slurm(environ) or _open_mpi(environ)
-    address, count, number, whole_host = found or (None, None, None, True)
-    coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS") or address
-    count = processes if processes is not None else count
-    number = process_id if process_id is not None else number
-    if coordinator is None and count is None and number is None:
-        return None
-    if count is None:
-        raise InputError("--processes is missing: how many processes take part, one for each host")
-    if count < 1:
-        raise InputError(f"--processes {count}: must be 1 or more")
-    if count == 1 and not number:
-        return None
-    if number is None:
-        raise InputError(f"--process-id is missing: the number of this process, 0 to {count - 1}")
-    if not 0 <= number < count:
-        raise InputError(
-            f"--process-id {number}: of {count} processes, it must be 0 to {count - 1}"
-        )
-    if coordinator is None and not _jax_finds_it(environ):
-        raise InputError(
-            "--coordinator is missing: HOST:PORT of process 0, reached by all processes"
-        )
-    if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
-        raise InputError(f"--coordinator {coordinator}: must be HOST:PORT, such as node1:5000")
-    return Processes(coordinator, count, number, whole_host)
-
-
-def _number(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise InputError(f"{name}={text}: is not a number; use --processes and --process-id")
-    return int(text)
-
-
-def _jobset(environ: Mapping[str, str]) -> tuple[Any, ...] | None:
-    """JobSet's first pod of the first job has a name that all pods can resolve."""
-    names = [environ.get(name) for name in ("JOBSET_NAME", "REPLICATED_JOB_NAME")]
-    if "JOB_COMPLETION_INDEX" not in environ or None in names:
-        return None
-    port = environ.get("JAX_COORDINATOR_PORT", COORDINATOR_PORT)
-    address = f"{names[0]}-{names[1]}-0-0.{names[0]}:{port}"
-    count = _number(environ, "JAX_NUM_PROCESSES")
-    return address, count, _number(environ, "JOB_COMPLETION_INDEX"), True
-
-
-def _slurm(environ: Mapping[str, str]) -> tuple[Any, ...] | None:
-    needed = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID")
-    if not {*needed, "SLURM_LOCALID"} <= set(environ):
-        return None
-    count, number = _number(environ, "SLURM_NTASKS"), _number(environ, "SLURM_PROCID")
-    return None, count, number, count == _number(environ, "SLURM_STEP_NUM_NODES")
-
-
-def _open_mpi(environ: Mapping[str, str]) -> tuple[Any, ...] | None:
-    if "OMPI_COMM_WORLD_SIZE" not in environ:
-        return None
-    names = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE")
-    count, number, here = (_number(environ, name) for name in names)
-    return None, count, number, here == 1
-
-
-def _jax_finds_it(environ: Mapping[str, str]) -> bool:
-    """Open MPI names the host of ``mpirun`` up to its version 4 alone."""
-    return _slurm(environ) is not None or "OMPI_MCA_orte_hnp_uri" in environ
-
-
-def start(processes: Processes, lost_after: int = 60) -> None:
+def start(
+    processes: Processes, lost_after: int = 60, options: Mapping[str, str] | None = None
+) -> None:
     """Join the others; before any other use of JAX.
 
     Args:
         processes: of `find_processes`.
         lost_after: seconds of silence after which a process counts as lost, and all others end.
+        options: of the command, which must be the same in all processes.
 
     Raises:
-        TrainingError: the coordinator could not be started or found. (Where the others do not come
-            in `START_SECONDS`, jax ends the process with SIGABRT.)
+        TrainingError: the processes could not meet (see `jaxdl.devices.meeting`).
     """
+    facts = {name: _version(name) for name in ALIKE} | dict(options or {})
+    in_kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ  # a pod's name is known when it runs
+    meeting.meet(
+        *(processes.coordinator, processes.number, processes.count, facts),
+        bind=os.environ.get("JAX_COORDINATOR_BIND_ADDRESS"),
+        unreachable=meeting.SECONDS if in_kubernetes else meeting.UNREACHABLE,
+    )
     # Its handler would take SIGTERM from ours, and `stop_vote` does its work.
     jax.config.update("jax_enable_preemption_service", False)
+    # gRPC would ask a web proxy for the coordinator, and wait for it in vain.
+    jax.config.update("jax_check_proxy_envs", False)
+    host, direct = processes.coordinator.rpartition(":")[0], "no_grpc_proxy"
+    others = os.environ.get(direct) or os.environ.get("no_proxy", "")
+    os.environ[direct] = f"{host.strip('[]')},{others}"
     # Empty: all devices. Left to itself, jax takes one for each process that a launcher started.
     all_devices = processes.whole_host and "JAX_LOCAL_DEVICE_IDS" not in os.environ
-    where = processes.coordinator or "the launcher's first host"
-    waits = (
-        f"process {processes.number} of {processes.count} waits for the others at {where}, "
-        f"{START_SECONDS} s at most: start all of them, and look at the address"
-    )
-    # Where they do not come, jax aborts: there is no error to catch, so this is said before.
-    notice = threading.Timer(10, lambda: print(waits, file=sys.stderr, flush=True))
-    notice.daemon = True
-    notice.start()
     try:
         jax.distributed.initialize(
             *processes[:3],
@@ -163,10 +69,18 @@ def start(processes: Processes, lost_after: int = 60) -> None:
             initialization_timeout=START_SECONDS,
             heartbeat_timeout_seconds=lost_after,
         )
-    except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:  # say, a port in use
-        raise TrainingError(f"{waits}; it failed: {_first_line(error)}") from error
-    finally:
-        notice.cancel()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"--coordinator {processes.coordinator}: all processes came, and JAX could not start "
+            f"({_first_line(error)}); run the same command again"
+        ) from error
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def is_main_process() -> bool:

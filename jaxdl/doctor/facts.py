@@ -4,7 +4,6 @@ It is looked for under a root folder and along an environment's PATH, so that bo
 """
 
 import errno
-import json
 import os
 import platform
 import re
@@ -15,29 +14,20 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from jaxdl.doctor import gpus
+from jaxdl.doctor.engines import Engine, Kind, gather_engine, kind_of, read
+from jaxdl.doctor.gpus import Gpu, Seen
 from jaxdl.doctor.place import CODE, Place, pip_command, place_of
-from jaxdl.doctor.probe import Answer, Probe, answer, probe
+from jaxdl.doctor.probe import NOT_ASKED, Answer, Probe, probe
 
 PROJECT = "jaxdl-functional"
 CUDAS = (12, 13)
-# CUDA's own libraries. The driver's (libcuda.so, libnvidia-*) may lie in LD_LIBRARY_PATH.
-SHADOW = re.compile(r"lib(cu(?!da\.so|dadebugger)|nv(?!idia-|cuvid|optix)|nccl).*\.so")
-QUERY = "index,uuid,name,driver_version,compute_cap,memory.total,memory.free"
-FORMAT = "--format=csv,noheader,nounits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """A line of nvidia-smi; None for what it does not say."""
-
-    index: str
-    uuid: str
-    name: str
-    driver: str
-    capability: tuple[int, int] | None
-    total: int | None
-    """MiB, as is `free`."""
-    free: int | None
+# CUDA's libraries, which come as wheels. Others begin alike (libcurl, libcups, libnvme), the
+# driver's may lie in LD_LIBRARY_PATH (libcuda.so, libnvidia-*), as may plugins of NCCL.
+SHADOW = re.compile(
+    r"lib(cudart|cudnn(_\w+)?|cublas(Lt)?|cufftw?|curand|cusolver(Mg)?|cusparse(Lt)?|cupti|nccl"
+    r"|nvrtc(-builtins)?|nvJitLink|nvshmem\w*)\.so"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +35,8 @@ class Facts:
     """Seen on the machine; names of files are as the machine has them, without `root`."""
 
     timeout: float
-    host: bool
-    """The checks of a container host are wanted."""
+    quick: bool
+    """No program was started: nothing is known of nvidia-smi, `probe` and `engine`."""
     environ: dict[str, str]
     cores: int
     python: str
@@ -59,15 +49,21 @@ class Facts:
     """The command of that environment's pip."""
     packages: dict[str, str]
     """Installed distribution -> version."""
-    container: bool
+    installer: str
+    """apt-get or dnf, if it is on PATH."""
+    container: Kind
     pci: tuple[str, ...]
     """Addresses of NVIDIA's display controllers."""
+    switches: bool
+    """NVSwitches join the GPUs."""
+    fabric_manager: bool
+    """It runs here: it prepares the switches, and CUDA waits for it."""
     nodes: dict[str, str]
     """Name in /dev -> empty, or the error's name (EPERM) if it cannot be opened."""
     driver: str
     """Version of the kernel module, or empty."""
     smi: Answer | None
-    """None: nvidia-smi is not on PATH."""
+    """None: nvidia-smi is not on PATH, or was not asked."""
     gpus: tuple[Gpu, ...]
     processes: tuple[str, ...]
     """That use a GPU."""
@@ -75,17 +71,10 @@ class Facts:
     """Folders of LD_LIBRARY_PATH with CUDA's libraries."""
     shm: int | None
     """Bytes of /dev/shm."""
-    docker: bool
-    toolkit: bool
-    """nvidia-ctk is on PATH."""
-    runtimes: tuple[str, ...]
-    """Of docker's daemon.json."""
-    daemon_error: str
-    """Why that file could not be read."""
-    cdi: tuple[str, ...]
-    """Device specifications of NVIDIA's."""
     driver_packages: dict[str, bool]
     """Debian package of the driver -> is held."""
+    engine: Engine | None
+    """Of a container host, if its checks are wanted."""
     probe: Probe
 
     @property
@@ -96,7 +85,8 @@ class Facts:
     @property
     def cpu_wanted(self) -> bool:
         """The user has asked for the CPU."""
-        return self.environ.get("JAX_PLATFORMS", "").strip().lower() == "cpu"
+        names = (self.environ.get(name, "") for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME"))
+        return next((name for name in names if name), "").strip().lower() == "cpu"
 
     @property
     def plugins(self) -> dict[int, str]:
@@ -109,21 +99,20 @@ class Facts:
         """The GPUs that CUDA_VISIBLE_DEVICES leaves."""
         if "CUDA_VISIBLE_DEVICES" not in self.environ:
             return self.gpus
-        names = [name.strip() for name in self.environ["CUDA_VISIBLE_DEVICES"].split(",")]
-        names = [name for name in names if name]
-        return tuple(
-            gpu
-            for gpu in self.gpus
-            if any(name == gpu.index or gpu.uuid.startswith(name) for name in names)
-        )
+        found = []
+        for name in self.environ["CUDA_VISIBLE_DEVICES"].split(","):
+            gpu = next((gpu for gpu in self.gpus if named(gpu, name.strip())), None)
+            if gpu is None:
+                break  # CUDA stops at the first name that it does not know
+            found.append(gpu)
+        return tuple(found)
 
 
-def read(path: Path) -> str:
-    """The text of a file, empty if it cannot be read."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+def named(gpu: Gpu, name: str) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES means this GPU, or an instance of it, by such a name."""
+    if name.startswith("MIG-"):
+        return any(instance.startswith(name) for instance in gpu.instances)
+    return name == gpu.index or (name.startswith("GPU-") and gpu.uuid.startswith(name))
 
 
 def open_error(path: Path, opener: Callable[[Path, int], int]) -> str:
@@ -135,24 +124,6 @@ def open_error(path: Path, opener: Callable[[Path, int], int]) -> str:
     return ""
 
 
-def whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
-
-
-def parse_gpu(line: str) -> Gpu:
-    index, uuid, name, driver, capability, total, free = (part.strip() for part in line.split(","))
-    numbers = re.fullmatch(r"(\d+)\.(\d+)", capability)
-    return Gpu(
-        index=index,
-        uuid=uuid,
-        name=name,
-        driver=driver,
-        capability=(int(numbers[1]), int(numbers[2])) if numbers else None,
-        total=whole(total),
-        free=whole(free),
-    )
-
-
 def shadow(folder: str, root: Path) -> str:
     """The folder and the first of CUDA's libraries in it, or empty."""
     try:
@@ -161,15 +132,6 @@ def shadow(folder: str, root: Path) -> str:
         return ""
     found = [name for name in names if SHADOW.match(name)]
     return f"{folder} ({found[0]})" if found else ""
-
-
-def docker_runtimes(path: Path) -> tuple[tuple[str, ...], str]:
-    """The runtimes in docker's configuration, and why they could not be read."""
-    text = read(path)
-    try:
-        return (tuple(json.loads(text).get("runtimes", {})) if text.strip() else ()), ""
-    except (ValueError, AttributeError) as error:
-        return (), f"{error}"
 
 
 def driver_packages(root: Path) -> dict[str, bool]:
@@ -201,13 +163,18 @@ def distributions(site: Sequence[str]) -> tuple[dict[str, str], str, tuple[str, 
     return packages, python, tuple(requires)
 
 
-def pci_addresses(root: Path) -> tuple[str, ...]:
-    """Of NVIDIA's display controllers."""
+def pci_addresses(root: Path, kind: str) -> tuple[str, ...]:
+    """Of NVIDIA's devices whose class begins so: 0x03 display controllers, 0x0680 NVSwitches."""
     return tuple(
         folder.name
         for folder in sorted((root / "sys/bus/pci/devices").glob("*"))
-        if read(folder / "vendor").strip() == "0x10de" and read(folder / "class").startswith("0x03")
+        if read(folder / "vendor").strip() == "0x10de" and read(folder / "class").startswith(kind)
     )
+
+
+def fabric_manager_runs(root: Path) -> bool:
+    """Whether a process has its name, of which the kernel keeps 15 letters."""
+    return any(read(file).strip() == "nv-fabricmanage" for file in root.glob("proc/[0-9]*/comm"))
 
 
 def gather(
@@ -215,6 +182,7 @@ def gather(
     environ: Mapping[str, str] = os.environ,
     *,
     host: bool = False,
+    quick: bool = False,
     timeout: float = 60,
     python: str = sys.executable,
     site: Sequence[str] = sys.path,
@@ -227,7 +195,8 @@ def gather(
     Args:
         root: folder that holds /dev, /proc, /sys, /etc.
         environ: programs are found along its PATH, and run with it.
-        host: wanted by the user; see `Facts`.
+        host: ask what starts containers.
+        quick: start no program.
         timeout: seconds that each program may take.
         python: interpreter that imports jax.
         site: folders of installed packages.
@@ -236,15 +205,9 @@ def gather(
         opener: opens a device.
     """
     path = environ.get("PATH", "")
-    smi_path = shutil.which("nvidia-smi", path=path)
-    smi, gpus, processes = None, (), ()
-    if smi_path:
-        smi = answer([smi_path, f"--query-gpu={QUERY}", FORMAT], environ, timeout)
-    if smi_path and smi and smi.code == 0:
-        gpus = tuple(parse_gpu(line) for line in smi.out.splitlines() if line.count(",") == 6)
-        query = "--query-compute-apps=pid,process_name,used_memory"
-        used = answer([smi_path, query, FORMAT], environ, timeout)
-        processes = tuple(used.out.splitlines()) if used.code == 0 else ()
+    seen = Seen() if quick else gpus.ask(shutil.which("nvidia-smi", path=path), environ, timeout)
+    # Before the devices are looked at: the first use of CUDA makes /dev/nvidia-uvm on a host.
+    asked = NOT_ASKED if quick else probe(python, environ, timeout)
     nodes = [
         node
         for form in ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm", "dxg")
@@ -254,11 +217,10 @@ def gather(
     driver = re.search(r"Module\s+(?:for \S+\s+)?(\d+\.\d+(?:\.\d+)?)", version)
     shared = root / "dev/shm"
     folders = [f for f in environ.get("LD_LIBRARY_PATH", "").split(":") if f]
-    runtimes, daemon_error = docker_runtimes(root / "etc/docker/daemon.json")
     packages, requires_python, requires = distributions(site)
     return Facts(
         timeout=timeout,
-        host=host,
+        quick=quick,
         environ=dict(environ),
         cores=len(os.sched_getaffinity(0)),
         python=platform.python_version(),
@@ -267,26 +229,19 @@ def gather(
         place=place_of(code, prefix, environ),
         pip=pip_command(python, path),
         packages=packages,
-        container=any((root / name).exists() for name in (".dockerenv", "run/.containerenv"))
-        or "KUBERNETES_SERVICE_HOST" in environ,
-        pci=pci_addresses(root),
+        installer=next((n for n in ("apt-get", "dnf") if shutil.which(n, path=path)), ""),
+        container=kind_of(root, environ),
+        pci=pci_addresses(root, "0x03"),
+        switches=bool(pci_addresses(root, "0x0680")) or (root / "dev/nvidia-nvswitchctl").exists(),
+        fabric_manager=fabric_manager_runs(root),
         nodes={node.name: open_error(node, opener) for node in nodes},
         driver=driver[1] if driver else "",
-        smi=smi,
-        gpus=gpus,
-        processes=processes,
+        smi=seen.smi,
+        gpus=seen.gpus,
+        processes=seen.processes,
         shadows=tuple(found for folder in folders if (found := shadow(folder, root))),
         shm=shutil.disk_usage(shared).total if shared.is_dir() else None,
-        docker=shutil.which("docker", path=path) is not None,
-        toolkit=shutil.which("nvidia-ctk", path=path) is not None,
-        runtimes=runtimes,
-        daemon_error=daemon_error,
-        cdi=tuple(
-            f"/{file.relative_to(root)}"
-            for folder in ("etc/cdi", "var/run/cdi")
-            for file in sorted((root / folder).glob("*"))
-            if "nvidia.com/gpu" in read(file)
-        ),
         driver_packages=driver_packages(root),
-        probe=probe(python, environ, timeout),
+        engine=gather_engine(root, environ, timeout) if host else None,
+        probe=asked,
     )

@@ -1,8 +1,10 @@
-"""Checks of Python, packages and variables: each judges the facts and names a remedy.
+"""Checks of Python, packages and jax itself: each judges the facts and names a remedy.
 
 Pure functions of `jaxdl.doctor.facts.Facts`. The number in brackets is that of the symptom's row in
 `jaxdl/doctor/README.md`.
 """
+
+from collections.abc import Sequence
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -15,6 +17,7 @@ from jaxdl.doctor.remedies import (
     install,
     install_cuda,
     install_pins,
+    on_host,
     uninstall_cuda,
 )
 
@@ -32,7 +35,7 @@ def check_python(facts: Facts) -> Finding:
         new = f"install jaxdl in an environment of Python {facts.requires_python}"
         remedies = {
             "checkout": "make clean && make run PYTHON=python3.11",
-            "image": build_image("cpu") + " --build-arg BASE_IMAGE=python:3.11-slim",
+            "image": build_image("cpu") + " --build-arg BASE_IMAGE=python:3.13-slim",
         }
         return fault("python", seen, remedies.get(facts.place, new))
     return ok("python", f"Python {facts.python}")
@@ -118,38 +121,34 @@ def check_cuda_libraries(facts: Facts) -> Finding:
     return ok("cuda libraries", ", ".join(told) or "not told")
 
 
-def check_platforms(facts: Facts) -> Finding:
-    """JAX_PLATFORMS names platforms that jax knows, and leaves a way out (13)."""
-    text = facts.environ.get("JAX_PLATFORMS", "").strip()
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    usable = any(device.startswith("cuda") for device, _ in facts.probe.devices)
-    forced = "gpu" in names or ("cuda" in names and "cpu" not in names)
-    if forced and not usable:
-        seen = f"JAX_PLATFORMS={text}, but jax finds no GPU (it says no more than AssertionError)"
-        remedy = "export JAX_PLATFORMS=cuda,cpu" if facts.gpu else "unset JAX_PLATFORMS"
-        return fault("JAX_PLATFORMS", seen, remedy)
-    if "gpu" in names:
-        seen = f"JAX_PLATFORMS={text}: gpu means CUDA or ROCm"
-        return warning("JAX_PLATFORMS", seen, "export JAX_PLATFORMS=cuda,cpu")
-    return ok("JAX_PLATFORMS", text or "not set")
+def check_jax(facts: Facts, above: Sequence[Finding] = ()) -> Finding:
+    """jax starts, in a process of its own, and finds the GPU that is there.
 
-
-def check_jax(facts: Facts) -> Finding:
-    """jax starts, in a process of its own, and finds the GPU that is there."""
+    Args:
+        facts: of the machine.
+        above: the findings so far; an error among them is the likely reason.
+    """
     probe = facts.probe
     last = probe.err.splitlines()[-1] if probe.err else "no message"
+    errors = ", ".join(finding.name for finding in above if finding.level == "error")
     if probe.code is None:
-        seen = f"did not start in {facts.timeout:g} s"
-        return fault("jax", seen, "nvidia-smi (if it hangs too: sudo reboot)")
+        again = f"jaxdl doctor --timeout {max(300, 5 * facts.timeout):g}"
+        reboot = f"nvidia-smi (if it hangs too: {on_host(facts, 'sudo reboot')})"
+        hangs = reboot if facts.gpu else again
+        return fault("jax", f"did not start in {facts.timeout:g} s", hangs)
     if not probe.platform:
         end = f"was ended by signal {-probe.code}" if probe.code < 0 else "did not start"
         core = install(facts, *(exact(name, right_jax(facts)) for name in CORE), again=True)
         new = "make clean && make run" if facts.place == "checkout" else core
-        return fault("jax", f"{end}: {last}", f"repair the errors above, or: {new}")
+        repair = f"repair the errors above ({errors}), or: " if errors else ""
+        return fault("jax", f"{end}: {last}", repair + new)
     names = ", ".join(f"{device} {kind}" for device, kind in probe.devices)
     if facts.gpu and facts.plugins and probe.platform == "cpu" and not facts.cpu_wanted:
-        remedy = "repair the errors above, or set JAX_PLATFORMS=cpu to train on the CPU"
-        return fault("jax", f"an NVIDIA GPU is here, but jax uses the CPU: {last}", remedy)
+        seen = f"an NVIDIA GPU is here, but jax uses the CPU: {last}"
+        python = facts.pip.removesuffix(" -m pip") if facts.pip != "pip" else "python"
+        ask = f'JAX_PLATFORMS=cuda {python} -c "import jax; jax.devices()" (it says why)'
+        repair = f"repair the errors above ({errors})" if errors else ask
+        return fault("jax", seen, f"{repair}, or train on the CPU: export JAX_PLATFORMS=cpu")
     return ok("jax", names)
 
 

@@ -84,6 +84,9 @@ class Probe:
     """Its messages, without the frames of tracebacks."""
 
 
+NOT_ASKED = Probe(code=0, platform="", devices=(), versions={}, wrong_rows=None, err="")
+
+
 def answer(command: Sequence[str], environ: Mapping[str, str], timeout: float) -> Answer:
     """Run a program; with all that it has started, it is ended at the time limit."""
     try:

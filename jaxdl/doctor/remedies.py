@@ -1,4 +1,7 @@
-"""Commands that repair packages: one for a checkout, one for the image, one for any environment."""
+"""Commands that repair a fault, each for the place that it is printed in.
+
+Packages: a checkout, the image, any environment. Devices: the container, or none.
+"""
 
 from jaxdl.doctor.facts import Facts
 
@@ -44,8 +47,45 @@ def uninstall_cuda(facts: Facts, cuda: int) -> str:
     return f"{facts.pip} uninstall -y jax-cuda{cuda}-plugin jax-cuda{cuda}-pjrt"
 
 
+def on_host(facts: Facts, command: str) -> str:
+    """A command of the host: a container has neither its systemd nor its packages."""
+    return f"on the host: {command}" if facts.container else command
+
+
+def install_system(facts: Facts, apt: str, dnf: str) -> str:
+    """Install a package of the system, by its name there."""
+    if facts.installer == "dnf":
+        return f"sudo dnf install {dnf}"
+    if facts.installer == "apt-get" or facts.container:
+        return f"sudo apt-get install {apt}"
+    return f"install {apt} with this system's package manager"
+
+
+WITH_GPU = {
+    "apptainer": "apptainer exec --nv ...",
+    "enroot": "NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility "
+    "enroot start ...",
+    "kubernetes": "add nvidia.com/gpu: 1 to resources.limits of the pod's container",
+    "podman": "podman run --device nvidia.com/gpu=all ...",
+}
+
+
+def start_with_gpu(facts: Facts) -> str:
+    """Start such a container again, this time with the host's GPUs."""
+    return WITH_GPU.get(facts.container, "docker run --gpus all ...")
+
+
 def recreate_container(facts: Facts) -> str:
     """Start the container again: it gets the host's devices."""
-    if facts.place == "other":
-        return "docker run --gpus all ..."
+    if facts.place == "other" or facts.container != "docker":
+        return start_with_gpu(facts)
     return "docker compose -f containers/compose.yaml up --force-recreate train"
+
+
+def more_shared_memory(facts: Facts) -> str:
+    """A /dev/shm of a GiB."""
+    if facts.container in ("docker", "podman"):
+        return f"{facts.container} run --shm-size 1g ..."
+    if facts.container == "kubernetes":
+        return "mount an emptyDir with medium: Memory at /dev/shm, as in containers/k8s/jobset.yaml"
+    return on_host(facts, "sudo mount -o remount,size=1g /dev/shm")

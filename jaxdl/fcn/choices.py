@@ -4,6 +4,10 @@ from typing import Literal
 
 Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
+ExportFormat = Literal["safetensors", "onnx", "stablehlo"]
+Layout = Literal["jaxdl", "torchvision"]
+Output = Literal["logits", "probabilities", "classes"]
+Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 Probabilities = Literal["none", "npz", "png"]
 Reduction = Literal["mean", "sum"]
 SkipRates = Literal["measured", "same"]

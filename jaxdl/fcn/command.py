@@ -21,19 +21,15 @@ Presets, and what to expect of them:
 Only options are read here; what a command does is imported when it does it.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import started
 from jaxdl.cli.devices import NAMES as DEVICES
-from jaxdl.cli.options import Command, Range
+from jaxdl.cli.options import Command
 from jaxdl.cli.progress import Bar
 from jaxdl.fcn.checks import check
 from jaxdl.fcn.config import (
@@ -51,10 +47,15 @@ from jaxdl.fcn.finetune import FINETUNE, Finetune, config_of
 from jaxdl.fcn.options import (
     COMPARE,
     EVALUATE,
+    EXPORT,
+    PLAN,
     PREDICT,
     Compare,
     Evaluate,
+    Export,
+    Plan,
     Predict,
+    check_export,
     check_given,
     data_config,
 )
@@ -111,39 +112,6 @@ TRAIN = Command(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(plan_options.Options):
-    """What `plan` computes."""
-
-    stride: Literal[32, 16, 8] = 32
-    """Stride of the FCN."""
-    canvas: Annotated[tuple[int, int], Range(32, multiple=32)] = (512, 512)
-    """Height and width of the padded images."""
-    classes: Annotated[int, Range(1, 255)] = 21
-    """Number of classes."""
-    strong: bool = False
-    """All devices together have --batch-size images; without it, each device has."""
-    config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
-    """The run that is planned."""
-
-
-PLAN = Command(
-    prog="jaxdl fcn plan",
-    about=plan_options.ABOUT,
-    options=Plan,
-    presets={name: Plan(config=config) for name, config in PRESETS.items()},
-    groups={
-        "Data": ("canvas", "classes"),
-        "Model": ("preset", "stride", "width_divisor"),
-        "Training": ("batch_size", "strong", "accumulate", "bfloat16", "remat", "fsdp"),
-        **plan_options.GROUPS,
-    },
-    examples=(
-        ("jaxdl fcn plan --card h100 --fsdp --batch-size 16", "FCN-32s on 1 to 1024 H100."),
-        ("jaxdl fcn plan --stride 8 --devices 1 8 --bfloat16", "FCN-8s on one host of 8."),
-    ),
-    **OLD,
-)
 CHECK = Command(
     prog="jaxdl fcn check",
     about="Look at a data set as training does, and write a page. It takes the options of train.",
@@ -167,6 +135,7 @@ COMMANDS = {
     "predict": PREDICT,
     "evaluate": EVALUATE,
     "compare": COMPARE,
+    "export": EXPORT,
     "check": CHECK,
     "plan": PLAN,
 }
@@ -271,6 +240,14 @@ def compare(options: Compare) -> None:
     compare_command.compare(options.runs, out=options.out)
 
 
+def export(options: Export) -> None:
+    """``jaxdl fcn export``."""
+    check_export(options)
+    from jaxdl.fcn.export import command
+
+    command.export(options, Bar())
+
+
 def plan(options: Plan) -> None:
     """``jaxdl fcn plan``."""
     from jaxdl.fcn import plan_command
@@ -293,6 +270,7 @@ def command(name: str, words: Sequence[str]) -> None:
         "predict": predict,
         "evaluate": evaluate,
         "compare": compare,
+        "export": export,
         "check": check_data,
         "plan": plan,
     }

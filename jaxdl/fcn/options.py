@@ -1,4 +1,4 @@
-"""Options of the commands that use trained FCNs; no jax is imported here."""
+"""Options of the commands that use or plan FCNs; no jax is imported here."""
 
 import dataclasses
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from jaxdl.cli import plan_options
 from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.options import Command, Range
 from jaxdl.errors import InputError
-from jaxdl.fcn.choices import Probabilities, Split
-from jaxdl.fcn.config import DATA, PRESETS, RENAMED_VALUES, Config, DataOptions
+from jaxdl.fcn.choices import ExportFormat, Layout, Output, Platform, Probabilities, Split
+from jaxdl.fcn.config import DATA, OLD, PRESETS, RENAMED_VALUES, Config, DataOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,3 +149,101 @@ def check_given(options: Evaluate) -> None:
 def data_config(options: Evaluate) -> Config:
     """A training's config with this data."""
     return dataclasses.replace(PRESETS["own"], **{n: getattr(options, n) for n in EVALUATED})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What `export` reads and writes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder (its last stage is used) or a stage folder."""
+    format: ExportFormat = "safetensors"
+    """safetensors: parameters and metadata, which jaxdl reads again. onnx: a graph for any size of
+    image (pip install 'jaxdl-functional[onnx]'). stablehlo: a program of jax.export for one size
+    (pip install 'jaxdl-functional[stablehlo]')."""
+    which: Literal["latest", "best"] = "best"
+    """The last checkpoint is used, or that of the best test mean IU."""
+    output: Output = "probabilities"
+    """What the graph or program gives for each pixel."""
+    size: Annotated[tuple[int, int], Range(1, 16384)] = (512, 512)
+    """Largest height and width of an image of stablehlo's."""
+    batch_size: Annotated[int, Range(1, 4096)] = 1
+    """Images at once of stablehlo's."""
+    platforms: tuple[Platform, ...] = ("cpu", "cuda")
+    """That stablehlo's program runs on."""
+    layout: Layout = "jaxdl"
+    """Keys of safetensors: jaxdl's, or torchvision's of VGG-16's features, the trunk alone."""
+    out: Path = Path("exported")
+    """The model, README.md and example.py are written into this folder. Of earlier files only this
+    command's own are replaced."""
+
+
+EXPORT = Command(
+    prog="jaxdl fcn export",
+    about="Write a trained network for other programs, with a card and an example that runs it.",
+    options=Export,
+    groups={
+        "Data": ("run",),
+        "Model": ("which",),
+        "Output": ("format", "output", "size", "batch_size", "platforms", "layout", "out"),
+    },
+    examples=(
+        ("jaxdl fcn export runs/demo/fcn --format onnx", "For ONNX Runtime, images of any size."),
+        (
+            "jaxdl fcn export runs/demo/fcn --format stablehlo --size 480 640",
+            "For JAX without jaxdl, images of up to 640x480.",
+        ),
+    ),
+)
+# The formats that an option goes with.
+_GOES_WITH: dict[str, tuple[ExportFormat, ...]] = {
+    "output": ("onnx", "stablehlo"),
+    "size": ("stablehlo",),
+    "batch_size": ("stablehlo",),
+    "platforms": ("stablehlo",),
+    "layout": ("safetensors",),
+}
+
+
+def check_export(options: Export) -> None:
+    """InputError for an option that the format does not have."""
+    given = [f.name for f in dataclasses.fields(Export) if getattr(options, f.name) != f.default]
+    for name, formats in _GOES_WITH.items():
+        if name in given and options.format not in formats:
+            flag, others = f"--{name.replace('_', '-')}", " or ".join(formats)
+            raise InputError(f"{flag}: goes with --format {others}, not {options.format}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(plan_options.Options):
+    """What `plan` computes."""
+
+    stride: Literal[32, 16, 8] = 32
+    """Stride of the FCN."""
+    canvas: Annotated[tuple[int, int], Range(32, multiple=32)] = (512, 512)
+    """Height and width of the padded images."""
+    classes: Annotated[int, Range(1, 255)] = 21
+    """Number of classes."""
+    strong: bool = False
+    """All devices together have --batch-size images; without it, each device has."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
+    """The run that is planned."""
+
+
+PLAN = Command(
+    prog="jaxdl fcn plan",
+    about=plan_options.ABOUT,
+    options=Plan,
+    presets={name: Plan(config=config) for name, config in PRESETS.items()},
+    groups={
+        "Data": ("canvas", "classes"),
+        "Model": ("preset", "stride", "width_divisor"),
+        "Training": ("batch_size", "strong", "accumulate", "bfloat16", "remat", "fsdp"),
+        **plan_options.GROUPS,
+    },
+    examples=(
+        ("jaxdl fcn plan --card h100 --fsdp --batch-size 16", "FCN-32s on 1 to 1024 H100."),
+        ("jaxdl fcn plan --stride 8 --devices 1 8 --bfloat16", "FCN-8s on one host of 8."),
+    ),
+    **OLD,
+)

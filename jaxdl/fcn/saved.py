@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxdl.errors import InputError
 from jaxdl.fcn.data import voc
+from jaxdl.fcn.export import safetensors
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.stages import find
 from jaxdl.files import checksums
@@ -33,7 +34,7 @@ class Saved(NamedTuple):
     mean: tuple[float, ...]  # colour that is subtracted, RGB
     classes: tuple[str, ...]
     colours: np.ndarray  # uint8 (256, 3): of the classes, white beyond
-    folder: Path  # of the arrays
+    folder: Path  # of the arrays; or the file that holds them
     origin: str  # the folder and the step, in words
     step: int | None = None  # None: the folder has no steps of ours
 
@@ -47,9 +48,10 @@ def load(run: Path, which: Which = "best", say: Say = print) -> Saved:
     """Read the checkpoint that a path means.
 
     Args:
-        run: a run (its last stage), a stage, a folder of steps, or one step. Or what Orbax's
-            StandardCheckpointer or CheckpointManager wrote, with a ``network.json`` in it or beside
-            it: an object with ``model`` (the attributes of `FCN`), ``mean`` and ``classes``.
+        run: a run (its last stage), a stage, a folder of steps, or one step. Or what `jaxdl fcn
+            export --format safetensors` wrote. Or what Orbax's StandardCheckpointer or
+            CheckpointManager wrote, with a ``network.json`` in it or beside it: an object with
+            ``model`` (the attributes of `FCN`), ``mean`` and ``classes``.
         which: of several steps, the last or that of the best test mean IU.
         say: gets a line for each damaged step.
 
@@ -58,9 +60,13 @@ def load(run: Path, which: Which = "best", say: Say = print) -> Saved:
     """
     meta, folder, origin, step = _find(run, which, say)
     model, _, colours, names = read_meta(meta, folder)
-    found = checkpoint.read_arrays(folder, ("params",)) or checkpoint.read_arrays(folder)
     mean = tuple(float(n) for n in meta["mean"])
-    params = found.get("params", found)
+    if folder.is_file():
+        shapes = safetensors.shapes(model.stride, model.num_classes, model.width)
+        params = safetensors.read_params(folder, shapes)
+    else:
+        found = checkpoint.read_arrays(folder, ("params",)) or checkpoint.read_arrays(folder)
+        params = found.get("params", found)
     return Saved(model, params, mean, tuple(names), colours, folder, origin, step)
 
 
@@ -72,6 +78,9 @@ def network_of(run: Path) -> FCN:
 
 def _find(run: Path, which: Which, say: Say) -> tuple[dict[str, Any], Path, str, int | None]:
     """Meta, the folder of the arrays, where they are in words, and the step if they have one."""
+    file = safetensors.find(run)
+    if file is not None:
+        return safetensors.read_meta(file), file, str(file), None
     item = _plain_item(run)
     if item is not None:
         return _description(item, run), item, str(item), None
@@ -92,6 +101,9 @@ def choose(run: Path, which: Which = "best", say: Say = print) -> tuple[Path, in
 
 def files(run: Path) -> list[Path]:
     """What tells the whole content of a checkpoint, for `jaxdl.files.fingerprint`."""
+    file = safetensors.find(run)
+    if file is not None:
+        return [file]
     item = _plain_item(run)
     if item is not None:
         described = _description_file(item, run)

@@ -103,7 +103,8 @@ def kept_optimizer(saved: Saved | None, state: TrainState) -> TrainState:
         InputError: the checkpoint has none, or that of other parameters or another optimiser.
     """
     folder = None if saved is None else saved.folder
-    old = {} if folder is None else by_name(read_arrays(folder, ("opt_state",)))
+    exported = folder is None or folder.is_file()  # parameters alone
+    old = {} if exported else by_name(read_arrays(folder, ("opt_state",)))
     own = {f"opt_state/{name}": leaf for name, leaf in by_name(state.opt_state).items()}
     shapes, wanted = ({n: np.shape(leaf) for n, leaf in tree.items()} for tree in (old, own))
     if shapes != wanted:

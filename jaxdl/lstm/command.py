@@ -42,7 +42,7 @@ TRAIN = Command(
             *("preset", "data", "column", "time", "id", "decimal", "missing", "test_steps"),
             *("period", "context", "horizon", "difference", "log", "steps_per_cycle", "cycles"),
         ),
-        "Model": ("hidden", "seeds", "layers"),
+        "Model": ("hidden", "seeds", "layers", "cell"),
         "Training": (
             *("steps", "batch_size", "window", "optimizer", "learning_rate", "momentum"),
             *("seed",),
@@ -151,7 +151,7 @@ PLAN = Command(
     presets={name: Plan(config=config) for name, config in PRESETS.items()},
     groups={
         "Data": ("columns",),
-        "Model": ("preset", "hidden", "seeds", "layers"),
+        "Model": ("preset", "hidden", "seeds", "layers", "cell"),
         "Training": ("batch_size", "window", "log_every", "optimizer"),
         **plan_options.GROUPS,
     },

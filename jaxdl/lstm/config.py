@@ -11,7 +11,7 @@ from jaxdl.cli.compiling import Compiling
 from jaxdl.cli.devices import Devices
 from jaxdl.cli.options import Range, check_ranges
 from jaxdl.errors import InputError
-from jaxdl.lstm.choices import Decimal, Difference, Log, Missing
+from jaxdl.lstm.choices import Cell, Decimal, Difference, Log, Missing
 
 # What a run's results do not depend on: may differ when a run is resumed.
 RESUMABLE = ("out", "overwrite", "resume", "devices", "compiling")
@@ -77,7 +77,9 @@ class Config:
     seeds: Annotated[int, Range(1, 1_000_000)] = 8
     """Networks of each size."""
     layers: Annotated[int, Range(1, 32)] = 1
-    """LSTM layers."""
+    """Recurrent layers."""
+    cell: Cell = "lstm"
+    """The layers are LSTMs, or GRUs, which have a quarter fewer weights and one state, not two."""
     window: Annotated[int | None, Range(1)] = 50
     """The networks read so many steps in training; of --data by default two periods, or 50."""
     batch_size: Annotated[int, Range(1)] = 32

@@ -30,6 +30,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxdl.lstm.choices import Cell
 from jaxdl.lstm.model import Params, forward
 from jaxdl.lstm.series import gather_windows, window_starts
 from jaxdl.lstm.sweep import Members, member_keys, start_sweep
@@ -114,12 +115,14 @@ def start(
     *,
     columns: int,
     layers: int = 1,
+    cell: Cell = "lstm",
 ) -> TrainState:
     """Interval 0: params are {"now", "best", "error"}; the networks (member, part, ...).
 
     They read out zeros, which is no change: what the difference alone would forecast.
     """
-    one = start_sweep(key, members, optimizer, inputs=columns, outputs=columns, layers=layers)
+    sizes = {"inputs": columns, "outputs": columns, "layers": layers, "cell": cell}
+    one = start_sweep(key, members, optimizer, **sizes)
     readout = jax.tree.map(jnp.zeros_like, one.params["readout"])
     one = one._replace(params=one.params | {"readout": readout})
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxdl.errors import InputError
 from jaxdl.lstm.choices import Mode
-from jaxdl.lstm.model import Carry, Params, forward
+from jaxdl.lstm.model import Params, State, forward
 
 
 def slide_window(
@@ -36,7 +36,7 @@ def carry_state(
     """The usual prediction: the window is read once, then each value is the next step's input."""
     first, carry = forward(params, window)
 
-    def step(now: tuple[Array, tuple[Carry, ...]], _):
+    def step(now: tuple[Array, tuple[State, ...]], _):
         value, carry = now
         outputs, carry = forward(params, value[None], carry)
         return (outputs[0], carry), value

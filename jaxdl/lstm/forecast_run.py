@@ -13,6 +13,7 @@ from rich.table import Table
 from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.devices.mesh import gather_to_host, shard, shardings
+from jaxdl.errors import InputError
 from jaxdl.lstm import ensemble, fit
 from jaxdl.lstm.backtest import COVERED, Bands
 from jaxdl.lstm.config import Config
@@ -102,7 +103,8 @@ def ensemble_task(
     columns, count = len(series.series.names), cfg.steps // every
 
     def start(resumed: bool) -> TrainState:
-        fresh = ensemble.start(key, members, optimizer, columns=columns, layers=cfg.layers)
+        sizes = {"columns": columns, "layers": cfg.layers, "cell": cfg.cell}
+        fresh = ensemble.start(key, members, optimizer, **sizes)
         return spread_members(fresh, mesh)
 
     def metrics() -> Any:
@@ -148,6 +150,7 @@ def ensemble_task(
             "hidden": list(cfg.hidden),
             "seeds": cfg.seeds,
             "layers": cfg.layers,
+            "cell": cfg.cell,
             "columns": list(series.series.names),
         },
         row=ROW,
@@ -264,8 +267,6 @@ def pick(fitted: fit.Fitted, network: str | None, run: Path) -> list[int] | None
     Raises:
         InputError: the run has no such network.
     """
-    from jaxdl.errors import InputError
-
     if network is None:
         return None
     if network == "best":

@@ -1,5 +1,8 @@
 """LSTM: the cell as a pure function, `lax.scan` over time, layers, and a linear readout.
 
+`CELLS` has the kinds of layer: this module's LSTM, and the GRU of `jaxdl.lstm.gru`. All functions
+work with each; a network's layers are named after its kind, so parameters tell what they are of.
+
 With z = W_x x + W_h h + b for each of the four gates (Chainer's names; no peepholes):
 
     g = tanh(z_g)   i, f, o = sigmoid(z_i, z_f, z_o)   c' = f c + i g   h' = o tanh(c')
@@ -12,12 +15,16 @@ Parameters are a plain tree, float32; gates in the order g, i, f, o, each a bloc
     {"lstm_1": {"input": (4h, i), "recurrent": (4h, h), "bias": (4h,)}, "lstm_2": ...,
      "readout": {"kernel": (h, o), "bias": (o,)}}
 
+A GRU has "gru_1", ..., with the arrays of `jaxdl.lstm.gru`.
+
 Padding: a hidden unit whose weights and biases are all zero stays at h = c = 0 for ever, sends
 nothing, and has gradient exactly zero everywhere; so momentum SGD, Adam and weight decay leave it
 at zero too, and a padded network equals the smaller one. `init_params` and `with_units` make such
 networks; nothing else has to know of them.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -25,6 +32,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
+
+from jaxdl.errors import InputError
+from jaxdl.lstm import cpu, gru
 
 Params = dict[str, dict[str, Any]]
 
@@ -48,46 +58,86 @@ def lstm_cell(layer: dict[str, Any], carry: Carry, x: Float[Array, "b i"]) -> Ca
     return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
 
 
-def scan_layer(
-    layer: dict[str, Any], carry: Carry, x: Float[Array, "t b i"]
-) -> tuple[Carry, Float[Array, "t b h"]]:
-    """`lstm_cell` over all steps: the state after the last one, and every h."""
+def start_biases(live: Float[Array, " h"]) -> dict[str, Float[Array, " g"]]:
+    """The forget bias is 1 where a unit is in use, the others are 0."""
+    return {"bias": jnp.zeros((4, live.shape[0]), jnp.float32).at[2].set(live).reshape(-1)}
 
-    def step(carry: Carry, x: Float[Array, "b i"]) -> tuple[Carry, Array]:
-        carry = lstm_cell(layer, carry, x)
+
+State = Carry | gru.State
+
+
+def scan_layer(
+    step: Callable[..., Any], layer: dict[str, Any], carry: State, x: Float[Array, "t b i"]
+) -> tuple[State, Float[Array, "t b h"]]:
+    """A cell over all steps: the state after the last one, and every h."""
+
+    def one(carry: State, x: Float[Array, "b i"]) -> tuple[State, Array]:
+        carry = step(layer, carry, x)
         return carry, carry.h
 
-    return lax.scan(step, carry, x)
+    return lax.scan(one, carry, x)
+
+
+class Cell(NamedTuple):
+    """What tells one kind of layer from another."""
+
+    gates: int
+    """Blocks of h rows in each array."""
+    state: type[State]
+    """Its arrays are (b, h); h is the layer's output."""
+    scan: Callable[..., tuple[Any, Array]]
+    """``scan(layer, state, x)``: see `scan_layer`."""
+    scan_on_cpu: Callable[..., tuple[Any, Array]]
+    """The same as XLA's CPU backend runs it fastest, equal but for rounding."""
+    start_biases: Callable[..., dict[str, Array]]
+    """The vectors at the start, of h numbers: 1 for a unit in use, 0 for padding."""
+
+
+_gru_scan = partial(scan_layer, gru.gru_cell)
+CELLS = {
+    "lstm": Cell(4, Carry, partial(scan_layer, lstm_cell), cpu.scan_layer, start_biases),
+    "gru": Cell(3, gru.State, _gru_scan, _gru_scan, gru.start_biases),
+}
+
+
+def cell_of(params: Params) -> str:
+    """The kind of a network's layers, by their names. InputError: they are none of `CELLS`."""
+    for name in CELLS:
+        if f"{name}_1" in params:
+            return name
+    raise InputError(f"a network of {', '.join(params)}: its layers must be of {', '.join(CELLS)}")
 
 
 def forward(
     params: Params,
     x: Float[Array, "t b i"],
-    carry: tuple[Carry, ...] | None = None,
+    carry: tuple[State, ...] | None = None,
     *,
     for_cpu: bool | None = None,
-) -> tuple[Float[Array, "t b o"], tuple[Carry, ...]]:
+) -> tuple[Float[Array, "t b o"], tuple[Any, ...]]:
     """All layers over all steps, and the readout of each step.
 
     Args:
-        params: see the module; any number of layers.
+        params: see the module; any number of layers, all of one of `CELLS`.
         x: steps first; its dtype is that of the parameters.
         carry: each layer's state before the first step; None is zero.
-        for_cpu: scan as XLA's CPU backend runs it fastest (`jaxdl.lstm.cpu`), equal but for
-            rounding. None: if JAX's default device is a CPU.
+        for_cpu: scan as XLA's CPU backend runs it fastest (`Cell.scan_on_cpu`). None: if JAX's
+            default device is a CPU.
 
     Returns:
-        The outputs, and the state after the last step: a series in pieces, each with the state of
-        the one before, gives what it gives in one.
+        The outputs, and each layer's state after the last step, of its kind's type: a series in
+        pieces, each with the state of the one before, gives what it gives in one.
     """
-    scan = scan_layer
-    if jax.default_backend() == "cpu" if for_cpu is None else for_cpu:
-        from jaxdl.lstm.cpu import scan_layer as scan
+    name = cell_of(params)
+    cell = CELLS[name]
+    if for_cpu is None:
+        for_cpu = jax.default_backend() == "cpu"
+    scan = cell.scan_on_cpu if for_cpu else cell.scan
     sequence, after = x, []
     for n in range(len(params) - 1):
-        layer = params[f"lstm_{n + 1}"]
+        layer = params[f"{name}_{n + 1}"]
         zero = jnp.zeros((x.shape[1], layer["recurrent"].shape[1]), x.dtype)
-        start = Carry(zero, zero) if carry is None else carry[n]
+        start = cell.state(*[zero] * len(cell.state._fields)) if carry is None else carry[n]
         end, sequence = scan(layer, start, sequence)
         after.append(end)
     kernel, bias = params["readout"]["kernel"], params["readout"]["bias"]
@@ -95,14 +145,16 @@ def forward(
     return read + bias[None, None, :], tuple(after)
 
 
-def _entries(key: Key[Array, ""], rows: int, columns: Int[Array, " c"]) -> Float[Array, "4 r c"]:
-    """Normal numbers, four for each (row, column), from a key of their own: padding with more rows
-    and columns changes none of them.
+def _entries(
+    key: Key[Array, ""], gates: int, rows: int, columns: Int[Array, " c"]
+) -> Float[Array, "{gates} r c"]:
+    """Normal numbers, one for each gate, row and column; those of a row and column have a key of
+    their own: padding with more rows and columns changes none of them.
     """
 
     def entry(row, column):
         own = jax.random.fold_in(key, (row << 16) + column)
-        return jax.random.normal(own, (4,), jnp.float32)
+        return jax.random.normal(own, (gates,), jnp.float32)
 
     across = jax.vmap(entry, in_axes=(None, 0), out_axes=1)
     return jax.vmap(across, in_axes=(0, None), out_axes=1)(jnp.arange(rows), columns)
@@ -116,6 +168,7 @@ def init_params(
     outputs: int,
     layers: int = 1,
     units: int | Int[Array, ""] | None = None,
+    cell: str = "lstm",
 ) -> Params:
     """Chainer's start: LeCun normal (not truncated, deviation 1 / sqrt(fan in)), forget bias 1.
 
@@ -127,7 +180,9 @@ def init_params(
         layers: at least 1.
         units: how many of `hidden` are in use (the rest is zero, see the module), perhaps traced;
             None uses all.
+        cell: the kind of the layers, one of `CELLS`.
     """
+    gates, start_biases = CELLS[cell].gates, CELLS[cell].start_biases
     used = hidden if units is None else units
     fan = jnp.asarray(used, jnp.float32)
     live = (jnp.arange(hidden) < used).astype(jnp.float32)
@@ -137,16 +192,16 @@ def init_params(
         # One draw, as each compiles for half a second: columns 3k are the weights of input k,
         # 3k + 1 those of unit k, 3k + 2 those of the readout (of which the first is used).
         kinds = [3 * jnp.arange(width), 3 * jnp.arange(hidden) + 1, 3 * jnp.arange(outputs) + 2]
-        drawn = _entries(jax.random.fold_in(key, n), hidden, jnp.concatenate(kinds))
+        drawn = _entries(jax.random.fold_in(key, n), gates, hidden, jnp.concatenate(kinds))
         drawn = drawn * live[None, :, None]
         into, again, out = jnp.split(drawn, (width, width + hidden), axis=2)
         columns = live if n else jnp.ones(width, jnp.float32)
         into = into * (columns / jnp.sqrt(fan if n else jnp.float32(inputs)))[None, None]
         again = again * (live / jnp.sqrt(fan))[None, None]
-        params[f"lstm_{n + 1}"] = {
+        params[f"{cell}_{n + 1}"] = {
             "input": into.reshape(-1, width),
             "recurrent": again.reshape(-1, hidden),
-            "bias": jnp.zeros((4, hidden), jnp.float32).at[2].set(live).reshape(-1),
+            **start_biases(live),
         }
         params["readout"] = {
             "kernel": out[0] / jnp.sqrt(fan),
@@ -160,6 +215,8 @@ def with_units(params: Params, hidden: int) -> Params:
 
     Cutting loses nothing where the units cut off are padding.
     """
+    name = cell_of(params)
+    gates = CELLS[name].gates
 
     def fit(array: Array, axis: int) -> Array:
         array = lax.slice_in_dim(array, 0, min(hidden, array.shape[axis]), axis=axis)
@@ -168,17 +225,16 @@ def with_units(params: Params, hidden: int) -> Params:
         return jnp.pad(array, more)
 
     def rows(array: Array) -> Array:
-        blocks = fit(array.reshape(4, -1, *array.shape[1:]), 1)
-        return blocks.reshape(4 * hidden, *array.shape[1:])
+        blocks = fit(array.reshape(gates, -1, *array.shape[1:]), 1)
+        return blocks.reshape(gates * hidden, *array.shape[1:])
 
     new: Params = {}
     for n in range(len(params) - 1):
-        layer = params[f"lstm_{n + 1}"]
-        new[f"lstm_{n + 1}"] = {
-            "input": rows(fit(layer["input"], 1) if n else layer["input"]),
-            "recurrent": rows(fit(layer["recurrent"], 1)),
-            "bias": rows(layer["bias"]),
-        }
+        layer = dict(params[f"{name}_{n + 1}"])
+        layer["recurrent"] = fit(layer["recurrent"], 1)
+        if n:
+            layer["input"] = fit(layer["input"], 1)
+        new[f"{name}_{n + 1}"] = {key: rows(array) for key, array in layer.items()}
     readout = params["readout"]
     new["readout"] = {"kernel": fit(readout["kernel"], 0), "bias": readout["bias"]}
     return new
@@ -191,21 +247,23 @@ class LSTM(nn.Module):
         hidden: units of each layer.
         outputs: values read out of each step.
         layers: at least 1.
+        cell: one of `CELLS`.
     """
 
     hidden: int
     outputs: int = 1
     layers: int = 1
+    cell: str = "lstm"
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "t b i"], carry: tuple[Carry, ...] | None = None
-    ) -> tuple[Float[Array, "t b o"], tuple[Carry, ...]]:
+        self, x: Float[Array, "t b i"], carry: tuple[State, ...] | None = None
+    ) -> tuple[Float[Array, "t b o"], tuple[Any, ...]]:
         """See `forward`."""
 
         def start(key, name):
             sizes = {"hidden": self.hidden, "outputs": self.outputs, "layers": self.layers}
-            return init_params(key, inputs=x.shape[-1], **sizes)[name]
+            return init_params(key, inputs=x.shape[-1], cell=self.cell, **sizes)[name]
 
-        names = [*(f"lstm_{n + 1}" for n in range(self.layers)), "readout"]
+        names = [*(f"{self.cell}_{n + 1}" for n in range(self.layers)), "readout"]
         return forward({name: self.param(name, start, name) for name in names}, x, carry)

@@ -21,6 +21,7 @@ def lstm(
     window: int = 50,
     columns: int = 1,
     layers: int = 1,
+    cell: str = "lstm",
     most: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Step:
@@ -33,7 +34,8 @@ def lstm(
         batch: windows in a mini-batch.
         window: steps of a window.
         columns: values of a step.
-        layers: LSTM layers.
+        layers: recurrent layers.
+        cell: their kind, one of `jaxdl.lstm.model.CELLS`.
         most: train no more than so many of the networks: a device's share of the sweep.
         optimizer: None for momentum SGD.
     """
@@ -43,10 +45,10 @@ def lstm(
     optimizer = optimizers.momentum_sgd() if optimizer is None else optimizer
     length = {"epochs": epochs, "batch": batch, "window": window}
     call = sweep.sweep_step(key, members, optimizer, **length, for_cpu=False)
-    shape = {"inputs": columns, "outputs": columns, "layers": layers}
+    shape = {"inputs": columns, "outputs": columns, "layers": layers, "cell": cell}
     start = partial(sweep.initial_sweep, optimizer=optimizer, hidden=max(sizes), **shape)
     state = jax.eval_shape(start, key, *members)
     metrics = jax.eval_shape(lambda: sweep.zero_losses(1, epochs, members))
     series = jax.ShapeDtypeStruct((max(5000, 2 * window), columns), np.float32)
     args = (state, metrics, series, jax.ShapeDtypeStruct((), np.float32))
-    return Step(f"lstm sweep of {len(members.units)}", call, args, epochs, "epochs")
+    return Step(f"{cell} sweep of {len(members.units)}", call, args, epochs, "epochs")

@@ -30,6 +30,7 @@ def run(options: Options, cfg: Config, *, columns: int) -> None:
             window=cfg.window or USUAL,
             columns=columns,
             layers=cfg.layers,
+            cell=cfg.cell,
             most=most,
             optimizer=lstm_optimizer(cfg),
         )
@@ -41,4 +42,4 @@ def run(options: Options, cfg: Config, *, columns: int) -> None:
         f"{members} networks, spread over the devices: a device beyond them has nothing to do. A "
         f"step is {cfg.log_every} epochs; only the mean loss is exchanged.",
     ]
-    finish("LSTM sweep", options, results, work, "float32", told)
+    finish(f"{cfg.cell.upper()} sweep", options, results, work, "float32", told)

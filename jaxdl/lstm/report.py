@@ -246,7 +246,7 @@ def _totals(summary: Row, rows: Sequence[Row]) -> dict[str, str]:
 
 def lstm_section(run: Path) -> tuple[str, str]:
     """Title and HTML of an LSTM run folder, whichever files it has by now."""
-    notes, title = Notes(run), "LSTM: sine prediction"
+    notes = Notes(run)
     record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
     found = notes.json("summary.json", SUMMARY, {})
@@ -276,11 +276,10 @@ def lstm_section(run: Path) -> tuple[str, str]:
     options = {
         name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
     }
+    options["cell"] = clip(str(config.get("cell", "lstm"))).upper()
     counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
     own = forecast_shown(forecast, columns, notes) if forecast else None
-    if own:
-        title = f"LSTM: {', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
     html = render(
         "lstm",
         config=options,
@@ -293,4 +292,5 @@ def lstm_section(run: Path) -> tuple[str, str]:
         errors=Markup(errors_figure(errors)) if errors and errors.sizes else None,
         notes=notes,
     )
-    return title, html
+    subject = f"{', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
+    return f"{options['cell']}: {subject if own else 'sine prediction'}", html

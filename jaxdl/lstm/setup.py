@@ -4,7 +4,9 @@ import optax
 
 from jaxdl.devices.memory import check_memory
 from jaxdl.lstm.config import Config
+from jaxdl.lstm.ensemble import PARTS
 from jaxdl.lstm.lengths import USUAL
+from jaxdl.lstm.model import CELLS
 from jaxdl.training import optimizers
 
 
@@ -17,11 +19,13 @@ def optimizer_of(cfg: Config) -> optax.GradientTransformation:
 
 def check_size(cfg: Config) -> None:
     """InputError if the networks or their batches cannot fit into memory."""
-    networks, largest = len(cfg.hidden) * cfg.seeds, max(cfg.hidden)
+    networks, largest, cell = len(cfg.hidden) * cfg.seeds, max(cfg.hidden), CELLS[cfg.cell]
+    if cfg.data is not None:
+        networks *= PARTS
     # Gates of one input and of the units before; above the first layer of the layer below too.
-    numbers = 4 * largest * (largest + 1) + (cfg.layers - 1) * 4 * largest * 2 * largest
+    numbers = cell.gates * largest * (largest + 1 + (cfg.layers - 1) * 2 * largest)
     copies = 4 if cfg.optimizer == "adam" else 3  # parameters, gradients, moments
-    states = cfg.batch_size * (cfg.window or USUAL) * cfg.layers * 2 * largest
+    states = cfg.batch_size * (cfg.window or USUAL) * cfg.layers * len(cell.state._fields) * largest
     losses = 50 * cfg.log_every  # `jaxdl.lstm.train.INTERVALS`
     check_memory(
         f"{networks} networks of up to {largest} units in {cfg.layers} layers",

@@ -81,8 +81,9 @@ def start_sweep(
     inputs: int = 1,
     outputs: int = 1,
     layers: int = 1,
+    cell: str = "lstm",
 ) -> TrainState:
-    """Interval 0 of a sweep.
+    """Interval 0 of a sweep of networks of one of `jaxdl.lstm.model.CELLS`.
 
     Returns:
         A tree of arrays: ``step`` counts intervals; params and opt_state have the members as the
@@ -90,7 +91,7 @@ def start_sweep(
     """
     units = int(max(members.units))
     sizes = {"hidden": units, "inputs": inputs, "outputs": outputs, "layers": layers}
-    return _start(key, *members, optimizer=optimizer, **sizes)
+    return _start(key, *members, optimizer=optimizer, cell=cell, **sizes)
 
 
 def initial_sweep(
@@ -103,12 +104,13 @@ def initial_sweep(
     inputs: int,
     outputs: int,
     layers: int,
+    cell: str,
 ) -> TrainState:
     """`start_sweep` without its jit; `hidden` is the largest of the units."""
 
     def one(units, seed):
         sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
-        params = init_params(member_keys(key, seed)[0], units=units, **sizes)
+        params = init_params(member_keys(key, seed)[0], units=units, cell=cell, **sizes)
         return params, optimizer.init(params)
 
     return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
@@ -118,7 +120,7 @@ def initial_sweep(
 # carelessly. One jitted function for the whole process, so that equal sweeps compile once.
 _start = jax.jit(
     initial_sweep,
-    static_argnames=("optimizer", "hidden", "inputs", "outputs", "layers"),
+    static_argnames=("optimizer", "hidden", "inputs", "outputs", "layers", "cell"),
     compiler_options={"xla_backend_optimization_level": 0},
 )
 

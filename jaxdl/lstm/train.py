@@ -155,7 +155,7 @@ def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None
     values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
 
     def start(resumed: bool) -> TrainState:
-        sizes = {"inputs": width, "outputs": width, "layers": cfg.layers}
+        sizes = {"inputs": width, "outputs": width, "layers": cfg.layers, "cell": cfg.cell}
         return spread_members(start_sweep(key, members, optimizer, **sizes), mesh)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
@@ -192,6 +192,7 @@ def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None
             "hidden": list(cfg.hidden),
             "seeds": cfg.seeds,
             "layers": cfg.layers,
+            "cell": cfg.cell,
             "window": series.lengths.window,
             "columns": list(series.series.names),
             "mean": series.scaling.mean.tolist(),

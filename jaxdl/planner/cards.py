@@ -3,19 +3,23 @@
 H100's description is a dump of a real card; the others are from NVIDIA's public specifications, as
 are all peak rates: dense (no sparsity), at the boost clock, which no program reaches. H200 is an
 H100 with other memory: NVIDIA's data sheet "H200 Tensor Core GPU" (SXM: 141 GB, 4.8 TB/s, half of
-its sparse rates); its L2 as the runtime of a real card reports it.
+its sparse rates); its L2 as the runtime of a real card reports it. GB200 is one of the two GPUs of
+a superchip: half of the rates of NVIDIA's data sheet "GB200 NVL72" (TF32 5,000 and BF16 10,000
+Tflop/s, both sparse; 16 TB/s). The bytes of memory of H200 and GB200, and GB200's SMs, clock and
+L2, are those of XLA's own descriptions of real cards (xla/backends/gpu/target_config/specs).
 
-Links are data-sheet numbers too, of one direction: NVLink (A100, H100, H200, B200) or PCIe x16 (T4:
-3.0, A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's eighth of it,
-from typing import Literal
-from those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100, H200 and B200 (8 x 400), and for T4,
-A10G and L4 from AWS's tables of g4dn.metal, g5.48xlarge and g6.48xlarge (100 Gbit/s for all 8).
+Links are data-sheet numbers too, of one direction: NVLink (A100, H100, H200, B200, GB200) or PCIe
+x16 (T4: 3.0, A10G and L4: 4.0) from NVIDIA's data sheets; the network of a host of 8, a card's
+eighth of it, from those of DGX A100 (8 x 200 Gbit/s InfiniBand), DGX H100, H200 and B200 (8 x 400),
+and for T4, A10G and L4 from AWS's tables of g4dn.metal, g5.48xlarge and g6.48xlarge (100 Gbit/s for
+all 8). NVLinks join 72 GB200 of a rack (DGX GB200: 400 Gbit/s for each to other racks); 64 of them
+are counted, so that devices are powers of two.
 """
 
 from typing import Literal, NamedTuple
 
-CardName = Literal["t4", "a10g", "l4", "a100", "h100", "h200", "b200"]
-FRACTION = 0.85  # of the memory that XLA takes: XLA_CLIENT_MEM_FRACTION in containers/
+CardName = Literal["t4", "a10g", "l4", "a100", "h100", "h200", "b200", "gb200"]
+FRACTION = 0.85  # of the memory that a step may fill: JAX 0.12 takes all, JAX 0.10 what it is told
 LAUNCH = 3e-6  # seconds, assumed: what a kernel costs at least
 
 Dtype = Literal["float32", "bfloat16"]
@@ -38,8 +42,9 @@ class Card(NamedTuple):
         threads: of an SM.
         float32: matrix flops/s of float32 arrays, in TF32 where the card has it, as XLA does.
         bfloat16: matrix flops/s of bfloat16 arrays.
-        link: to the other cards of a host of 8, bytes/s in one direction.
+        link: to the other cards of a host (`joined`), bytes/s in one direction.
         network: of one card, between hosts, bytes/s in one direction.
+        joined: cards that `link` joins.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Card(NamedTuple):
     bfloat16: float
     link: float
     network: float
+    joined: int = 8
 
     def flops(self, dtype: Dtype) -> float:
         """Peak matrix flops/s."""
@@ -86,12 +92,16 @@ _CARDS = (
         *(495e12, 989e12, 450e9, 50e9),
     ),
     Card(
-        *("h200", (9, 0), 132, 128, 141_000_000_000, 4800e9, 60, 1.98, 233472, 232448, 2048),
+        *("h200", (9, 0), 132, 128, 151_397_597_184, 4800e9, 60, 1.98, 233472, 232448, 2048),
         *(495e12, 989e12, 450e9, 50e9),
     ),
     Card(
         *("b200", (10, 0), 148, 128, 191_000_000_000, 8000e9, 126, 1.965, 233472, 232448, 2048),
         *(1125e12, 2250e12, 900e9, 50e9),
+    ),
+    Card(
+        *("gb200", (10, 0), 152, 128, 197_897_748_480, 8000e9, 129, 2.062, 233472, 232448, 2048),
+        *(1250e12, 2500e12, 900e9, 50e9, 64),
     ),
 )
 CARDS = {card.name: card for card in _CARDS}

@@ -200,9 +200,9 @@ def sweep(step: Step, members: int, devices: int) -> Work:
 
 
 def exchange_seconds(
-    kind: str, exchange: Exchange, devices: int, link: float, network: float
+    kind: str, exchange: Exchange, devices: int, link: float, network: float, host: int = HOST
 ) -> float:
-    """Seconds that collectives of one kind take, in full hosts of `HOST` devices.
+    """Seconds that collectives of one kind take, in full hosts.
 
     An all-gather of B bytes over h hosts of d devices: each device receives (h-1)/h of B/d over the
     network, then (d-1)/d of B over the links of its host. A reduce-scatter is the same backwards,
@@ -213,9 +213,9 @@ def exchange_seconds(
         exchange: its bytes, of all calls together, and its calls.
         devices: how many.
         link: bytes/s of a device to its host's others.
-        network: bytes/s of a device to other hosts.
+        network: bytes/s of a device to other hosts, of `host` devices each.
     """
-    inside, hosts = min(devices, HOST), -(-devices // HOST)
+    inside, hosts = min(devices, host), -(-devices // host)
     seconds = exchange.bytes * (inside - 1) / inside / link
     seconds += exchange.bytes / inside * (hosts - 1) / hosts / network
     hops = math.ceil(math.log2(inside)) + math.ceil(math.log2(hosts))
@@ -223,13 +223,13 @@ def exchange_seconds(
     return 2 * seconds if kind == "all-reduce" else seconds
 
 
-def check_devices(counts: Sequence[int]) -> None:
+def check_devices(counts: Sequence[int], host: int = HOST) -> None:
     """InputError for a number of devices that is no number of hosts, or more than `MOST`."""
     for count in counts:
         if not 1 <= count <= MOST:
             raise InputError(f"--devices {count}: give 1 to {MOST}")
-        if count > HOST and count % HOST:
-            raise InputError(f"--devices {count}: give up to {HOST}, or a multiple of {HOST}")
+        if count > host and count % host:
+            raise InputError(f"--devices {count}: give up to {host}, or a multiple of {host}")
 
 
 def rows(
@@ -250,14 +250,14 @@ def rows(
         roof = max(does.flops / card.flops(dtype), does.bytes / card.bandwidth)
         launch = does.kernels * LAUNCH
         link = math.fsum(
-            exchange_seconds(kind, exchange, devices, card.link, network)
+            exchange_seconds(kind, exchange, devices, card.link, network, card.joined)
             for kind, exchange in does.exchanges.items()
         )
         step = max(roof, launch) + link
         per_s = does.items / step
         return Row(
             devices=devices,
-            hosts=-(-devices // HOST),
+            hosts=-(-devices // card.joined),
             memory=does.memory,
             of=card.memory,
             exchanges=does.exchanges,
@@ -285,8 +285,8 @@ def assumptions(card: Card, network: float, more: Sequence[str]) -> list[str]:
         *more,
         f"{card.name.upper()}, data sheet: {card.float32 / 1e12:.0f} Tflop/s in float32 "
         f"(TF32 where it has it), {card.bfloat16 / 1e12:.0f} in bfloat16, memory "
-        f"{card.bandwidth / 1e9:,.0f} GB/s, {wire} {card.link / 1e9:.0f} GB/s one way in a host of "
-        f"{HOST}, network {network / 1e9:.4g} GB/s a card one way; sources in "
+        f"{card.bandwidth / 1e9:,.0f} GB/s, {wire} {card.link / 1e9:.0f} GB/s one way among "
+        f"{card.joined} cards, network {network / 1e9:.4g} GB/s a card one way; sources in "
         "jaxdl/planner/cards.py.",
         f"The whole of each peak is reached (share 1), a kernel takes {LAUNCH * 1e6:.0f} us at "
         f"least, a collective {HOP * 1e6:.0f} us for each doubling of the devices; step = the "

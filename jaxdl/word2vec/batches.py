@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int64
 
+from jaxdl.errors import InputError
 from jaxdl.word2vec.blocks import Prepared, Stream, keep_probability, prepare, subsample
 from jaxdl.word2vec.config import Config
 from jaxdl.word2vec.data.corpus import Corpus
@@ -64,6 +65,8 @@ class Batches:
         every = max(20, count // cfg.held_out) if cfg.held_out else 0
         self.held = held_sentences(corpus, every) if 0 < every < len(self.starts) else NONE
         sizes, n = [], cfg.workers
+        if n > 1 and count < n * max(n, cfg.block):
+            raise InputError(f"--workers {n}: the text has {count} words to train on; leave it out")
         # As many parts for each worker.
         parts = -(-count // PART) if n == 1 else n * -(-count // (n * SHARE))
         self.length = PART if n == 1 else -(-count // parts)

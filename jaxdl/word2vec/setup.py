@@ -91,6 +91,8 @@ def check_size(cfg: Config, words: int = 0) -> None:
         words: of the vocabulary; 0 if it is not known yet.
     """
     copies = {"sgd": 1, "momentum": 2, "adam": 3}[cfg.optimizer]
+    if cfg.workers > 1:
+        copies = 1 + 2 * cfg.workers  # the joined ones; each worker's, on its device and shared
     check_memory(
         f"two tables of {words:,} words of {cfg.dim} numbers",
         4 * 2 * words * cfg.dim * copies,

@@ -15,6 +15,7 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices import processes
 from jaxdl.devices.mesh import shard, shardings
 from jaxdl.devices.worker import another_process, pinned, quiet_cores
+from jaxdl.errors import InputError
 from jaxdl.files.atomic import write_bytes, write_json
 from jaxdl.files.fingerprint import of_files
 from jaxdl.report import page
@@ -75,6 +76,8 @@ def _train_with_workers(
     with hired(cores) as team:
         with contextlib.nullcontext() if cores[0] is None else pinned(cores[0]):
             jax.devices()  # starts XLA's threads
+        if jax.default_backend() != "cpu":
+            raise InputError(f"--workers {cfg.workers}: is for a CPU; leave it out on a GPU")
         return _train(cfg, config, record, None, bar, team=team)
 
 

@@ -106,7 +106,31 @@ def test_processes_devices_and_addresses_agree():
     script = SCRIPT.read_text()
     for name, number in (("nodes", hosts), ("ntasks-per-node", 1), ("gpus-per-node", GPUS)):
         assert f"#SBATCH --{name}={number}\n" in script
-    assert f"\ngpus={GPUS}\n" in script
+
+
+def test_a_pod_asks_for_processors_and_memory_and_gets_no_more():
+    """The same as limits and requests: it is evicted last. /dev/shm is a part of its memory."""
+    resources = container()["resources"]
+    assert resources["requests"] == resources["limits"]
+    assert set(resources["limits"]) == {"cpu", "memory", "nvidia.com/gpu"}
+    shm = next(v for v in job()["template"]["spec"]["volumes"] if v["name"] == "shm")
+    sizes = (resources["limits"]["memory"], shm["emptyDir"]["sizeLimit"])
+    memory, shared = (int(size.removesuffix("Gi")) for size in sizes)
+    assert memory > 2 * shared
+
+
+def test_what_the_comments_of_the_manifest_offer_is_sound(tmp_path: Path):
+    """With every one of them in place the schemas are content."""
+    text, lines = MANIFEST.read_text(), []
+    for line in text.splitlines():
+        offered = re.fullmatch(
+            r"( +)# (- \{ name: .*|[a-z.]+/[a-z_]+: \d+|hugepages-2Mi: \w+)", line
+        )
+        lines.append(f"{offered[1]}{offered[2]}" if offered else line)
+    assert sum(a != b for a, b in zip(lines, text.splitlines(), strict=True)) == 6
+    path = tmp_path / "all.yaml"
+    path.write_text("\n".join(lines))
+    assert [problem for d in documents(path) for problem in problems(d)] == []
 
 
 def test_image_folders_user_and_time_to_save_are_those_of_compose():
@@ -168,6 +192,7 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         "SLURM_JOB_ID": "4711",
         "SLURM_JOB_NODELIST": "gpu-[7-8]",
         "SLURM_NNODES": "2",
+        "SLURM_GPUS_ON_NODE": "8",
     }
 
 
@@ -195,6 +220,29 @@ def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[st
     ):
         assert part in log
     assert "requeue" not in log
+
+
+def test_the_number_of_gpus_is_slurms(slurm: dict[str, str]):
+    """`sbatch --gpus-per-node=4`, with nothing else changed."""
+    _, log, _ = run({**slurm, "SLURM_GPUS_ON_NODE": "4"}, "fcn")
+    assert "--mesh data=8" in log
+    assert "devices 0,1,2,3 " in log.replace("\n", " ")
+    del slurm["SLURM_GPUS_ON_NODE"]
+    status, _, errors = run(slurm, "fcn")
+    assert status == 1
+    assert "sbatch --gpus-per-node=8" in errors
+
+
+@pytest.mark.parametrize(("python", "fraction"), [("3.11", ".85"), ("3.13", "")])
+def test_slurm_bounds_memory_for_jax_0_10_alone(slurm, tmp_path, monkeypatch, python, fraction):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    ask = tmp_path / ".venv/bin/python"
+    ask.write_text(f"#!/bin/sh\nexit {int(python != '3.11')}\n")
+    ask.chmod(0o755)
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\necho "fraction $XLA_CLIENT_MEM_FRACTION" >> "$LOG"\n')
+    assert run(slurm, "fcn")[1] == f"fraction {fraction}\n"
 
 
 def test_slurm_queues_again_what_saved_as_its_time_ran_out(slurm: dict[str, str]):

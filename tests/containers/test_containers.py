@@ -1,5 +1,6 @@
 """The containers' files: what they promise about users, ports and devices; missing tools."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from jaxdl.cli.checks import DOCTOR
+from jaxdl.cli.command import parse
 
 HOME = Path(__file__).parents[2] / "containers"
 
@@ -72,6 +78,80 @@ def test_without_its_tools_the_image_test_says_what_to_install(tmp_path):
         )
         assert done.returncode == 2
         assert "is not installed; on Debian or Ubuntu: apt-get install buildah" in done.stderr
+
+
+def image_test(tmp_path: Path, command: str, **tools: str) -> subprocess.CompletedProcess[str]:
+    """The script, with stand-ins of these tools."""
+    for name, body in tools.items():
+        file = tmp_path / name.replace("_", "-")
+        file.write_text(f"#!/bin/sh\n{body}\n")
+        file.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "WORK": str(tmp_path / "work")}
+    return subprocess.run(
+        ["bash", HOME / "image-test.sh", command],
+        env={**environ, "BASE_IMAGE": "python:3.13-slim"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+OLD_COMPOSE = "echo using podman version: 4.3.1; echo podman-composer version 1.0.3"
+TOOLS = dict.fromkeys(("buildah", "podman", "runc"), "true")
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (OLD_COMPOSE, 2),
+        ("true", 2),
+        ("echo podman-compose version 1.2.0", 0),
+        ("echo podman-compose version 1.10.1; echo podman version 5.4.2", 0),
+    ],
+)
+def test_an_old_podman_compose_is_refused_before_anything_is_built(tmp_path, said, status):
+    done = image_test(tmp_path, "tools", podman_compose=said, **TOOLS)
+    assert done.returncode == status, done.stderr
+    assert ("pip install -c constraints.txt podman-compose" in done.stderr) == (status != 0)
+    assert ("is 1.0.3, and 1.2 or later is needed" in done.stderr) == (said == OLD_COMPOSE)
+    makefile = (HOME.parent / "Makefile").read_text()
+    recipe = makefile[makefile.index("\nimage-test:") :]
+    assert recipe.index("image-test.sh tools") < recipe.index("$(MAKE) image")
+
+
+REFUSED = "ERROR: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed"
+
+
+@pytest.mark.parametrize(("said", "named"), [(REFUSED, True), ("No space left", False)])
+def test_a_refused_certificate_names_what_brings_it_in(tmp_path, said, named):
+    done = image_test(tmp_path, "build", buildah=f"echo '{said}' >&2; exit 3")
+    assert done.returncode == 3
+    assert ("BUILD_FLAGS='--volume /etc/ssl/certs:/etc/ssl/certs:ro'" in done.stderr) == named
+    assert image_test(tmp_path, "build", buildah="true").returncode == 0
+
+
+def test_the_image_has_the_newest_pins_and_a_healthcheck_that_fits():
+    text = (HOME / "Dockerfile").read_text()
+    (base,) = re.findall(r"^ARG BASE_IMAGE=python:(3\.\d+)-slim$", text, re.MULTILINE)
+    pins = (HOME.parent / "constraints.txt").read_text().splitlines()
+    versions = [need for need in map(Requirement, pins) if need.name == "jax"]
+    newest = max(versions, key=lambda need: Version(str(need.specifier).removeprefix("==")))
+    assert newest.marker is None or newest.marker.evaluate({"python_version": base})
+    (words,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)
+    program, *options = json.loads(words)
+    assert (program, options[0]) == ("jaxdl", "doctor")
+    assert parse(DOCTOR, options[1:]).quick
+    assert int(re.findall(r"--timeout=(\d+)s", text)[0]) <= 15
+
+
+def test_nothing_bounds_the_gpus_memory_from_jax_0_12_on():
+    """There a fraction that is set is a bound; unset, memory grows beyond 75 % as needed."""
+    for path in (p for p in HOME.rglob("*") if p.is_file() and p.suffix != ".md"):
+        lines = [line for line in path.read_text().splitlines() if "_MEM_FRACTION" in line]
+        code = [line for line in lines if not line.lstrip().startswith("#")]
+        if path.name == "train.sbatch":  # for JAX 0.10 alone, see test_clusters
+            continue
+        assert not code, path
 
 
 def test_without_boto3_the_launcher_says_how_to_install_it():

@@ -1,5 +1,6 @@
 """The EC2 host: its cloud-config files, and the launcher against a stand-in for AWS (moto)."""
 
+import base64
 import importlib.util
 import json
 import re
@@ -116,18 +117,104 @@ def test_the_group_is_used_again_and_never_widened(aws, capsys):
 
 
 @pytest.mark.slow
-def test_a_dry_run_starts_and_makes_nothing(aws, capsys):
+def test_a_dry_run_starts_and_makes_nothing_and_says_what_it_asked(aws, capsys):
     assert launch.main(options("--dry-run", "--spot")) == 0
     said = capsys.readouterr().out
     assert "dry run: nothing was started" in said
     wanted = json.loads(said[said.index("{") : said.rindex("}") + 1])
     assert wanted["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert "may start this host: they may" in said
+    assert "may make the security group jaxdl-ssh: they may" in said
+    assert "not asked: whether they may open its port 22 to 203.0.113.7/32" in said
+    assert "not asked: the quota" in said
     assert not hosts(aws)
     names = [g["GroupName"] for g in aws.describe_security_groups()["SecurityGroups"]]
     assert "jaxdl-ssh" not in names
-    launch.main(options())  # now the group is there, and AWS itself is asked
+    launch.main(options())  # now the group is there
+    capsys.readouterr()
     assert launch.main(options("--dry-run")) == 0
+    said = capsys.readouterr().out
+    assert "lets in ssh from your address alone" in said
+    assert "port 22" not in said
     assert len(hosts(aws)) == 1
+
+
+@pytest.mark.slow
+def test_a_dry_run_asks_ec2_also_on_its_first_use(aws, capsys, monkeypatch):
+    """No group is there yet; EC2 refuses all the same what these credentials may not."""
+    ec2, real = boto3.client("ec2"), boto3.Session.client
+    types = aws.describe_instance_types(InstanceTypes=["g6.xlarge"])
+    del types["ResponseMetadata"]
+    monkeypatch.setattr(
+        boto3.Session, "client", lambda s, n, *a, **k: ec2 if n == "ec2" else real(s, n, *a, **k)
+    )
+    with Stubber(ec2) as stubber:
+        stubber.add_response("describe_instance_types", types)
+        stubber.add_response("describe_key_pairs", {"KeyPairs": []})
+        stubber.add_response("describe_security_groups", {"SecurityGroups": []})
+        stubber.add_client_error("create_security_group", "DryRunOperation")
+        stubber.add_client_error("run_instances", "UnauthorizedOperation", "no")
+        assert launch.main(options("--dry-run")) == 2
+        stubber.assert_no_pending_responses()
+    assert "ask for the permission" in capsys.readouterr().err
+
+
+REFUSED = {
+    "g5g.xlarge": "its processor is arm64",
+    "p3dn.24xlarge": "V100 is below compute capability 7.5",
+    "p3.2xlarge": "InvalidInstanceType",  # of another region, as moto has it
+    "t3.micro": "no GPU of NVIDIA's",
+}
+SWITCHES = {
+    **dict.fromkeys(("g4dn.xlarge", "g5.48xlarge", "g6.xlarge", "g6e.48xlarge"), "none"),
+    **dict.fromkeys(("p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge"), "nvswitch"),
+    **dict.fromkeys(("p5e.48xlarge", "p5en.48xlarge"), "nvswitch"),
+    **dict.fromkeys(("p6-b200.48xlarge", "p6-b300.48xlarge"), "nvswitch4"),
+}
+
+
+@pytest.mark.slow
+def test_the_instance_type_is_one_that_can_train(aws, capsys):
+    for name, said in REFUSED.items():
+        assert launch.main(options("--instance-type", name)) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert "take g4dn.xlarge (T4), g6.xlarge (L4)" in error
+        assert error.count("\n") == 1
+    assert not hosts(aws)
+    assert {name: launch.switches(name, aws) for name in SWITCHES} == SWITCHES
+    assert launch.main(options("--instance-type", "p5.48xlarge", "--image", "ubuntu")) == 0
+    (host,) = hosts(aws)
+    sent = aws.describe_instance_attribute(InstanceId=host["InstanceId"], Attribute="userData")
+    text = base64.b64decode(sent["UserData"]["Value"]).decode()
+    assert "JAXDL_SWITCHES=nvswitch\n" in yaml.safe_load(text)["write_files"][0]["content"]
+
+
+INSTALLED = {
+    "none": [],
+    "nvswitch": ["nvidia-fabricmanager-580"],
+    "nvswitch4": ["nvlsm", "nvidia-fabricmanager-580"],
+}
+
+
+@pytest.mark.parametrize("kind", INSTALLED)
+def test_plain_ubuntu_gets_what_prepares_its_nvswitches(kind, tmp_path):
+    """The part of its script that does, run with stand-ins that note their calls."""
+    config = yaml.safe_load((HOME / "user-data.ubuntu.yaml").read_text())
+    script = config["write_files"][-1]["content"]
+    part = script[script.index("driver=580") : script.index("if ! command -v nvidia-ctk")]
+    part = part.replace("/etc/modules-load.d", str(tmp_path))
+    notes = tmp_path / "notes"
+    for name in ("apt-get", "systemctl", "curl", "dpkg"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $@" >> {notes}\n')
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JAXDL_SWITCHES": kind}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", part], env=environ, check=True)
+    words = notes.read_text().split() if notes.exists() else []
+    assert [word for word in words if word in ("nvlsm", "nvidia-fabricmanager-580")] == INSTALLED[
+        kind
+    ]
+    assert ("nvidia-fabricmanager" in words) == (kind != "none")  # of systemctl enable
 
 
 @pytest.mark.slow
@@ -184,7 +271,8 @@ def test_what_aws_refuses_is_told_with_its_remedy(aws, capsys, monkeypatch):
     launch.main(options())  # the group is there
     ec2, real = boto3.client("ec2"), boto3.Session.client
     groups = aws.describe_security_groups(GroupNames=["jaxdl-ssh"])
-    del groups["ResponseMetadata"]
+    types = aws.describe_instance_types(InstanceTypes=["g6.xlarge"])
+    del groups["ResponseMetadata"], types["ResponseMetadata"]
 
     def client(session, name, *rest, **options):
         return ec2 if name == "ec2" else real(session, name, *rest, **options)
@@ -192,6 +280,7 @@ def test_what_aws_refuses_is_told_with_its_remedy(aws, capsys, monkeypatch):
     monkeypatch.setattr(boto3.Session, "client", client)
     for code, remedy in REMEDIES.items():
         with Stubber(ec2) as stubber:
+            stubber.add_response("describe_instance_types", types)
             stubber.add_response("describe_key_pairs", {"KeyPairs": []})
             stubber.add_response("describe_security_groups", groups)
             stubber.add_client_error("run_instances", code, "no more")

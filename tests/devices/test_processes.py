@@ -3,18 +3,14 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jaxdl.devices.processes import (
-    Processes,
-    abort_on_error,
-    broadcast_from_main,
-    find_processes,
-    stop_vote,
-)
+from jaxdl.devices.launchers import Processes, find_processes
+from jaxdl.devices.processes import abort_on_error, broadcast_from_main, stop_vote
 from jaxdl.errors import InputError
 from jaxdl.training.run_folder import read_rows
 from tests.devices.test_mesh import free_port
@@ -28,11 +24,12 @@ SLURM = {
     "SLURM_LOCALID": "0",
     "SLURM_STEP_NUM_NODES": "4",
 }
+URI = "OMPI_MCA_orte_hnp_uri"
 OPEN_MPI = {
     "OMPI_COMM_WORLD_SIZE": "2",
     "OMPI_COMM_WORLD_RANK": "1",
     "OMPI_COMM_WORLD_LOCAL_SIZE": "1",
-    "OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:34911",
+    URI: "12288.0;tcp://10.0.0.1,10.1.0.1:34911",
 }
 JOBSET = {
     "JOB_COMPLETION_INDEX": "3",
@@ -49,11 +46,27 @@ JOBSET = {
         ({}, (), None),
         ({}, ("node1:5000", 2, 1), Processes("node1:5000", 2, 1)),
         ({}, ("node1:5000", 1, 0), None),
-        (SLURM, (), Processes(None, 4, 2)),
-        (SLURM | {"SLURM_STEP_NUM_NODES": "2"}, (), Processes(None, 4, 2, False)),
+        (SLURM, (), Processes("node1:61447", 4, 2)),
+        (SLURM | {"SLURM_STEP_NUM_NODES": "2"}, (), Processes("node1:61447", 4, 2, False)),
+        (SLURM | {"SLURM_JOB_ID": "4097"}, (), Processes("node1:61441", 4, 2)),
+        (SLURM | {"JAX_COORDINATOR_PORT": "900"}, (), Processes("node1:900", 4, 2)),
+        *(
+            (SLURM | {"SLURM_STEP_NODELIST": hosts}, (), Processes(f"{first}:61447", 4, 2))
+            for hosts, first in (
+                ("gpu-7", "gpu-7"),
+                ("gpu-7,gpu-9", "gpu-7"),
+                ("gpu[007-010,12],a", "gpu007"),
+                ("r[1,3]n[04-07].lan,a[1-2]", "r1n04.lan"),
+            )
+        ),
         (SLURM | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, (), None),
         (SLURM, ("node9:5000", None, None), Processes("node9:5000", 4, 2)),
-        (OPEN_MPI, (), Processes(None, 2, 1)),
+        (OPEN_MPI, (), Processes("10.0.0.1:61443", 2, 1)),
+        (
+            OPEN_MPI | {URI: "4096.0;tcp6://[fe80::1,fe80::2]:80"},
+            (),
+            Processes("[fe80::1]:61441", 2, 1),
+        ),
         (JOBSET, (), Processes("fcn-hosts-0-0.fcn:55527", 4, 3)),
         (JOBSET, (None, 8, None), Processes("fcn-hosts-0-0.fcn:55527", 8, 3)),
         (JOBSET | {"JAX_COORDINATOR_ADDRESS": "lead:1"}, (), Processes("lead:1", 4, 3)),
@@ -87,6 +100,36 @@ def test_one_process_needs_nobody():
     assert [stop_vote(None)(asked) for asked in (False, True)] == [False, True]
     with pytest.raises(KeyError), abort_on_error():
         raise KeyError("unwinds as ever")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("--processes 3 --process-id 0", "--processes 3 --process-id 0", "the number 0"),
+        ("--processes 2 --process-id 0", "--processes 3 --process-id 1", "the same --processes"),
+        ("--processes 2 --process-id 0 --epochs 2", "--processes 2 --process-id 1", "has --epochs"),
+        ("--processes 2 --process-id 0", None, "the port is in use"),
+        ("--processes 2 --process-id 1", None, "another program answers there"),
+    ],
+)
+def test_processes_that_cannot_work_together_end_in_one_line(
+    tmp_path: Path, first: str, second: str | None, message: str
+):
+    """With status 3, before JAX starts; None is a program that holds the port."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        if second is None:
+            other.listen()
+        else:
+            other.close()
+        among = ("--mesh", "data=2", "--coordinator", f"127.0.0.1:{port}", "--out", str(tmp_path))
+        started = [Warm("jaxdl digits", *among, *w.split()) for w in (first, second) if w]
+        for process in started:
+            _, errors = process.communicate()
+            assert (process.returncode, errors.count("\n")) == (3, 1), errors
+            assert message in errors
 
 
 TINY = (

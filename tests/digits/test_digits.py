@@ -23,7 +23,8 @@ from jaxdl.digits.model import LeNet
 from jaxdl.digits.train import SAMPLES, doubts
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
-from tests.helpers.processes import finish, stop_at
+from tests.devices.test_mesh import free_port
+from tests.helpers.processes import Warm, finish, stop_at
 
 MODULE = "jaxdl digits"
 
@@ -215,8 +216,8 @@ def test_the_embedded_digits_reach_the_mark(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder, monkeypatch):
-    """And on two devices to the same within rounding.
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
+    """And on two devices, and in two processes, to the same within rounding.
 
     With programs that are compiled again; tests of other experiments resume with kept ones.
 
@@ -240,12 +241,22 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder, monkeypatch):
     assert rows(stopped) == rows(straight)
     jax.tree.map(np.testing.assert_array_equal, params(stopped), params(straight))
 
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    two = tmp_path / "two"
-    done = finish(MODULE, *words, "--out", str(two), "--mesh", "data=2")
-    assert done.returncode == 0, done.stderr
-    for row, want in zip(rows(two), rows(straight), strict=True):
-        assert row["train"]["loss"] == pytest.approx(want["train"]["loss"], rel=1e-3)
+    address = f"127.0.0.1:{free_port()}"
+    among = ["--mesh", "data=2", "--coordinator", address, "--processes", "2"]
+    home = tmp_path / "processes"
+    pair = [
+        Warm(MODULE, *words, *among, "--process-id", str(k), "--out", str(home), devices=1)
+        for k in (0, 1)
+    ]
+    home = tmp_path / "devices"
+    one = Warm(MODULE, *words, "--mesh", "data=2", "--out", str(home), devices=2)
+    for process in (*pair, one):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    for name in ("devices", "processes"):
+        for row, want in zip(rows(tmp_path / name), rows(straight), strict=True):
+            assert row["train"]["loss"] == pytest.approx(want["train"]["loss"], rel=1e-5)
+            assert row["test"]["loss"] == pytest.approx(want["test"]["loss"], rel=1e-5)
 
 
 @pytest.mark.slow

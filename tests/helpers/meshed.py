@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import install_import_hook
 
 with install_import_hook("jaxdl", "beartype.beartype"):
+    from jaxdl.devices import launchers
     from jaxdl.devices import processes as hosts
     from jaxdl.devices.mesh import (
         gather_to_host,
@@ -193,7 +194,7 @@ def main() -> None:
     saved, half = Path(folder) / "checkpoints", STEPS // 2
     runs: dict[str, Run] = {}
     if rest:
-        processes = hosts.find_processes({}, rest[0], 2, int(rest[1]))
+        processes = launchers.find_processes({}, rest[0], 2, int(rest[1]))
         assert processes is not None
         hosts.start(processes)
         runs["replicated"] = train_on((8, 1), False, 0, STEPS)

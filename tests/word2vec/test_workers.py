@@ -149,3 +149,11 @@ def test_the_gain_is_that_of_parts_one_after_another():
 def test_what_a_team_cannot_train_is_refused(cfg: Config, given: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         check(dataclasses.replace(cfg, **given))
+
+
+def test_a_text_too_short_for_all_is_refused(cfg: Config, tmp_path: Path):
+    (tmp_path / "short.txt").write_text("a b c d e f g\n" * 9)
+    few = dataclasses.replace(cfg, data=(tmp_path / "short.txt",), data_dir=tmp_path / "data")
+    assert batches_of(dataclasses.replace(few, workers=1)).steps
+    with pytest.raises(InputError, match="--workers 2: the text has 63 words to train on"):
+        batches_of(few)

@@ -66,7 +66,9 @@ _KERAS = rf"{_BLOCK}/(?:block\d_conv\d_)?(?:(?P<kernel>W_1|kernel)|(?P<bias>b_1|
 # tf2onnx's names: Keras's layer, then the operation that read the variable.
 _TF2ONNX = rf"{_BLOCK}(?:_\d+)?/(?:(?P<kernel>conv.*|Conv2D.*)|(?P<bias>Squeeze.*|Bias.*))"
 _FORMATS = {
-    "jaxdl": _Format(rf"{_CONV}/(?:(?P<kernel>kernel)|(?P<bias>bias))", "HWIO", mean=None),
+    "jaxdl": _Format(
+        rf"(?:trunk/)?{_CONV}/(?:(?P<kernel>kernel)|(?P<bias>bias))", "HWIO", mean=None
+    ),
     "torchvision": _Format(_TORCH, mean=(123.675, 116.28, 103.53), std=(0.229, 0.224, 0.225)),
     "caffe-rgb": _Format(_TORCH, mean=(123.0, 117.0, 104.0)),
     "caffe-bgr": _Format(_TORCH, bgr=True),

@@ -73,7 +73,8 @@ def _last_weekdays(months: np.ndarray) -> np.ndarray:
 
 
 def _month_ends(months: np.ndarray) -> np.ndarray:
-    return (months + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]")
+    return after - np.timedelta64(1, "D")
 
 
 def _common(moves: np.ndarray) -> int | None:
@@ -154,7 +155,7 @@ def at_places(first: Any, step: Step, places: np.ndarray) -> np.ndarray:
         micro = first.astype("datetime64[us]") + moved.astype("timedelta64[us]")
         return micro.astype(kind)
     day = first.astype("datetime64[D]")
-    clock = first - day if unit not in "YMD" else 0
+    clock = first - day if unit not in "YMD" else np.timedelta64(0, "D")
     if step.unit == "business day":
         return (np.busday_offset(day, moved) + clock).astype(kind)
     months = _months(np.asarray(first)) + moved

@@ -102,7 +102,7 @@ def rows_of(
             else:
                 yield line.strip() + "\n" if separator == " " else line
 
-    mark = "\x1f" if separator is None else separator
+    mark = "\U0010fffe" if separator is None else separator  # no character
     for cells in csv.reader(feed(), delimiter=mark, skipinitialspace=True, strict=True):
         yield at, [cell.strip() for cell in cells]
 
@@ -126,6 +126,8 @@ def find_separator(lines: Sequence[str], decimal: Decimal | None, source: str) -
             continue
         if separator == " " and counts[0] != most:
             continue
+        if counts[1:] and most not in counts[1:]:
+            continue  # it is part of a name
         if separator == ",":
             texts = [line.strip() for line in sample]
             alone = [is_missing(text) or bool(_ALONE.fullmatch(text)) for text in texts]

@@ -124,11 +124,11 @@ def _parts(cells: Sequence[str], first: str) -> Times | None:
             found = pattern.fullmatch(cell)
             year, part = (int(found["y"]), int(found["n"])) if found else (0, 0)
             if months and 1 <= part <= 12 // months:
-                values[row] = 12 * (year - 1970) + months * (part - 1)
+                values[row] = np.datetime64(12 * (year - 1970) + months * (part - 1), "M")
             elif not months and 1 <= part <= 53:
                 fourth = np.datetime64(f"{year}-01-04", "D")  # is always in week 1
-                monday = fourth - (fourth.astype(int) + 3) % 7
-                values[row] = monday + 7 * (part - 1)
+                days = 7 * (part - 1) - (int(fourth.astype(int)) + 3) % 7  # from a Monday
+                values[row] = fourth + np.timedelta64(days, "D")
         return Times(values, "months" if months == 1 else "quarters" if months else "weeks")
     return None
 

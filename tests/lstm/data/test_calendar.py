@@ -11,16 +11,21 @@ from jaxdl.lstm.data.times import Times, number_times, text_times
 
 
 def days(first: str, count: int) -> np.ndarray:
-    return np.datetime64(first) + np.arange(count)
+    return np.datetime64(first) + np.arange(count).astype("timedelta64[D]")
 
 
 WEEKDAYS = days("2000-01-03", 60)[np.is_busday(days("2000-01-03", 60))]
 MONTHS = np.arange("2000-01", "2002-01", dtype="datetime64[M]")
-ENDS = (MONTHS + 1).astype("datetime64[D]") - 1
+LATER = (MONTHS + np.timedelta64(1, "M")).astype("datetime64[D]")
+ENDS = LATER - np.timedelta64(1, "D")
 HOURS = np.datetime64("2000-03-01T00:30", "s") + np.arange(50) * np.timedelta64(1, "h")
 # name -> (times, the step in words, the time that follows)
 STEPS = {
-    "seconds": (HOURS[0] + np.arange(40) * 15, "15 seconds", "2000-03-01T00:40:00"),
+    "seconds": (
+        HOURS[0] + np.arange(40) * np.timedelta64(15, "s"),
+        "15 seconds",
+        "2000-03-01T00:40:00",
+    ),
     "half hours": (
         HOURS[0] + np.arange(40) * np.timedelta64(30, "m"),
         "30 minutes",
@@ -35,7 +40,7 @@ STEPS = {
     "ends of months": (ENDS, "1 month, its last day", "2002-01-31"),
     "ends of quarters": (ENDS[2::3], "1 quarter, its last day", "2002-03-31"),
     "last weekdays": (
-        np.busday_offset((MONTHS + 1).astype("datetime64[D]"), -1, roll="forward"),
+        np.busday_offset(LATER, -1, roll="forward"),
         "1 month, its last weekday",
         "2002-01-31",
     ),
