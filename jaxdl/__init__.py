@@ -7,6 +7,7 @@ Importing them imports no JAX before one is used, and changes nothing in the pro
 from typing import Any
 
 __all__ = [
+    "Forecaster",
     "KeyedVectors",
     "Segmenter",
     "Word2Vec",
@@ -17,6 +18,7 @@ __all__ = [
     "word2vec",
 ]
 _CLASSES = {
+    "Forecaster": "jaxdl.lstm.forecaster",
     "KeyedVectors": "jaxdl.word2vec.keyed_vectors",
     "Segmenter": "jaxdl.fcn.segmenter",
     "Word2Vec": "jaxdl.word2vec.api",

@@ -42,7 +42,7 @@ TRAIN = Command(
             *("preset", "data", "column", "time", "id", "decimal", "missing", "test_steps"),
             *("period", "context", "horizon", "difference", "log", "steps_per_cycle", "cycles"),
         ),
-        "Model": ("hidden", "seeds", "layers", "cell"),
+        "Model": ("hidden", "seeds", "layers", "cell", "start_from"),
         "Training": (
             *("steps", "batch_size", "window", "optimizer", "learning_rate", "momentum"),
             *("seed",),
@@ -55,6 +55,10 @@ TRAIN = Command(
         (
             "jaxdl lstm train --data flow.csv --column level --missing interpolate",
             "One column of a table of your own; its dates are found, its gaps filled.",
+        ),
+        (
+            "jaxdl lstm train --data flow.csv --start-from runs/flow --out runs/flow2",
+            "flow.csv has more rows by now: the networks of a run are trained on.",
         ),
     ),
     renamed=RENAMED,
@@ -69,9 +73,9 @@ class Predict:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The folder of a finished run."""
-    input: Annotated[Path, tyro.conf.Positional]
-    """A table with the run's columns, such as the one that was trained on; its last steps are given
-    to the network, and its dates go on."""
+    input: Annotated[Path | None, tyro.conf.Positional] = None
+    """A table with the run's columns, such as the one that was trained on, with more rows; its last
+    steps are given to the network, and its dates go on. By default what the run was trained on."""
     column: tuple[str, ...] = ()
     """Names or numbers of the columns; by default those of the run, or the only one that holds
     numbers."""
@@ -116,7 +120,7 @@ PREDICT = Command(
         "Devices": ("compile_cache",),
     },
     examples=(
-        ("jaxdl lstm predict runs/flow flow.csv --horizon 48", "The next 48 steps."),
+        ("jaxdl lstm predict runs/flow --horizon 48", "The next 48 steps."),
         (
             "jaxdl lstm predict runs/flow flow.csv --network 4:0 --out next.csv",
             "The same by one network: 4 units, the first seed.",
@@ -165,9 +169,19 @@ PLAN = Command(
 COMMANDS = {"train": TRAIN, "predict": PREDICT, "plan": PLAN}
 
 
+def settled(cfg: Config) -> Config:
+    """The config with what it takes from --start-from. InputError: it cannot be trained."""
+    if cfg.start_from is not None:
+        from jaxdl.lstm.start import settle  # which imports jax
+
+        cfg = settle(cfg)
+    check(cfg)
+    return cfg
+
+
 def run(cfg: Config, bar: Bar) -> dict:
     """Train (or go on with) the sweep; returns and writes the summary (process 0 alone)."""
-    check(cfg)
+    cfg = settled(cfg)
     from jaxdl.cli.launch import train_everywhere
     from jaxdl.devices.mesh import core_mesh
     from jaxdl.lstm import dataset, forecast_run, outcomes
@@ -191,7 +205,7 @@ def run(cfg: Config, bar: Bar) -> dict:
 
 def train(cfg: Config) -> None:
     """``jaxdl lstm train``."""
-    check(cfg)  # before jax is imported: a refusal is fast
+    settled(cfg)  # before training's modules are imported: a refusal is fast
     run(started(cfg), Bar())
 
 

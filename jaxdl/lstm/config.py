@@ -76,6 +76,9 @@ class Config:
     """Hidden sizes."""
     seeds: Annotated[int, Range(1, 1_000_000)] = 8
     """Networks of each size."""
+    start_from: Path | None = None
+    """The networks of a run of an own series are trained on, with their transform and scaling:
+    --data has more rows, or another series of the same columns."""
     layers: Annotated[int, Range(1, 32)] = 1
     """Recurrent layers."""
     cell: Cell = "lstm"

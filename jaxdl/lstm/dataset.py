@@ -8,9 +8,10 @@ from jaxtyping import Float
 from jaxdl.devices.memory import check_memory
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.data.missing import find_period
-from jaxdl.lstm.data.read import read_series
+from jaxdl.lstm.data.read import Read, read_series
 from jaxdl.lstm.data.regular import check_learnable
 from jaxdl.lstm.lengths import Lengths, fit_lengths
+from jaxdl.lstm.saved import reading_of
 from jaxdl.lstm.series import Scaling, Series, learn_scaling, sine, split_tail
 
 
@@ -71,7 +72,7 @@ def _sine(cfg: Config) -> Dataset:
 
 def _own(cfg: Config) -> Dataset:
     assert cfg.data is not None
-    source = str(cfg.data)
+    like = None if cfg.start_from is None else reading_of(cfg.start_from)
     read = read_series(
         cfg.data,
         column=cfg.column,
@@ -80,7 +81,17 @@ def _own(cfg: Config) -> Dataset:
         decimal=cfg.decimal,
         missing=cfg.missing,
         period=cfg.period,
+        like=like,
     )
+    return arrange(cfg, read, str(cfg.data))
+
+
+def arrange(cfg: Config, read: Read, source: str) -> Dataset:
+    """A series that was read, with the lengths that fit it, split and scaled.
+
+    Raises:
+        InputError: it is too short for what was asked, or holds nothing to learn.
+    """
     values = read.series.values
     warnings = read.warnings + check_learnable(read.series, source)
     rows = len(values)

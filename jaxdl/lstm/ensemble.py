@@ -116,10 +116,12 @@ def start(
     columns: int,
     layers: int = 1,
     cell: Cell = "lstm",
+    given: Any = None,
 ) -> TrainState:
     """Interval 0: params are {"now", "best", "error"}; the networks (member, part, ...).
 
-    They read out zeros, which is no change: what the difference alone would forecast.
+    They are those `given`, or read out zeros, which is no change: what the difference alone would
+    forecast.
     """
     sizes = {"inputs": columns, "outputs": columns, "layers": layers, "cell": cell}
     one = start_sweep(key, members, optimizer, **sizes)
@@ -130,7 +132,9 @@ def start(
         return jax.tree.map(lambda a: np.repeat(np.asarray(a)[:, None], PARTS, axis=1), tree)
 
     count = len(members.units)
-    params = {"now": thrice(one.params), "best": thrice(one.params)}
+    networks = thrice(one.params) if given is None else given
+    # Copies: what one call donates must not be one buffer twice.
+    params: dict[str, Any] = {n: jax.tree.map(np.array, networks) for n in ("now", "best")}
     params["error"] = np.full(count, np.inf, np.float32)
     return jax.tree.map(jnp.asarray, TrainState(one.step, params, thrice(one.opt_state)))
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from jaxdl.errors import InputError
 from jaxdl.lstm import backtest, ensemble
 from jaxdl.lstm.backtest import Bands
 from jaxdl.lstm.choices import Difference, Log
@@ -85,16 +86,30 @@ def prepare(
     horizon: int,
     difference: Difference = "auto",
     log: Log = "auto",
+    like: Setup | None = None,
 ) -> Setup:
     """Split the rows and choose the transform; see `jaxdl.lstm.lengths` for the numbers.
 
     The validation part is the last quarter of the training rows, or a horizon if that is longer
     (at most a third). Windows and horizons are shortened where the rows before it hold too few.
+    Networks that are trained on keep the transform, the scaling and the window of `like`.
+
+    Raises:
+        InputError: too few rows for the window of `like`.
     """
     rows = len(values)
     training = rows - test_steps
     held = max(1, min(horizon, training // 3), training // 4)
     first = training - held
+    if like is not None:
+        left = first - like.transform.reach
+        if left < like.window + 2:
+            raise InputError(
+                f"{rows} rows are too few to train on networks that read {like.window} at a time"
+            )
+        continued = max(1, min(horizon, LONGEST, left - like.window - 1))
+        split = {"horizon": continued, "length": horizon, "rows": (first, training, rows)}
+        return like._replace(**split, period=period)
     if log == "auto" and not (values > 0).all():
         log = "none"  # the tail could not be measured
     transform = choose(

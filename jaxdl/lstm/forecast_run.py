@@ -15,15 +15,15 @@ from jaxdl.devices import processes
 from jaxdl.devices.mesh import gather_to_host, shard, shardings
 from jaxdl.errors import InputError
 from jaxdl.lstm import ensemble, fit
-from jaxdl.lstm.backtest import COVERED, Bands
+from jaxdl.lstm.backtest import COVERED
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Dataset
 from jaxdl.lstm.measure import measure
 from jaxdl.lstm.outcomes import by_size
-from jaxdl.lstm.series import Scaling
+from jaxdl.lstm.saved import to_json
 from jaxdl.lstm.setup import optimizer_of
+from jaxdl.lstm.start import Start
 from jaxdl.lstm.sweep import Members, members_of, spread_members
-from jaxdl.lstm.transform import Transform
 from jaxdl.training import checkpoint, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.step import TrainState
@@ -36,7 +36,7 @@ ROW = {
 INTERVALS = 50  # between checkpoints
 
 
-def setup_of(cfg: Config, series: Dataset) -> fit.Setup:
+def setup_of(cfg: Config, series: Dataset, begin: Start | None = None) -> fit.Setup:
     """See `jaxdl.lstm.fit.prepare`."""
     lengths = series.lengths
     return fit.prepare(
@@ -46,6 +46,7 @@ def setup_of(cfg: Config, series: Dataset) -> fit.Setup:
         horizon=max(lengths.horizon),
         difference=cfg.difference,
         log=cfg.log,
+        like=begin and begin.setup,
     )
 
 
@@ -68,11 +69,16 @@ def describe(setup: fit.Setup) -> str:
 
 
 def train_ensemble(
-    cfg: Config, series: Dataset, setup: fit.Setup, mesh: Mesh | None, bar: Bar
+    cfg: Config,
+    series: Dataset,
+    setup: fit.Setup,
+    begin: Start | None,
+    mesh: Mesh | None,
+    bar: Bar,
 ) -> dict[str, Any] | None:
     """Train, and judge; returns the summary's part (process 0 alone)."""
     members = members_of(cfg.hidden, range(cfg.seeds))
-    task = ensemble_task(cfg, series, setup, members, mesh)
+    task = ensemble_task(cfg, series, setup, begin, members, mesh)
     state = session.train(task, cfg.out, mesh=mesh, reporter=bar).state
     params = gather_to_host(state.params, shardings(None, mesh))
     if not processes.is_main_process():
@@ -93,7 +99,12 @@ def train_ensemble(
 
 
 def ensemble_task(
-    cfg: Config, series: Dataset, setup: fit.Setup, members: Members, mesh: Mesh | None
+    cfg: Config,
+    series: Dataset,
+    setup: fit.Setup,
+    begin: Start | None,
+    members: Members,
+    mesh: Mesh | None,
 ) -> Task:
     """What an ensemble brings to `jaxdl.training.session.train`; its step is `--log-every`."""
     layout, every = shardings(None, mesh), cfg.log_every
@@ -104,7 +115,8 @@ def ensemble_task(
 
     def start(resumed: bool) -> TrainState:
         sizes = {"columns": columns, "layers": cfg.layers, "cell": cfg.cell}
-        fresh = ensemble.start(key, members, optimizer, **sizes)
+        given = begin and begin.params
+        fresh = ensemble.start(key, members, optimizer, **sizes, given=given)
         return spread_members(fresh, mesh)
 
     def metrics() -> Any:
@@ -158,63 +170,6 @@ def ensemble_task(
         items=every,
         unit="steps",
     )
-
-
-def to_json(fitted: fit.Fitted) -> dict[str, Any]:
-    """A fitted ensemble without its parameters; `from_json` reads it."""
-
-    def bands(own: Bands) -> dict[str, Any]:
-        return {name: array.tolist() for name, array in own._asdict().items()}
-
-    setup = fitted.setup
-    return {
-        "setup": setup._asdict()
-        | {
-            "transform": setup.transform._asdict(),
-            "scaling": {k: v.tolist() for k, v in setup.scaling._asdict().items()},
-            "rows": list(setup.rows),
-        },
-        "members": [fitted.members.units.tolist(), fitted.members.seeds.tolist()],
-        "errors": np.asarray(fitted.errors, np.float64).tolist(),
-        "sizes": list(fitted.sizes),
-        "unlearnt": fitted.unlearnt,
-        "naive": fitted.naive,
-        "validation": fitted.validation
-        | {"sizes": {str(k): v for k, v in fitted.validation["sizes"].items()}},
-        "bands": bands(fitted.bands),
-        "naive_bands": bands(fitted.naive_bands),
-    }
-
-
-def from_json(found: dict[str, Any], params: Any) -> fit.Fitted:
-    """What `to_json` wrote, with the parameters of its checkpoint.
-
-    Raises:
-        AttributeError, LookupError, TypeError, ValueError: it is not that.
-    """
-    own = found["setup"]
-    setup = fit.Setup(
-        Transform(**{k: type(v)(own["transform"][k]) for k, v in _PLAIN._asdict().items()}),
-        Scaling(*(np.array(own["scaling"][k], np.float64) for k in Scaling._fields)),
-        *(int(own[name]) for name in ("window", "horizon", "length", "period")),
-        rows=tuple(map(int, own["rows"])),  # type: ignore
-    )
-    units, seeds = (np.array(numbers, np.int32) for numbers in found["members"])
-    if not setup.transform.seasons > 0 <= setup.transform.lag or len(units) != len(seeds):
-        raise ValueError("numbers that do not go together")
-
-    def bands(name: str) -> Bands:
-        return Bands(*(np.array(found[name][k], np.float64) for k in Bands._fields))
-
-    return fit.Fitted(
-        *(setup, Members(units, seeds), params, np.array(found["errors"], np.float64)),
-        *(tuple(map(int, found["sizes"])), bool(found["unlearnt"])),
-        *(bool(found["naive"]), dict(found["validation"])),
-        *(bands("bands"), bands("naive_bands")),
-    )
-
-
-_PLAIN = Transform(log=False, lag=0)
 
 
 def verdict(found: dict[str, Any]) -> str:

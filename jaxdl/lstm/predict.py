@@ -1,9 +1,8 @@
 """``jaxdl lstm predict``: what comes after a series, by a trained run."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,17 +12,12 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
-from jaxdl.files.text import reason
-from jaxdl.lstm import fit, forecast, forecast_run, predicted, sweep
+from jaxdl.lstm import fit, forecast, forecast_run, predicted, saved, sweep
 from jaxdl.lstm.choices import Decimal, Missing, Mode
 from jaxdl.lstm.data.read import read_series
-from jaxdl.lstm.series import Scaling, to_float32
+from jaxdl.lstm.series import Scaling, Series, to_float32
 from jaxdl.report.reading import part
 from jaxdl.training.checkpoint import load_params
-from jaxdl.training.opening import check_overwriting
-from jaxdl.training.record import read_record, read_summary
-
-DECIMALS, FILLS = get_args(Decimal), get_args(Missing)
 
 
 def choose(losses: dict[str, list[float]], network: str | None, run: Path) -> tuple[int, int]:
@@ -49,7 +43,7 @@ def choose(losses: dict[str, list[float]], network: str | None, run: Path) -> tu
 
 def predict(
     run: Path,
-    table: Path,
+    table: Path | None = None,
     *,
     column: Sequence[str] = (),
     time: str | None = None,
@@ -66,7 +60,8 @@ def predict(
 
     Args:
         run: folder of a finished run.
-        table: file with the run's columns; its last steps are given to the network.
+        table: file with the run's columns; its last steps are given to the network. None: what the
+            run was trained on.
         column, time, id, decimal, missing: see `jaxdl.lstm.data.read.read_series`; what is not
             given is as in the run.
         horizon: steps to predict; None for those that the run measured, or 50.
@@ -79,52 +74,49 @@ def predict(
     """
     if out.suffix.lower() == ".png":
         raise InputError(f"--out {out}: is for the predicted steps; name it .csv")
-    results, picture = Results("jaxdl lstm predict", [table]), out.with_suffix(".png")
+    results, picture = (
+        Results("jaxdl lstm predict", [] if table is None else [table]),
+        out.with_suffix(".png"),
+    )
     for path in (out, picture):
         results.check(path)
-    summary = _summary(run)
-    if found := part(summary, "forecast"):
+    summary = saved.read_finished(run)
+    if ensemble := part(summary, "forecast"):
         if context is not None or mode != "carry":
             option = "--context" if context is not None else "--mode window"
             raise InputError(
                 f"{option}: {run} has learnt to continue its own windows; leave it out"
             )
-        asked = _ensemble(run, found, network)
+        asked = _ensemble(run, network)
     else:
         asked = _network(run, summary, network, context, mode)
     length = asked.length if horizon is None else horizon
     check_memory(f"--horizon {length}", 64.0 * length, "lower it", host=True)
-    like = _recorded(run, asked.columns)
     options = {"column": column, "time": time, "id": id, "decimal": decimal, "missing": missing}
-    read = read_series(table, **options, period=like.get("period"), like=like)
-    series, names = read.series, read.series.names
-    steps = len(series.values)
-    if len(names) != len(asked.columns):
-        raise InputError(
-            f"{table}: {len(names)} columns were chosen, but {run} learnt {len(asked.columns)}; "
-            "name as many with --column"
-        )
+    series, told, doubts = _series_of(run, table, asked.columns, options)
+    source, steps = str(table or run / saved.SERIES), len(series.values)
     if not 1 <= asked.given <= steps:
         give = "a longer series"
-        if not found:
+        if not ensemble:
             give = f"--context 1 to {steps}, or {give}"
         raise InputError(
-            f"{table}: {steps} steps, and {asked.given} are to be given to the network; give {give}"
+            f"{source}: {steps} steps, and {asked.given} are to be given to the network; give "
+            f"{give}"
         )
-    told = asked.call(series.values, length, str(table))
-    bands = () if told.low is None or told.high is None else (told.low, told.high)
-    results.write(out, predicted.table(names, (told.median, *bands), series))
-    results.write(picture, predicted.draw(series, told.median, 4 * asked.given, bands))
+    found = asked.call(series.values, length, source)
+    bands = () if found.low is None or found.high is None else (found.low, found.high)
+    results.write(out, predicted.table(series.names, (found.median, *bands), series))
+    results.write(picture, predicted.draw(series, found.median, 4 * asked.given, bands))
     bar = Bar()
-    for line in read.told:
+    for line in told:
         bar.line(line)
-    warnings = [*read.warnings, *told.warnings]
-    if found and length > asked.length:
+    warnings = [*doubts, *found.warnings]
+    if ensemble and length > asked.length:
         warnings.append(
             f"{length} steps are predicted; the run measured its errors over {asked.length}"
         )
     bar.warn(warnings)
-    bar.line(f"{table}: {asked.given} steps given, {length} predicted by {asked.who}")
+    bar.line(f"{source}: {asked.given} steps given, {length} predicted by {asked.who}")
     bar.line(f"written: {out}, {picture}")
 
 
@@ -155,33 +147,29 @@ class _Asked(NamedTuple):
     call: Callable[[np.ndarray, int, str], _Told]
 
 
-def _summary(run: Path) -> dict[str, Any]:
-    """Of a finished LSTM's run. InputError: it is not one."""
-    if not (run / "summary.json").is_file():
-        check_overwriting(run)
-        raise InputError(f"{run}: holds no finished run; name one, or finish it first")
-    summary = part(read_summary(run), "lstm_sine")
-    if not part(summary, "loss"):
-        raise InputError(f"{run}: is a run of another experiment; name an LSTM's")
-    return summary
+def _series_of(
+    run: Path, table: Path | None, columns: list[str], options: dict[str, Any]
+) -> tuple[Series, list[str], list[str]]:
+    """The series that is continued, how it was read, and what may be wrong with it."""
+    if table is None:
+        for name, value in options.items():
+            if value:
+                raise InputError(f"--{name} goes with a table; name it after {run}")
+        return saved.load_series(run, columns), [], []
+    like = {"column": columns} | saved.reading_of(run)
+    read = read_series(table, **options, period=like.get("period"), like=like)
+    if (count := len(read.series.names)) != len(columns):
+        raise InputError(
+            f"{table}: {count} columns were chosen, but {run} learnt {len(columns)}; "
+            "name as many with --column"
+        )
+    return read.series, read.told, read.warnings
 
 
-def _not_a_run(run: Path, error: Exception) -> InputError:
-    text = f"is not what an LSTM's run leaves ({reason(error)}); name another run"
-    return InputError(f"{run}: {text}")
-
-
-def _ensemble(run: Path, found: dict[str, Any], network: str | None) -> _Asked:
+def _ensemble(run: Path, network: str | None) -> _Asked:
     """The ensemble of a run, the naive forecast if validation preferred it, or some networks."""
-    params, meta, _ = load_params(run / "checkpoints")
-    try:
-        fitted = forecast_run.from_json(found, params["best"])
-        picked = forecast_run.pick(fitted, network, run)
-        columns = [str(name) for name in meta["columns"]]
-    except InputError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _not_a_run(run, error) from error
+    fitted, meta, _ = saved.load(run)
+    picked = forecast_run.pick(fitted, network, run)
     setup, (units, seeds) = fitted.setup, fitted.members
     chosen = fit.kept(fitted) if picked is None else picked
     who = f"the median of {len(chosen)} networks (sizes {', '.join(map(str, fitted.sizes))})"
@@ -208,7 +196,7 @@ def _ensemble(run: Path, found: dict[str, Any], network: str | None) -> _Asked:
         return _Told(*got, warnings)
 
     given = max(setup.window + setup.transform.reach, setup.period)
-    return _Asked(columns, given, setup.length, who, call)
+    return _Asked(meta["columns"], given, setup.length, who, call)
 
 
 def _network(
@@ -225,7 +213,7 @@ def _network(
     except InputError:
         raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _not_a_run(run, error) from error
+        raise saved.not_a_run(run, error) from error
     own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
     given = window if context is None else context
 
@@ -236,20 +224,3 @@ def _network(
 
     who = f"{size} hidden units (seed {seed}: the lowest training loss)"
     return _Asked(columns, given, 50, who, call)
-
-
-def _recorded(run: Path, columns: Sequence[str]) -> dict[str, Any]:
-    """How the run's own series was read; its columns alone in runs of 0.1."""
-    series: dict[str, Any] = {}
-    with contextlib.suppress(InputError):
-        series = part(read_record(run), "series")
-    took = part(series, "reading")
-    found: dict[str, Any] = {"column": [str(name) for name in columns]}
-    if isinstance(names := took.get("column"), list) and len(names) == len(columns):
-        found["column"] = [str(name) for name in names]
-    for name, allowed in (("time", None), ("id", None), ("decimal", DECIMALS), ("missing", FILLS)):
-        value = took.get(name)
-        if isinstance(value, str) and (allowed is None or value in allowed):
-            found[name] = value
-    period = series.get("period")
-    return found | ({"period": period} if isinstance(period, int) and period > 1 else {})

@@ -21,8 +21,11 @@ from jaxdl.lstm.config import Config
 from jaxdl.lstm.data.calendar import show_time
 from jaxdl.lstm.dataset import Dataset
 from jaxdl.lstm.outcomes import WAYS, by_size, predictions
+from jaxdl.lstm.saved import SERIES, write_series
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.setup import check_size, optimizer_of
+from jaxdl.lstm.start import input_files as start_files
+from jaxdl.lstm.start import read_start
 from jaxdl.lstm.sweep import (
     Members,
     members_of,
@@ -43,7 +46,8 @@ INTERVALS = 50  # between checkpoints: as many lines of metrics leave the device
 
 def input_files(cfg: Config) -> list[Path]:
     """What decides the result besides the configuration."""
-    return [] if cfg.data is None else [cfg.data]
+    start = () if cfg.start_from is None else start_files(cfg.start_from)
+    return [*(() if cfg.data is None else (cfg.data,)), *start]
 
 
 def train_run(
@@ -57,7 +61,8 @@ def train_run(
     """The run from the series to the report, from where it stopped."""
     check_size(dataclasses.replace(cfg, window=series.lengths.window))
     steps = len(series.training) + len(series.tail)
-    setup = None if cfg.data is None else forecast_run.setup_of(cfg, series)
+    begin = None if cfg.start_from is None else read_start(cfg.start_from, series)
+    setup = None if cfg.data is None else forecast_run.setup_of(cfg, series, begin)
     if record is None and processes.is_main_process():
         record = run_folder.run_record("lstm_sine", config, None)
         record["series"] = {
@@ -66,11 +71,11 @@ def train_run(
             "steps": steps,
             "training": len(series.training),
             "tail": len(series.tail),
-            **_lengths_of(cfg, series),
+            **({} if cfg.data is None else lengths_of(series)),
         }
         record["inputs"] = of_files(input_files(cfg), holds=[f"{steps:,} rows"] if cfg.data else ())
         atomic.write_json(cfg.out / "run.json", record)
-    for text in series.told:
+    for text in [*series.told, *([begin.told] if begin else [])]:
         bar.line(text)
     bar.line(
         f"{series.source}: {len(series.training):,} steps to train on, {len(series.tail):,} held "
@@ -80,13 +85,14 @@ def train_run(
         summary = _train_sweep(cfg, series, mesh, bar)
     else:
         bar.line(forecast_run.describe(setup))
-        summary = forecast_run.train_ensemble(cfg, series, setup, mesh, bar)
+        summary = forecast_run.train_ensemble(cfg, series, setup, begin, mesh, bar)
     if summary is None:
         return {}
     found: dict[str, Any] = {
         "lstm_sine": summary,
         "warnings": [
             *series.warnings,
+            *(begin.warnings if begin else ()),
             *(
                 f"column {name} is the same in all steps trained on: to predict it is no merit"
                 for name, values in zip(series.series.names, series.training.T, strict=True)
@@ -94,6 +100,8 @@ def train_run(
             ),
         ],
     }
+    if cfg.data is not None:
+        atomic.write_bytes(cfg.out / SERIES, write_series(series.series))
     atomic.write_json(cfg.out / "summary.json", found)
     assert record is not None
     from jaxdl.lstm.report import lstm_section  # matplotlib takes long to import
@@ -133,10 +141,8 @@ def _train_sweep(
     }
 
 
-def _lengths_of(cfg: Config, series: Dataset) -> dict[str, Any]:
+def lengths_of(series: Dataset) -> dict[str, Any]:
     """Of an own series, for its record: what the lengths are, and how the file is read again."""
-    if cfg.data is None:
-        return {}
     axis, step = series.series.times, series.series.step
     times = None
     if axis is not None and step is not None:

@@ -38,8 +38,8 @@ from jaxdl.training.steps import steps
 # What runs leave in their folders: all that --overwrite moves aside and deletes.
 MADE = re.compile(
     r"run\.json|summary\.json|report\.html|overview\.png|metrics\.jsonl|predictions\.json"
-    r"|samples\.json|vectors\.bin|vocabulary\.txt|neighbours\.json|map\.json|\.saved"
-    r"|checkpoints|tensorboard|samples|splits|fcn[0-9]+s|\..*\.[0-9]+\.tmp"
+    r"|samples\.json|trained_on\.csv|vectors\.bin|vocabulary\.txt|neighbours\.json|map\.json"
+    r"|\.saved|checkpoints|tensorboard|samples|splits|fcn[0-9]+s|\..*\.[0-9]+\.tmp"
 )
 # Files that runs leave before their record is written.
 _EARLY = re.compile(r"splits|vocabulary\.txt|\..*\.tmp")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxdl.errors import InputError
-from jaxdl.lstm import arrays, backtest, fit, forecast_run
+from jaxdl.lstm import arrays, backtest, fit, forecast_run, saved
 from jaxdl.lstm.measure import measure
 
 RNG = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def test_a_forecast_sees_nothing_after_its_origin(fitted: fit.Fitted):
 
 
 def test_what_is_saved_forecasts_the_same(fitted: fit.Fitted, tmp_path):
-    again = forecast_run.from_json(forecast_run.to_json(fitted), fitted.params)
+    again = saved.from_json(saved.to_json(fitted), fitted.params)
     ours, theirs = (fit.forecast(own, TREND, 30) for own in (fitted, again))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -129,7 +129,7 @@ def test_a_start_that_validation_prefers_is_named(fitted: fit.Fitted):
     zeros = jax.tree.map(np.zeros_like, fitted.params)
     start = fit.conclude(fitted.setup, fitted.members, zeros, fitted.errors, TREND)
     assert start.unlearnt
-    found = forecast_run.to_json(start) | {"test": measure(start, TREND)}
+    found = saved.to_json(start) | {"test": measure(start, TREND)}
     assert "The mean change alone beats the seasonal naive forecast" in forecast_run.verdict(found)
     assert "The networks beat" in forecast_run.verdict(found | {"unlearnt": False})
 
