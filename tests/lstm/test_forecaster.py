@@ -158,7 +158,7 @@ def test_what_cannot_be_trained_on_is_refused(trained: Path, tmp_path: Path):
         with pytest.raises(InputError, match=text):
             settle(parse(TRAIN, words))
     two = pd.DataFrame({"a": VALUES, "b": VALUES[::-1]})
-    with pytest.raises(InputError, match="2 columns, but .* learnt 1"):
+    with pytest.raises(InputError, match=r"2 columns, but .* learnt 1"):
         jaxdl.Forecaster(start_from=trained).fit(two)
 
 
