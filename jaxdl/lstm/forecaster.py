@@ -35,6 +35,7 @@ from jaxdl.report.reading import part
 from jaxdl.training import checkpoint, run_folder
 from jaxdl.training.record import read_record
 
+HIDDEN, SEEDS = (2, 3, 4, 5), 8
 SCORE = checkpoint.Score("loss", larger_is_better=False)
 # Options of the command that a series in memory has no use for.
 NOT_HERE = {"preset", "out", "resume", "overwrite", "data", "column", "time", "id", "decimal"}
@@ -66,8 +67,8 @@ class Forecaster:
 
     def __init__(
         self,
-        hidden: Sequence[int] = (2, 3, 4, 5),
-        seeds: int = 8,
+        hidden: Sequence[int] = HIDDEN,
+        seeds: int = SEEDS,
         *,
         horizon: int | None = None,
         period: int | None = None,
@@ -81,8 +82,10 @@ class Forecaster:
             raise InputError(f"quantiles {quantiles!r}: give numbers between 0 and 1")
         for name in options.keys() & NOT_HERE:
             raise InputError(f"Forecaster has no option {name!r}: it is for files")
-        given = {"hidden": hidden, "seeds": seeds, "horizon": horizon, "period": period}
-        given |= {"seed": seed, "missing": missing, **options}
+        given = {"horizon": horizon, "period": period, "seed": seed, "missing": missing, **options}
+        usual = (tuple(hidden), seeds) == (HIDDEN, SEEDS)
+        if options.get("start_from") is None or not usual:  # that run has its own
+            given |= {"hidden": hidden, "seeds": seeds}
         values = values_of(Config, given, "Forecaster")
         self._cfg = dataclasses.replace(PRESETS["series"], **values, data=Path("the series"))
         check(self._cfg)
@@ -219,7 +222,7 @@ class Forecaster:
             **{name: meta[name] for name in ("hidden", "seeds", "layers", "cell")},
             quantiles=quantiles,
         )
-        own._saved, own._series = found, saved.load_series(folder, meta["columns"])
+        own._saved, own._series = found, saved.load_series(folder)
         own._summary = saved.read_finished(folder)
         own._record = part(read_record(folder), "series")
         own._kind = part(own._record, "python") or {"pandas": False, "flat": False}

@@ -155,7 +155,7 @@ def _series_of(
         for name, value in options.items():
             if value:
                 raise InputError(f"--{name} goes with a table; name it after {run}")
-        return saved.load_series(run, columns), [], []
+        return saved.load_series(run), [], []
     like = {"column": columns} | saved.reading_of(run)
     read = read_series(table, **options, period=like.get("period"), like=like)
     if (count := len(read.series.names)) != len(columns):

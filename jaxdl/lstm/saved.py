@@ -3,19 +3,18 @@
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from jaxdl.errors import InputError
+from jaxdl.files.limits import read_bytes
 from jaxdl.files.text import reason
 from jaxdl.lstm import fit
 from jaxdl.lstm.backtest import Bands
 from jaxdl.lstm.choices import Decimal, Missing
-from jaxdl.lstm.data.calendar import show_time
-from jaxdl.lstm.data.read import read_series
+from jaxdl.lstm.data.calendar import find_step, show_time
 from jaxdl.lstm.series import Scaling, Series
 from jaxdl.lstm.sweep import Members
 from jaxdl.lstm.transform import Transform
@@ -25,6 +24,7 @@ from jaxdl.training.opening import check_overwriting
 from jaxdl.training.record import read_record, read_summary
 
 DECIMALS, FILLS = get_args(Decimal), get_args(Missing)
+LARGEST = 1 << 32  # bytes of a series
 SERIES = "trained_on.csv"  # in a run's folder: what it was trained on, sorted and filled
 
 
@@ -80,20 +80,20 @@ def not_a_run(run: Path, error: Exception) -> InputError:
 
 
 def write_series(series: Series) -> bytes:
-    """A series as CSV, a row for each step, with its time where it has one; `load_series` reads
-    the same numbers from it.
-    """
+    """A series as CSV, a row for each step, after its time where it has one."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    times = None if series.times is None else list(map(show_time, series.times))
-    lines.writerow([*([] if times is None else [_time_name(series.names)]), *series.names])
-    for n, row in enumerate(series.values.tolist()):
-        lines.writerow([*([] if times is None else [times[n]]), *map(repr, row)])
+    times = [] if series.times is None else [["time", *map(show_time, series.times)]]
+    numbers = [
+        [name, *map(repr, own)]
+        for name, own in zip(series.names, series.values.T.tolist(), strict=True)
+    ]
+    lines.writerows(zip(*times, *numbers, strict=True))
     return text.getvalue().encode()
 
 
-def load_series(run: Path, columns: Sequence[str]) -> Series:
-    """The series that a run was trained on, sorted and filled.
+def load_series(run: Path) -> Series:
+    """The series that a run was trained on, sorted and filled: what `write_series` wrote.
 
     Raises:
         InputError: the run is of an earlier version and has none, or it was changed.
@@ -101,15 +101,23 @@ def load_series(run: Path, columns: Sequence[str]) -> Series:
     path = run / SERIES
     if not path.is_file():
         raise InputError(f"{run}: holds no {SERIES}; name the table whose last rows go on")
-    times = part(part(read_record(run), "series"), "times")
-    time = _time_name(columns) if times else "none"
-    return read_series(path, column=columns, time=time, decimal="point").series
-
-
-def _time_name(columns: Sequence[str]) -> str:
-    """What the column of times is called: a name that no other has."""
-    names = ("time", *(f"time_{n}" for n in range(len(columns))))
-    return next(name for name in names if name not in columns)
+    axis = part(part(read_record(run), "series"), "times")
+    try:
+        names, *rows = csv.reader(io.StringIO(read_bytes(path, LARGEST).decode()))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        times, step = None, None
+        if axis:
+            times = np.array(columns.pop(0), axis["dtype"])
+            names = names[1:]
+            found = find_step(times)
+            step = None if found is None else found[0]
+        values = np.array(columns, np.float64).T
+        if (step is None and axis) or not np.isfinite(values).all() or len(names) != len(columns):
+            raise ValueError("no regular series of numbers")
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        text = f"is not what the run was trained on ({reason(error)}); name its table instead"
+        raise InputError(f"{path}: {text}") from error
+    return Series(values=np.ascontiguousarray(values), names=tuple(names), times=times, step=step)
 
 
 def reading_of(run: Path) -> dict[str, Any]:

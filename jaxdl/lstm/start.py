@@ -96,7 +96,7 @@ def read_start(run: Path, series: Dataset) -> Start:
         )
     params, warnings = found.fitted.params, list[str]()
     try:
-        old = saved.load_series(run, columns)
+        old = saved.load_series(run)
     except InputError:
         old = None
     if old is not None and np.array_equal(values[: len(old.values)], old.values):

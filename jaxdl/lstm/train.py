@@ -147,6 +147,7 @@ def lengths_of(series: Dataset) -> dict[str, Any]:
     times = None
     if axis is not None and step is not None:
         times = {"step": str(step), "first": show_time(axis[0]), "last": show_time(axis[-1])}
+        times["dtype"] = str(axis.dtype)
     lengths = {
         k: list(v) if isinstance(v, tuple) else v for k, v in series.lengths._asdict().items()
     }

@@ -14,6 +14,7 @@ import jaxdl
 from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
+from jaxdl.files.atomic import write_json
 from jaxdl.lstm import fit, saved
 from jaxdl.lstm.command import TRAIN, run
 from jaxdl.lstm.data import python
@@ -193,19 +194,24 @@ def test_an_index_goes_on(name: str):
 
 def test_what_was_trained_on_is_read_again(tmp_path: Path):
     frame = pd.DataFrame({"time": VALUES * 1e-7, "2": VALUES * 1e9, 'a "b", c': VALUES / 3}, MONTHS)
-    for given in (frame, frame.reset_index(drop=True), frame.to_numpy()):
+    years = frame.set_axis(pd.date_range("1900", periods=96, freq="YS"))
+    for given in (frame, years, frame.reset_index(drop=True), frame.to_numpy()):
         taken = python.take(given)
         series = make_series(taken.values, names=taken.names, times=taken.times).series
         (tmp_path / saved.SERIES).write_bytes(saved.write_series(series))
-        record = '{"format": 1, "experiment": "x", "config": {}, "series": {"times": %s}}'
-        (tmp_path / "run.json").write_text(
-            record % ("null" if taken.times is None else '{"step": "1"}')
+        times = None if series.times is None else {"dtype": str(series.times.dtype)}
+        write_json(
+            tmp_path / "run.json",
+            {"format": 2, "experiment": "x", "config": {}, "series": {"times": times}},
         )
-        read = saved.load_series(tmp_path, taken.names)
+        read = saved.load_series(tmp_path)
         np.testing.assert_array_equal(read.values, series.values)
         assert read.names == series.names
         assert str(read.step) == str(series.step)
         np.testing.assert_array_equal(read.times, series.times)
+    (tmp_path / saved.SERIES).write_text("1,2,3\n4,5,six\n")
+    with pytest.raises(InputError, match="is not what the run was trained on"):
+        saved.load_series(tmp_path)
 
 
 def test_series_that_cannot_be_learnt_are_refused_in_a_line():
@@ -228,7 +234,7 @@ def test_series_that_cannot_be_learnt_are_refused_in_a_line():
     for options, text in (
         ({"hiden": 3}, "no option 'hiden': is it hidden"),
         ({"out": "x"}, "it is for files"),
-        ({"quantiles": (0, 0.5)}, "between 0 and 1"),
+        ({"quantiles": (0.5, 1.0)}, "between 0 and 1"),
         ({"seeds": 0}, "--seeds 0"),
     ):
         with pytest.raises(InputError, match=text):
