@@ -56,10 +56,6 @@ TRAIN = Command(
             "jaxdl lstm train --data flow.csv --column level --missing interpolate",
             "One column of a table of your own; its dates are found, its gaps filled.",
         ),
-        (
-            "jaxdl lstm train --data flow.csv --start-from runs/flow --out runs/flow2",
-            "flow.csv has more rows by now: the networks of a run are trained on.",
-        ),
     ),
     renamed=RENAMED,
     gone=GONE,
@@ -91,7 +87,7 @@ class Predict:
     horizon: Annotated[int | None, Range(1)] = None
     """Steps to predict; by default as many as the run measured, 50 of a run of the sine."""
     context: Annotated[int | None, Range(1)] = None
-    """Of a run of the sine: the network is given so many last steps; by default its window."""
+    """The network of a run of the sine is given so many last steps; by default its window."""
     network: str | None = None
     """best, SIZE or SIZE:SEED. By default all networks that the validation part kept forecast
     together; of a run of the sine the one of the lowest loss."""

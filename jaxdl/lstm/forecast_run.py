@@ -46,7 +46,7 @@ def setup_of(cfg: Config, series: Dataset, begin: Start | None = None) -> fit.Se
         horizon=max(lengths.horizon),
         difference=cfg.difference,
         log=cfg.log,
-        like=begin and begin.setup,
+        like=None if begin is None else begin.setup,
     )
 
 

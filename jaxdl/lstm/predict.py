@@ -80,6 +80,8 @@ def predict(
     )
     for path in (out, picture):
         results.check(path)
+    if horizon is not None:
+        check_memory(f"--horizon {horizon}", 64.0 * horizon, "lower it", host=True)
     summary = saved.read_finished(run)
     if ensemble := part(summary, "forecast"):
         if context is not None or mode != "carry":
@@ -91,7 +93,6 @@ def predict(
     else:
         asked = _network(run, summary, network, context, mode)
     length = asked.length if horizon is None else horizon
-    check_memory(f"--horizon {length}", 64.0 * length, "lower it", host=True)
     options = {"column": column, "time": time, "id": id, "decimal": decimal, "missing": missing}
     series, told, doubts = _series_of(run, table, asked.columns, options)
     source, steps = str(table or run / saved.SERIES), len(series.values)
@@ -156,7 +157,7 @@ def _series_of(
             if value:
                 raise InputError(f"--{name} goes with a table; name it after {run}")
         return saved.load_series(run), [], []
-    like = {"column": columns} | saved.reading_of(run)
+    like: dict[str, Any] = {"column": columns, **saved.reading_of(run)}
     read = read_series(table, **options, period=like.get("period"), like=like)
     if (count := len(read.series.names)) != len(columns):
         raise InputError(

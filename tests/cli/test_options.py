@@ -207,8 +207,6 @@ def test_an_unknown_option_is_told_the_nearest():
         parse(lstm.TRAIN, ["--resume", "7"])
     with pytest.raises(InputError, match=r"^RUN is missing"):
         parse(lstm.PREDICT, [])
-    with pytest.raises(InputError, match=r"^INPUT is missing"):
-        parse(lstm.PREDICT, ["run", "--hidden", "2"])
 
 
 def test_one_value_means_all_stages():

@@ -18,7 +18,7 @@ from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Stopped
 from jaxdl.files.atomic import read_json
-from jaxdl.lstm import choices, plan
+from jaxdl.lstm import choices, fit, plan, saved
 from jaxdl.lstm.command import TRAIN, run
 from jaxdl.lstm.forecast import predict
 from jaxdl.lstm.gru import State
@@ -217,19 +217,14 @@ def test_a_run_is_resumed_shown_and_predicted_from(tmp_path: Path):
         checkpoint.load_params(cfg.out / "checkpoints") for cfg in (stopped, straight)
     )
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    assert set(ours) == {"gru_1", "readout"}
+    assert set(ours["best"]) == {"gru_1", "readout"}
     assert meta["cell"] == read_json(straight.out / "run.json")["config"]["cell"] == "gru"
     assert "Each GRU reads a series" in (straight.out / "report.html").read_text()
-    # What `predict` rebuilds from the checkpoint is what the run itself predicted.
-    found = read_json(straight.out / "predictions.json")["settings"][0]
-    short = tmp_path / "short.csv"
-    lines = table.read_text().splitlines()
-    short.write_text("\n".join(lines[: 1 + 160]))
-    predict_file(
-        *(straight.out, short), horizon=found["length"], hidden=3, out=tmp_path / "next.csv"
-    )
+    predict_file(straight.out, horizon=12, network="3:0", out=tmp_path / "next.csv")
     got = np.loadtxt(tmp_path / "next.csv", delimiter=",", skiprows=1)[:, 1:]
-    np.testing.assert_allclose(got, found["members"]["3"]["carry"], rtol=1e-5)
+    own, values = saved.load(straight.out).fitted, saved.load_series(straight.out).values
+    np.testing.assert_array_equal(got, np.hstack(fit.forecast(own, values, 12, picked=[1])))
+    np.testing.assert_allclose(got[:, 0], 5 + sine(10, 22)[200:212, 0], atol=0.5)
     other = parse(TRAIN, [*words[:2], *words[4:], "--out", str(straight.out)])
     with pytest.raises(InputError, match=r"another configuration .*cell: gru -> lstm"):
         run(other, Bar())

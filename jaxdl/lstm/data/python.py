@@ -72,9 +72,8 @@ def give_back(
     rows = _index(pd, times, kind)
     if kind["flat"]:
         return pd.DataFrame(found[:, 0], rows, pd.Index(quantiles, name="quantile"))
-    columns = pd.MultiIndex.from_product(
-        [kind["columns"], quantiles], names=[kind["columns_name"], "quantile"]
-    )
+    both: Any = [kind["columns"], quantiles]
+    columns = pd.MultiIndex.from_product(both, names=[kind["columns_name"], "quantile"])
     return pd.DataFrame(found.reshape(len(found), -1), rows, columns)
 
 
