@@ -1,6 +1,7 @@
 """Exported LSTMs in ONNX Runtime beside JAX, in closed loop."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def test_a_graph_forecasts_what_jax_does(columns: int, layers: int):
         params[f"lstm_{n + 1}"]["bias"] = jnp.linspace(-1, 1.5, bias.size, dtype=jnp.float32)
     scaling = Scaling(np.array([20, 3e4])[:columns], np.array([5, 2e3])[:columns])
     about = {"columns": ["a"] * columns, "window": 12}
-    session = onnxruntime.InferenceSession(to_bytes(params, scaling, about))
+    session: Any = onnxruntime.InferenceSession(to_bytes(params, scaling, about))
     phase = np.arange(columns) * 1.5
     for steps, horizon in ((1, 1), (12, 40), (30, 0)):
         angle = np.arange(steps)[:, None] / 3 + phase
