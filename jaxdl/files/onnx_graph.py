@@ -25,7 +25,7 @@ class Graph:
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """A value that is always the same."""
-        self.constants[name] = np.ascontiguousarray(value)
+        self.constants[name] = np.array(value, order="C")  # a number stays one
         return name
 
     def integers(self, *values: int) -> str:

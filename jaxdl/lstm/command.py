@@ -15,7 +15,7 @@ Only options are read here; what a command does is imported when it does it.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -23,6 +23,7 @@ from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.devices import NAMES as DEVICES
+from jaxdl.cli.exporting import need
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
 from jaxdl.lstm.choices import Decimal, Missing, Mode
@@ -139,6 +140,35 @@ PREDICT = Command(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What `export` reads and writes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A folder of a finished run."""
+    format: Literal["onnx"] = "onnx"
+    """A graph that takes known steps and predicts the next ones, its scaling inside (pip install
+    'jaxdl-functional[onnx]')."""
+    network: str | None = None
+    """best, SIZE or SIZE:SEED. By default all networks that the validation part kept forecast
+    together; of a run of the sine the one of the lowest loss."""
+    out: Path = Path("exported")
+    """The model, README.md and example.py are written into this folder. Of earlier files only this
+    command's own are replaced."""
+
+
+EXPORT = Command(
+    prog="jaxdl lstm export",
+    about="Write one network of a run for other programs, with a card and an example.",
+    options=Export,
+    groups={"Data": ("run",), "Model": ("network",), "Output": ("format", "out")},
+    examples=(
+        ("jaxdl lstm export runs/flow --format onnx", "The network of the lowest training loss."),
+        ("jaxdl lstm export runs/flow --network 4 --out flow4", "That of 4 hidden units."),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(plan_options.Options):
     """What `plan` computes."""
 
@@ -166,7 +196,7 @@ PLAN = Command(
     renamed=RENAMED,
     gone=GONE,
 )
-COMMANDS = {"train": TRAIN, "predict": PREDICT, "plan": PLAN}
+COMMANDS = {"train": TRAIN, "predict": PREDICT, "export": EXPORT, "plan": PLAN}
 
 
 def settled(cfg: Config) -> Config:
@@ -230,6 +260,14 @@ def predict(options: Predict) -> None:
     )
 
 
+def export(options: Export) -> None:
+    """``jaxdl lstm export``."""
+    need(options.format, "onnx")
+    from jaxdl.lstm import export
+
+    export.export(options.run, network=options.network, out=options.out)
+
+
 def plan(options: Plan) -> None:
     """``jaxdl lstm plan``."""
     from jaxdl.lstm import plan_command
@@ -238,6 +276,6 @@ def plan(options: Plan) -> None:
 
 
 def command(name: str, words: Sequence[str]) -> None:
-    """``jaxdl lstm NAME WORDS``: train, predict or plan."""
-    calls = {"train": train, "predict": predict, "plan": plan}
+    """``jaxdl lstm NAME WORDS``, of COMMANDS."""
+    calls = {"train": train, "predict": predict, "export": export, "plan": plan}
     main(lambda: calls[name](parse(COMMANDS[name], words)))
