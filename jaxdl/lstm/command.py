@@ -15,7 +15,7 @@ Only options are read here; what a command does is imported when it does it.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -23,10 +23,9 @@ from jaxdl.cli import plan_options
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.devices import NAMES as DEVICES
-from jaxdl.cli.exporting import need
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.lstm.choices import Decimal, Missing, Mode
+from jaxdl.lstm.choices import Decimal, ExportFormat, Missing, Mode
 from jaxdl.lstm.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check, choose_preset
 
 if TYPE_CHECKING:
@@ -145,25 +144,26 @@ class Export:
 
     run: Annotated[Path, tyro.conf.Positional]
     """A folder of a finished run."""
-    format: Literal["onnx"] = "onnx"
-    """A graph that takes known steps and predicts the next ones, its scaling inside (pip install
-    'jaxdl-functional[onnx]')."""
+    format: ExportFormat = "onnx"
+    """onnx: a graph that takes the last rows of a series and gives the steps that follow, scaling
+    and bands inside (pip install 'jaxdl-functional[onnx]'). page: forecast.html, one file that
+    forecasts in a browser, without a server."""
     network: str | None = None
     """best, SIZE or SIZE:SEED. By default all networks that the validation part kept forecast
     together; of a run of the sine the one of the lowest loss."""
     out: Path = Path("exported")
-    """The model, README.md and example.py are written into this folder. Of earlier files only this
-    command's own are replaced."""
+    """The graph with README.md and example.py, or the page, is written into this folder. Of earlier
+    files only this command's own are replaced."""
 
 
 EXPORT = Command(
     prog="jaxdl lstm export",
-    about="Write one network of a run for other programs, with a card and an example.",
+    about="Write what `jaxdl lstm predict` uses of a run for other programs, or as a page.",
     options=Export,
     groups={"Data": ("run",), "Model": ("network",), "Output": ("format", "out")},
     examples=(
-        ("jaxdl lstm export runs/flow --format onnx", "The network of the lowest training loss."),
-        ("jaxdl lstm export runs/flow --network 4 --out flow4", "That of 4 hidden units."),
+        ("jaxdl lstm export runs/flow --format onnx", "Its networks as a graph for ONNX Runtime."),
+        ("jaxdl lstm export runs/flow --format page", "The same as a page for a browser."),
     ),
 )
 
@@ -262,10 +262,9 @@ def predict(options: Predict) -> None:
 
 def export(options: Export) -> None:
     """``jaxdl lstm export``."""
-    need(options.format, "onnx")
-    from jaxdl.lstm import export
+    from jaxdl.lstm.export.command import export
 
-    export.export(options.run, network=options.network, out=options.out)
+    export(options.run, network=options.network, format=options.format, out=options.out)
 
 
 def plan(options: Plan) -> None:

@@ -368,7 +368,7 @@ def test_an_exported_network_predicts_what_the_command_does(
 ):
     series, out = tmp_path / "series.csv", tmp_path / "out"
     series.write_text("sine\n" + "".join(f"{math.sin(n / 8)}\n" for n in range(70)))
-    predict(straight, series, horizon=10, out=tmp_path / "next.csv")
+    predict(straight, series, out=tmp_path / "next.csv")
     assert main(["lstm", "export", str(straight), "--out", str(out)]) == 0
     assert "| columns, in order | `sine` |" in (out / "README.md").read_text()
     monkeypatch.setattr(sys, "argv", ["example.py", str(series)])
