@@ -6,6 +6,7 @@ from jaxdl.cli.exporting import File, check_folder, need, write_folder
 from jaxdl.cli.progress import Bar
 from jaxdl.files.results import Results
 from jaxdl.lstm.choices import ExportFormat
+from jaxdl.lstm.export import page
 from jaxdl.lstm.export.card import EXAMPLE, card
 from jaxdl.lstm.export.program import read
 
@@ -27,9 +28,15 @@ def export(run: Path, *, network: str | None, format: ExportFormat, out: Path) -
         TrainingError: the disk is full.
     """
     results, bar = Results("jaxdl lstm export"), Bar()
-    if format == "onnx":
-        need(format, "onnx")
-        check_folder(results, out, [GRAPH], ())
+    if format == "page":
+        results.check(out / page.FILE)
+        program = read(run, network)
+        content = page.to_bytes(program, page.series_of(run, program))
+        results.write(out / page.FILE, content)
+        bar.line(f"{run}: {program.who} -> {out / page.FILE}, {len(content) / 1e3:.0f} kB")
+        return
+    need(format, "onnx")
+    check_folder(results, out, [GRAPH], ())
     program = read(run, network)
     from jaxdl.files.onnx_graph import OPSET  # onnx may not be installed
     from jaxdl.lstm.export import onnx
