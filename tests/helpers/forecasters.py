@@ -67,6 +67,6 @@ def save(
     own._saved = saved.Saved(fitted, meta | {"columns": list(names)}, found["forecast"])
     own._series = make_series(values, names=names, times=times, missing="error").series
     own._summary = found
-    own._record = {"columns": list(names), "times": times is not None}
+    own._record = {"columns": list(names)} | ({} if times is None else {"times": {"step": ""}})
     own.save(folder)
     return folder

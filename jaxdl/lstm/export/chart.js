@@ -50,7 +50,7 @@ function drawChart(svg, panel, width) {
     shape("line", svg, {class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value)});
     shape("text", svg, {class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end"}, labels[n]);
   });
-  const wide = 8 * Math.max(...times.map((text) => text.length)) + 14;
+  const wide = 11 * Math.max(...times.map((text) => text.length)) + 10; // the first one stands beside its mark
   const count = Math.max(1, Math.min(8, Math.floor((width - left - right) / wide)));
   for (let n = 0; n <= count; n++) {
     const at = Math.round((n * (all.length - 1)) / count);

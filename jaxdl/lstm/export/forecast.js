@@ -110,7 +110,7 @@ function point(at) {
     if (at === null) continue;
     const step = at - known.length;
     text.textContent = step < 0 ? `${times[at]}: ${format(known[at])}, known` : `${times[at]}: ${format(median[step])}`;
-    if (step >= 0 && low) text.textContent += `, 80 % band ${format(low[step])} to ${format(high[step])}`;
+    if (step >= 0 && low) text.textContent += ` (${format(low[step])} to ${format(high[step])})`;
   }
 }
 

@@ -27,12 +27,17 @@ function splitLine(line, separator) {
 }
 
 /** Lines of cells, as many in each; with each line's number in the text. */
-function cellsOf(text) {
+function cellsOf(text, decimal) {
   const lines = [];
   text.replace(/^\ufeff/, "").split(/\r\n|\r|\n/).forEach((line, n) => {
     if (line.trim() && !line.trimStart().startsWith("#")) lines.push({line, number: n + 1});
   });
+  const doubtful = lines.length && lines.every(({line}) => /^\s*[+-]?\d+,\d+\s*$/.test(line));
+  if (doubtful && decimal === "auto") {
+    throw new Error(`“${lines[0].line.trim()}” may be one number or two; choose under “Numbers”, or give the columns a first line of names`);
+  }
   const several = (separator) => {
+    if (separator === "," && doubtful && decimal === "comma") return false;
     const counts = lines.slice(0, 50).map(({line}) => splitLine(line, separator).length);
     return counts[0] > 1 && counts.every((count) => count === counts[0]);
   };
@@ -88,7 +93,7 @@ function chooseColumns(names, numbers, rows, columns) {
  * says what is wrong.
  */
 function readSeries(text, columns, decimal) {
-  let rows = cellsOf(text);
+  let rows = cellsOf(text, decimal);
   if (!rows.length) throw new Error("no rows; give a time and a value in each line, or a value");
   const comma = commaIs(rows, decimal);
   const read = (from) => rows[0].cells.map((_, n) => {
