@@ -28,7 +28,7 @@ HOSTILE = ("<img src=x onerror=document.title='run'>", '</script>, "b" ‮`')
 MONTHS = np.arange("2001-01", "2008-07", dtype="datetime64[M]")
 ENDS = (MONTHS + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
 HOURS = np.datetime64("2020-02-27 21:00:00") + 2 * np.arange(90).astype("timedelta64[h]")
-WORKDAYS = np.busday_offset("2021-03-01", np.arange(90))
+WORKDAYS = np.busday_offset(np.datetime64("2021-03-01"), np.arange(90))
 KINDS: dict[str, tuple[dict[str, Any], np.ndarray | None]] = {
     "two": ({"columns": 2, "layers": 2, "difference": "seasonal"}, ENDS),
     "gru": ({"cell": "gru", "difference": "first"}, None),
@@ -185,7 +185,7 @@ def test_files_are_read_or_refused_in_one_line(opened: Opened):
     days = [f"2024-01-{n:02}" for n in range(1, 32)] + [f"2024-02-{n:02}" for n in range(1, 10)]
     years = [f"{1900 + n}\t{v}" for n, v in enumerate(values)]
     plain = "\n".join(map(str, values))
-    turned, wanted = list(zip(days, values, strict=True))[::-1], None
+    turned, wanted = list(zip(days, values, strict=True))[::-1], list[list[str]]()
     for name, text, first in (
         ("plain.csv", plain, "41"),
         ("commas.csv", "\n".join(f"{v},0" for v in values), None),
@@ -202,7 +202,7 @@ def test_files_are_read_or_refused_in_one_line(opened: Opened):
             continue
         done(tab, name)
         found = downloaded(tab)
-        wanted = found if wanted is None else wanted
+        wanted = wanted or found
         assert [row[1:] for row in found[1:]] == [row[1:] for row in wanted[1:]]
         if first == days[-1]:
             assert [row[0] for row in found[1:]] == ["2024-02-10", "2024-02-11", "2024-02-12"]

@@ -27,8 +27,8 @@ def random_fitted(
     """
     rng = np.random.default_rng(1)
     values = np.stack([TREND, TREND[::-1] * 1e3][:columns], axis=1)
-    options = {"period": 6, "window": 12, "horizon": 8} | options
-    setup, members = fit.prepare(values, 18, **options), members_of((2, 4), range(3))
+    given: dict[str, Any] = {"period": 6, "window": 12, "horizon": 8} | options
+    setup, members = fit.prepare(values, 18, **given), members_of((2, 4), range(3))
     gates = {"lstm": 4, "gru": 3}[cell]
 
     def drawn(*shape: int) -> np.ndarray:

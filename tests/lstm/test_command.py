@@ -378,6 +378,8 @@ def test_an_exported_network_predicts_what_the_command_does(
     wanted = [line.split(",")[1] for line in (tmp_path / "next.csv").read_text().splitlines()]
     assert name == wanted[0]
     np.testing.assert_allclose(np.array(values, float), np.array(wanted[1:], float), atol=1e-5)
+    assert main(["lstm", "export", str(straight), "--format", "page", "--out", str(out)]) == 0
+    assert '"columns": ["sine"]' in (out / "forecast.html").read_text()
 
 
 def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):

@@ -60,7 +60,7 @@ class Program(NamedTuple):
             return "none"
         name, layers = cell_of(self.params).upper(), len(self.params) - 1
         units = self.params[f"{name.lower()}_1"]["recurrent"].shape[-1]
-        several = f"{self.networks} of at most" if self.networks > 1 else "of"
+        several = f"{self.networks} networks of at most" if self.networks > 1 else "one network of"
         return f"{name}, {layers} layer{'s'[: layers > 1]}, {several} {units} units"
 
     def half(self) -> np.ndarray | None:

@@ -30,7 +30,7 @@ def test_the_example_prints_what_predict_writes(
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| columns, in order | `flow'¦`, `<b>level` |" in card
     assert ("| forecasts | the seasonal naive forecast, which" in card) == naive
-    assert ("| networks | LSTM, 1 layer, 6 of at most 4 units |" in card) == (not naive)
+    assert ("| networks | LSTM, 1 layer, 6 networks of at most 4 units |" in card) == (not naive)
     assert f"| input 2 | `horizon`: int64, steps to predict; the run measured {8}" in card
     monkeypatch.setattr(sys, "argv", ["example.py", str(run / saved.SERIES)])
     capsys.readouterr()
