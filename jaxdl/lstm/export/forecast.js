@@ -3,7 +3,8 @@
 const data = JSON.parse(byId("data").textContent);
 const networks = networksOf(data, new Float32Array(bytesOf(byId("weights").textContent.trim()).buffer));
 const TYPED = 300_000; // characters; a longer text is not put into the box
-let source = null; // {name, text, before}: before is how many rows are before the first
+let source = null; // {name, text, before, heading}: before is how many rows are before the first
+const heading = data.inside ? data.inside.csv.split("\n", 1)[0] : null;
 let shown = null; // what `compute` found
 let panels = [], place = null;
 
@@ -25,7 +26,7 @@ function compute() {
   byId("status").textContent = "";
   shown = null;
   try {
-    const series = readSeries(source.text, data.columns, byId("decimal").value);
+    const series = readSeries(source.text, data.columns, byId("decimal").value, source.heading);
     check(series);
     shown = {series, before: source.before, name: source.name};
   } catch (error) {
@@ -53,7 +54,7 @@ function follow() {
     ? label(times.values, nextTimes(times, step, count)).map((time) => showTime(time, times.unit))
     : label(rows, next).map(String);
   const notes = [...series.told], varied = unlike(data, values);
-  if (data.networks && varied > 3 && data.bands) {
+  if (data.bands && varied > 3) {
     notes.push(`the last steps vary ${varied.toPrecision(3)} times as much as those learnt from: the forecast is outside of what was learnt`);
   }
   if (data.bands && count > data.length) {
@@ -175,11 +176,10 @@ function ask(value) {
   if (shown) follow();
 }
 
-function give(name, text, before = 0) {
-  source = {name, text, before};
+function give(name, text, before = 0, names = null) {
+  source = {name, text, before, heading: names};
   byId("text").value = text.length <= TYPED ? text : "";
   byId("text").placeholder = text.length <= TYPED ? "" : `${name}: ${text.length} characters`;
-  byId("inside").disabled = !data.inside;
   compute();
 }
 
@@ -205,13 +205,13 @@ let typing = null;
 byId("text").oninput = (event) => {
   clearTimeout(typing);
   typing = setTimeout(() => {
-    source = {name: "what you typed", text: event.target.value, before: 0};
+    source = {name: "what you typed", text: event.target.value, before: 0, heading};
     compute();
   }, 200);
 };
 byId("choose").onclick = () => byId("file").click();
 byId("file").onchange = (event) => take([...event.target.files]).then(() => { event.target.value = ""; });
-byId("inside").onclick = () => give("what was trained on", data.inside.csv, data.inside.before);
+byId("inside").onclick = () => give("what was trained on", data.inside.csv, data.inside.before, heading);
 byId("decimal").onchange = () => source && compute();
 byId("slider").oninput = (event) => ask(event.target.value);
 byId("steps").onchange = () => ask(horizon());

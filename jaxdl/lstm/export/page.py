@@ -5,6 +5,7 @@ trained on. It computes in doubles: its numbers are those of `jaxdl lstm predict
 """
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,14 @@ def _last(program: Program, series: Series) -> dict[str, Any]:
     """The last rows as CSV, and how many rows are before them."""
     before = max(0, len(series.values) - max(ROWS, program.given))
     times = None if series.times is None else series.times[before:]
-    last = Series(values=series.values[before:], names=series.names, times=times, step=series.step)
+    names = tuple(_names(series.names))
+    last = Series(values=series.values[before:], names=names, times=times, step=series.step)
     return {"csv": saved.write_series(last).decode(), "before": before}
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """As ``series.js`` reads them: in one line, without spaces around."""
+    return [" ".join(name.splitlines()).strip() for name in names]
 
 
 def describe(program: Program) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def describe(program: Program) -> dict[str, Any]:
     transform, scaling, bands = program.transform, program.scaling, program.bands
     half = program.half()
     found: dict[str, Any] = {
-        "columns": program.columns,
+        "columns": _names(program.columns),
         "who": program.who,
         "inside_words": inside(program),
         "kind": program.kind,

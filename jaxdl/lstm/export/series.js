@@ -89,10 +89,11 @@ function chooseColumns(names, numbers, rows, columns) {
 }
 
 /**
- * {names, values, times, step, told}: times is null if there are none. Throws an Error whose message
+ * {names, values, times, step, told}: times is null if there are none. `heading` is a first line
+ * that is known to be names, though they may look like numbers. Throws an Error whose message
  * says what is wrong.
  */
-function readSeries(text, columns, decimal) {
+function readSeries(text, columns, decimal, heading) {
   let rows = cellsOf(text, decimal);
   if (!rows.length) throw new Error("no rows; give a time and a value in each line, or a value");
   const comma = commaIs(rows, decimal);
@@ -100,10 +101,11 @@ function readSeries(text, columns, decimal) {
     const found = rows.slice(from).map(({cells}) => readNumber(cells[n], comma));
     return found.includes(null) || found.every(Number.isNaN) ? null : found;
   });
-  // The first line is names if it holds less numbers than the others, or a column's name.
+  // The first line is names if it holds text above numbers, or a column's name, or is `heading`.
   let numbers = read(1), names = [];
   const first = rows[0].cells;
-  const header = first.some((cell, n) => (numbers[n] && readNumber(cell, comma) === null) || columns.includes(cell));
+  const textAbove = (cell, n) => readNumber(cell, comma) === null && (numbers[n] || columns.includes(cell));
+  const header = first.some(textAbove) || text.split("\n", 1)[0] === heading;
   if (header) {
     names = first;
     rows = rows.slice(1);
