@@ -1,10 +1,9 @@
 """forecast.html in Chromium, opened from a file, with no network: `make test-pages`."""
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,14 +37,6 @@ KINDS: dict[str, tuple[dict[str, Any], np.ndarray | None]] = {
 }
 
 
-class Opened(NamedTuple):
-    """A page in the browser, what it asked for, and what it complained of."""
-
-    tab: Any
-    requests: list[str]
-    complaints: list[str]
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A RUN of each kind, with its page and what `jaxdl lstm predict` says of 40 steps."""
@@ -67,7 +58,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def opened(browser: Any, runs: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[Opened]:
+def tab(browser: Any, runs: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page; afterwards, that it kept to itself. The parameter: its kind, options of the tab."""
     kind, options = getattr(request, "param", ("two", {}))
     file = runs[kind].parent / page.FILE
@@ -79,7 +70,7 @@ def opened(browser: Any, runs: dict[str, Path], request: pytest.FixtureRequest) 
     tab.on("pageerror", lambda one: complaints.append(str(one)))
     tab.goto(file.as_uri())
     done(tab, "what was trained on")
-    yield Opened(tab, requests, complaints)
+    yield tab
     assert complaints == []
     assert {url.split(":")[0] for url in requests} <= {"file", "blob"}
     assert [url for url in requests if url.startswith("file")] == [file.as_uri()]
@@ -131,11 +122,11 @@ def refusal(tab: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("opened", "kind"), [((kind, {}), kind) for kind in KINDS], ids=KINDS, indirect=["opened"]
+    ("tab", "kind"), [((kind, {}), kind) for kind in KINDS], ids=KINDS, indirect=["tab"]
 )
-def test_numbers_and_times_are_those_of_predict(opened: Opened, kind: str, runs: dict[str, Path]):
+def test_numbers_and_times_are_those_of_predict(tab: Any, kind: str, runs: dict[str, Path]):
     """Of the series inside, and of the same as a file that is dropped."""
-    tab, run = opened.tab, runs[kind]
+    run = runs[kind]
     wanted = rows_of(run.parent / "next.csv")
     steps(tab, 40)
     for given in ("inside", "dropped"):
@@ -177,9 +168,8 @@ def test_one_network_carries_its_state(browser: Any, tmp_path: Path):
     tab.close()
 
 
-@pytest.mark.parametrize("opened", [("gru", {})], indirect=True)
-def test_files_are_read_or_refused_in_one_line(opened: Opened):
-    tab = opened.tab
+@pytest.mark.parametrize("tab", [("gru", {})], indirect=True)
+def test_files_are_read_or_refused_in_one_line(tab: Any):
     values = [50 + n % 7 for n in range(40)]
     steps(tab, 3)
     days = [f"2024-01-{n:02}" for n in range(1, 32)] + [f"2024-02-{n:02}" for n in range(1, 10)]
@@ -235,9 +225,9 @@ def test_files_are_read_or_refused_in_one_line(opened: Opened):
     assert downloaded(tab)[1:] == wanted[1:]
 
 
-@pytest.mark.parametrize("opened", [("seasons", {})], indirect=True)
-def test_warnings_and_what_logarithms_cannot_take(opened: Opened):
-    tab, series = opened.tab, opened.tab.locator("#text").input_value()
+@pytest.mark.parametrize("tab", [("seasons", {})], indirect=True)
+def test_warnings_and_what_logarithms_cannot_take(tab: Any):
+    series = tab.locator("#text").input_value()
     steps(tab, 41)
     notes = tab.locator("#notes")
     assert "41 steps are predicted; the run measured its errors over 8" in notes.inner_text()
@@ -253,8 +243,8 @@ def test_warnings_and_what_logarithms_cannot_take(opened: Opened):
     assert tab.locator("#errors").is_hidden()
 
 
-def test_the_slider_the_keyboard_and_the_pointer(opened: Opened):
-    tab, reached = opened.tab, []
+def test_the_slider_the_keyboard_and_the_pointer(tab: Any):
+    reached = []
     for _ in range(12):
         tab.keyboard.press("Tab")
         reached.append(tab.evaluate("document.activeElement.id || document.activeElement.tagName"))
@@ -282,12 +272,12 @@ def test_the_slider_the_keyboard_and_the_pointer(opened: Opened):
 
 
 @pytest.mark.parametrize(
-    "opened",
+    "tab",
     [("two", {"viewport": {"width": 375, "height": 740}}), ("two", {"color_scheme": "dark"})],
     ids=["phone", "dark"],
     indirect=True,
 )
-def test_a_phone_and_dark_mode(opened: Opened, request: pytest.FixtureRequest):
+def test_a_phone_and_dark_mode(tab: Any, request: pytest.FixtureRequest):
     """Nothing is wider than a phone, no two labels meet; dark has light text."""
     script = """() => {
       const style = getComputedStyle(document.body);
@@ -296,10 +286,10 @@ def test_a_phone_and_dark_mode(opened: Opened, request: pytest.FixtureRequest):
       const meet = (a, b) => a.left < b.right && b.left < a.right
         && a.top < b.bottom && b.top < a.bottom;
       const met = ticks.some((a, n) => ticks.slice(n + 1).some((b) => meet(a, b)));
-      return JSON.stringify([document.documentElement.scrollWidth, innerWidth, met, ticks.length,
-        style.color, style.backgroundColor]);
+      return [document.documentElement.scrollWidth, innerWidth, met, ticks.length,
+        style.color, style.backgroundColor];
     }"""
-    width, window, met, labels, ink, paper = json.loads(opened.tab.evaluate(script))
+    width, window, met, labels, ink, paper = tab.evaluate(script)
     assert width <= window
     assert labels > 8
     assert not met
