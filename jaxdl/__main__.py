@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUBJECTS = {
     "fcn": ("train", "finetune", "predict", "evaluate", "compare", "export", "check", "plan"),
     "word2vec": ("train", "query", "evaluate", "export", "plan"),
-    "lstm": ("train", "predict", "plan"),
+    "lstm": ("train", "predict", "export", "plan"),
 }
 HELP = """usage: jaxdl COMMAND [OPTIONS]
 
@@ -38,6 +38,7 @@ Commands; jaxdl COMMAND --help tells the options of one
   word2vec plan      the same for word vectors
   lstm train         the 2016 post's sine, or a series of your own
   lstm predict       what comes next
+  lstm export        a forecaster as an ONNX graph, or as a page
   lstm plan          the same for the LSTMs
   digits             a small network on digits, the check of a new host
   demo               one page of the demo's runs

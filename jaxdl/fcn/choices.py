@@ -4,7 +4,7 @@ from typing import Literal
 
 Align = Literal["exact", "center"]
 Cache = Literal["host", "device", "none"]
-ExportFormat = Literal["safetensors", "onnx", "stablehlo"]
+ExportFormat = Literal["safetensors", "onnx", "stablehlo", "page"]
 Layout = Literal["jaxdl", "torchvision"]
 Output = Literal["logits", "probabilities", "classes"]
 Platform = Literal["cpu", "cuda", "rocm", "tpu"]

@@ -156,11 +156,12 @@ class Export:
     """What `export` reads and writes."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """A run folder (its last stage is used) or a stage folder."""
+    """A run folder (its last stage is used; all of them by page) or a stage folder."""
     format: ExportFormat = "safetensors"
     """safetensors: parameters and metadata, which jaxdl reads again. onnx: a graph for any size of
     image (pip install 'jaxdl-functional[onnx]'). stablehlo: a program of jax.export for one size
-    (pip install 'jaxdl-functional[stablehlo]')."""
+    (pip install 'jaxdl-functional[stablehlo]'). page: predict.html, which runs the networks in a
+    browser."""
     which: Literal["latest", "best"] = "best"
     """The last checkpoint is used, or that of the best test mean IU."""
     output: Output = "probabilities"
@@ -174,8 +175,8 @@ class Export:
     layout: Layout = "jaxdl"
     """Keys of safetensors: jaxdl's, or torchvision's of VGG-16's features, the trunk alone."""
     out: Path = Path("exported")
-    """The model, README.md and example.py are written into this folder. Of earlier files only this
-    command's own are replaced."""
+    """The model, README.md and example.py (of page: predict.html alone) are written into this
+    folder. Of earlier files only this command's own are replaced."""
 
 
 EXPORT = Command(
@@ -193,6 +194,7 @@ EXPORT = Command(
             "jaxdl fcn export runs/demo/fcn --format stablehlo --size 480 640",
             "For JAX without jaxdl, images of up to 640x480.",
         ),
+        ("jaxdl fcn export runs/demo/fcn --format page", "A page that segments photos."),
     ),
 )
 # The formats that an option goes with.

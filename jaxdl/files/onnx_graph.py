@@ -12,11 +12,16 @@ OPSET, IR_VERSION = 17, 8  # of 2022: older runtimes read it too; Shape has an e
 
 
 class Graph:
-    """Nodes and constants as they are added; a value is its name."""
+    """Nodes and constants as they are added; a value is its name.
 
-    def __init__(self) -> None:
+    Args:
+        outer: of the body of a loop, the graph around it: it holds the constants of both.
+    """
+
+    def __init__(self, outer: "Graph | None" = None) -> None:
         self.nodes: list[Any] = []
-        self.constants: dict[str, np.ndarray] = {}
+        self.own: dict[str, np.ndarray] = {}
+        self.constants = self.own if outer is None else outer.constants
 
     def add(self, kind: str, inputs: Sequence[str], *names: str, **attributes: Any) -> str:
         """A node that gives values of these names; the first of them."""
@@ -25,7 +30,7 @@ class Graph:
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """A value that is always the same."""
-        self.constants[name] = np.ascontiguousarray(value)
+        self.constants[name] = np.array(value, order="C")  # a number stays one
         return name
 
     def integers(self, *values: int) -> str:
@@ -34,7 +39,7 @@ class Graph:
 
     def part(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
         """The graph, as a node of another takes it; inputs and outputs are of `value`."""
-        constants = [numpy_helper.from_array(v, own) for own, v in self.constants.items()]
+        constants = [numpy_helper.from_array(v, own) for own, v in self.own.items()]
         return helper.make_graph(self.nodes, name, inputs, outputs, constants)
 
     def to_bytes(

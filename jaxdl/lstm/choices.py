@@ -4,6 +4,7 @@ from typing import Literal
 
 Mode = Literal["window", "carry"]
 Cell = Literal["lstm", "gru"]  # of `jaxdl.lstm.model.CELLS`
+ExportFormat = Literal["onnx", "page"]
 Decimal = Literal["point", "comma"]
 Missing = Literal["error", "interpolate", "ffill", "seasonal"]
 Difference = Literal["auto", "none", "first", "seasonal"]

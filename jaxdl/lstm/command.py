@@ -25,7 +25,7 @@ from jaxdl.cli.compiling import Compiling, started
 from jaxdl.cli.devices import NAMES as DEVICES
 from jaxdl.cli.options import Command, Range
 from jaxdl.cli.progress import Bar
-from jaxdl.lstm.choices import Decimal, Missing, Mode
+from jaxdl.lstm.choices import Decimal, ExportFormat, Missing, Mode
 from jaxdl.lstm.config import GONE, PRESETS, RENAMED, RESUMABLE, Config, check, choose_preset
 
 if TYPE_CHECKING:
@@ -135,6 +135,36 @@ PREDICT = Command(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What `export` reads and writes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A folder of a finished run."""
+    format: ExportFormat = "onnx"
+    """onnx: a graph that takes the last rows of a series and gives the steps that follow, scaling
+    and bands inside (pip install 'jaxdl-functional[onnx]'). page: forecast.html, one file that
+    forecasts in a browser, without a server."""
+    network: str | None = None
+    """best, SIZE or SIZE:SEED. By default all networks that the validation part kept forecast
+    together; of a run of the sine the one of the lowest loss."""
+    out: Path = Path("exported")
+    """The graph with README.md and example.py, or the page, is written into this folder. Of earlier
+    files only this command's own are replaced."""
+
+
+EXPORT = Command(
+    prog="jaxdl lstm export",
+    about="Write what `jaxdl lstm predict` uses of a run for other programs, or as a page.",
+    options=Export,
+    groups={"Data": ("run",), "Model": ("network",), "Output": ("format", "out")},
+    examples=(
+        ("jaxdl lstm export runs/flow --format onnx", "Its networks as a graph for ONNX Runtime."),
+        ("jaxdl lstm export runs/flow --format page", "The same as a page for a browser."),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(plan_options.Options):
     """What `plan` computes."""
 
@@ -162,7 +192,7 @@ PLAN = Command(
     renamed=RENAMED,
     gone=GONE,
 )
-COMMANDS = {"train": TRAIN, "predict": PREDICT, "plan": PLAN}
+COMMANDS = {"train": TRAIN, "predict": PREDICT, "export": EXPORT, "plan": PLAN}
 
 
 def settled(cfg: Config) -> Config:
@@ -226,6 +256,13 @@ def predict(options: Predict) -> None:
     )
 
 
+def export(options: Export) -> None:
+    """``jaxdl lstm export``."""
+    from jaxdl.lstm.export.command import export
+
+    export(options.run, network=options.network, format=options.format, out=options.out)
+
+
 def plan(options: Plan) -> None:
     """``jaxdl lstm plan``."""
     from jaxdl.lstm import plan_command
@@ -234,6 +271,6 @@ def plan(options: Plan) -> None:
 
 
 def command(name: str, words: Sequence[str]) -> None:
-    """``jaxdl lstm NAME WORDS``: train, predict or plan."""
-    calls = {"train": train, "predict": predict, "plan": plan}
+    """``jaxdl lstm NAME WORDS``, of COMMANDS."""
+    calls = {"train": train, "predict": predict, "export": export, "plan": plan}
     main(lambda: calls[name](parse(COMMANDS[name], words)))

@@ -47,6 +47,11 @@ class Setup(NamedTuple):
     period: int
     rows: tuple[int, int, int]
 
+    @property
+    def given(self) -> int:
+        """Last rows that a forecast needs."""
+        return max(self.window + self.transform.reach, self.period)
+
 
 class Fitted(NamedTuple):
     """A trained ensemble.
@@ -112,13 +117,8 @@ def prepare(
         return like._replace(**split, period=period)
     if log == "auto" and not (values > 0).all():
         log = "none"  # the tail could not be measured
-    transform = choose(
-        values[:training],
-        period,
-        horizon=horizon,
-        difference=difference,
-        log=log,
-    )
+    known = values[:training]
+    transform = choose(known, period, horizon=horizon, difference=difference, log=log)
     left = first - transform.reach
     window = max(1, min(window, LONGEST, left // 2))
     scaling = learn_scaling(transform.apply(values[:first]))

@@ -237,3 +237,18 @@ def pick(fitted: fit.Fitted, network: str | None, run: Path) -> list[int] | None
         f"--network {network}: {run} has sizes {sizes}, seeds 0 to {int(seeds.max())}; "
         "give best, SIZE or SIZE:SEED"
     )
+
+
+def who(fitted: fit.Fitted, picked: list[int] | None) -> str:
+    """Who forecasts, in words; `picked` is of `pick`."""
+    units, seeds = fitted.members
+    if picked is not None:
+        return ", ".join(f"{units[n]}:{seeds[n]}" for n in picked) + " (hidden units:seed)"
+    if fitted.naive:
+        known = "the seasonal naive forecast" if fitted.setup.period > 1 else "the last value"
+        return f"{known}, which the validation part preferred to the networks"
+    if fitted.unlearnt:
+        preferred = "which the validation part preferred to all that the networks learnt"
+        return f"the mean change alone, {preferred}"
+    sizes = ", ".join(map(str, fitted.sizes))
+    return f"the median of {len(fit.kept(fitted))} networks (sizes {sizes})"

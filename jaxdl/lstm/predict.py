@@ -12,33 +12,11 @@ from jaxdl.cli.progress import Bar
 from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
-from jaxdl.lstm import fit, forecast, forecast_run, predicted, saved, sweep
+from jaxdl.lstm import fit, forecast, forecast_run, predicted, saved
 from jaxdl.lstm.choices import Decimal, Missing, Mode
 from jaxdl.lstm.data.read import read_series
-from jaxdl.lstm.series import Scaling, Series, to_float32
+from jaxdl.lstm.series import Series, to_float32
 from jaxdl.report.reading import part
-from jaxdl.training.checkpoint import load_params
-
-
-def choose(losses: dict[str, list[float]], network: str | None, run: Path) -> tuple[int, int]:
-    """(hidden size, seed) of the lowest loss, of all or of one size; or of SIZE:SEED.
-
-    Raises:
-        InputError: the run has no such network.
-    """
-    size, _, seed = ("" if network in (None, "best") else network).partition(":")
-    found = [
-        (loss, int(s), n)
-        for s, own in losses.items()
-        for n, loss in enumerate(own)
-        if size in ("", s) and seed in ("", str(n))
-    ]
-    if not found:
-        raise InputError(
-            f"--network {network}: {run} has sizes {', '.join(losses)}; give best, SIZE or "
-            "SIZE:SEED"
-        )
-    return min(found)[1:]
 
 
 def predict(
@@ -91,7 +69,7 @@ def predict(
             )
         asked = _ensemble(run, network)
     else:
-        asked = _network(run, summary, network, context, mode)
+        asked = _network(run, network, context, mode)
     length = asked.length if horizon is None else horizon
     options = {"column": column, "time": time, "id": id, "decimal": decimal, "missing": missing}
     series, told, doubts = _series_of(run, table, asked.columns, options)
@@ -171,17 +149,7 @@ def _ensemble(run: Path, network: str | None) -> _Asked:
     """The ensemble of a run, the naive forecast if validation preferred it, or some networks."""
     fitted, meta, _ = saved.load(run)
     picked = forecast_run.pick(fitted, network, run)
-    setup, (units, seeds) = fitted.setup, fitted.members
-    chosen = fit.kept(fitted) if picked is None else picked
-    who = f"the median of {len(chosen)} networks (sizes {', '.join(map(str, fitted.sizes))})"
-    if picked is not None:
-        who = ", ".join(f"{units[n]}:{seeds[n]}" for n in picked) + " (hidden units:seed)"
-    elif fitted.unlearnt and not fitted.naive:
-        who = "the mean change alone, which the validation part preferred to all that the networks "
-        who += "learnt"
-    elif fitted.naive:
-        who = "the seasonal naive forecast" if setup.period > 1 else "the last value"
-        who += ", which the validation part preferred to the networks"
+    setup, who = fitted.setup, forecast_run.who(fitted, picked)
 
     def call(values: np.ndarray, length: int, source: str) -> _Told:
         if setup.transform.log and not (values > 0).all():
@@ -196,32 +164,17 @@ def _ensemble(run: Path, network: str | None) -> _Asked:
         got = fit.forecast(fitted, values, length, picked=picked)
         return _Told(*got, warnings)
 
-    given = max(setup.window + setup.transform.reach, setup.period)
-    return _Asked(meta["columns"], given, setup.length, who, call)
+    return _Asked(meta["columns"], setup.given, setup.length, who, call)
 
 
-def _network(
-    run: Path, summary: dict[str, Any], network: str | None, context: int | None, mode: Mode
-) -> _Asked:
+def _network(run: Path, network: str | None, context: int | None, mode: Mode) -> _Asked:
     """One network of a sine's run, or of a run of 0.1: that of the lowest loss."""
-    params, meta, _ = load_params(run / "checkpoints")
-    try:
-        size, seed = choose(part(summary, "loss"), network, run)
-        scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
-        members = sweep.members_of(meta["hidden"], range(meta["seeds"]))
-        (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
-        columns, window = list(meta["columns"]), int(meta["window"])
-    except InputError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise saved.not_a_run(run, error) from error
-    own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
-    given = window if context is None else context
+    found = saved.load_network(run, network)
+    scaling, given = found.scaling, found.window if context is None else context
 
     def call(values: np.ndarray, length: int, source: str) -> _Told:
         windows = jnp.asarray(to_float32(scaling.apply(values[-given:])))[:, None]
-        found = forecast.predict(own, windows, length=length, way=mode)
-        return _Told(scaling.undo(np.asarray(found[0, :, 0])))
+        steps = forecast.predict(found.params, windows, length=length, way=mode)
+        return _Told(scaling.undo(np.asarray(steps[0, :, 0])))
 
-    who = f"{size} hidden units (seed {seed}: the lowest training loss)"
-    return _Asked(columns, given, 50, who, call)
+    return _Asked(found.columns, given, saved.STEPS, found.who, call)

@@ -16,7 +16,7 @@ from jaxdl.lstm.backtest import Bands
 from jaxdl.lstm.choices import Decimal, Missing
 from jaxdl.lstm.data.calendar import find_step, show_time
 from jaxdl.lstm.series import Scaling, Series
-from jaxdl.lstm.sweep import Members
+from jaxdl.lstm.sweep import Members, members_of
 from jaxdl.lstm.transform import Transform
 from jaxdl.report.reading import part
 from jaxdl.training.checkpoint import load_params
@@ -25,6 +25,7 @@ from jaxdl.training.record import read_record, read_summary
 
 DECIMALS, FILLS = get_args(Decimal), get_args(Missing)
 LARGEST = 1 << 32  # bytes of a series
+STEPS = 50  # that a sine's run predicts if nothing is said
 SERIES = "trained_on.csv"  # in a run's folder: what it was trained on, sorted and filled
 
 
@@ -71,6 +72,72 @@ def load(run: Path) -> Saved:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise not_a_run(run, error) from error
     return Saved(fitted, {"cell": "lstm"} | meta | {"columns": names}, found)
+
+
+class Network(NamedTuple):
+    """One network of a sine's run, or of a run of 0.1.
+
+    Attributes:
+        params: with a leading axis of 1.
+        size, seed: which it is.
+        window: steps that it was trained on.
+        columns, scaling: of the series.
+    """
+
+    params: Any
+    size: int
+    seed: int
+    window: int
+    columns: list[str]
+    scaling: Scaling
+
+    @property
+    def who(self) -> str:
+        """In words."""
+        return f"{self.size} hidden units (seed {self.seed}: the lowest training loss)"
+
+
+def load_network(run: Path, network: str | None) -> Network:
+    """The network of the lowest loss, of all or as ``--network`` says.
+
+    Raises:
+        InputError: it is no finished run, or has no such network.
+    """
+    losses = part(read_finished(run), "loss")
+    params, meta, _ = load_params(run / "checkpoints")
+    try:
+        size, seed = choose(losses, network, run)
+        scaling = Scaling(*(np.asarray(meta[k], np.float64) for k in ("mean", "deviation")))
+        members = members_of(meta["hidden"], range(meta["seeds"]))
+        (n,) = np.flatnonzero((members.units == size) & (members.seeds == seed))
+        columns, window = list(meta["columns"]), int(meta["window"])
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise not_a_run(run, error) from error
+    own = {key: {k: v[n : n + 1] for k, v in layer.items()} for key, layer in params.items()}
+    return Network(own, size, seed, window, columns, scaling)
+
+
+def choose(losses: dict[str, list[float]], network: str | None, run: Path) -> tuple[int, int]:
+    """(hidden size, seed) of the lowest loss, of all or of one size; or of SIZE:SEED.
+
+    Raises:
+        InputError: the run has no such network.
+    """
+    size, _, seed = ("" if network in (None, "best") else network).partition(":")
+    found = [
+        (loss, int(s), n)
+        for s, own in losses.items()
+        for n, loss in enumerate(own)
+        if size in ("", s) and seed in ("", str(n))
+    ]
+    if not found:
+        raise InputError(
+            f"--network {network}: {run} has sizes {', '.join(losses)}; give best, SIZE or "
+            "SIZE:SEED"
+        )
+    return min(found)[1:]
 
 
 def not_a_run(run: Path, error: Exception) -> InputError:

@@ -1,7 +1,10 @@
 """The LSTM experiment as its user runs it, and the page it leaves."""
 
 import json
+import math
+import runpy
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxdl import signals
+from jaxdl.__main__ import main
 from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, Stopped
@@ -17,8 +21,9 @@ from jaxdl.files.atomic import read_json
 from jaxdl.lstm import command, dataset
 from jaxdl.lstm.command import PREDICT, TRAIN, run, train
 from jaxdl.lstm.config import Config, check
-from jaxdl.lstm.predict import choose, predict
+from jaxdl.lstm.predict import predict
 from jaxdl.lstm.report import lstm_section, thin
+from jaxdl.lstm.saved import choose
 from jaxdl.training import checkpoint
 from jaxdl.training.opening import MADE
 from jaxdl.training.run_folder import read_rows
@@ -356,6 +361,25 @@ def test_a_bad_series_is_one_line_and_leaves_no_run(
     with pytest.raises(InputError, match=message):
         run(Config(data=path, out=tmp_path / "run", **options), Bar())
     assert not (tmp_path / "run").exists()
+
+
+def test_an_exported_network_predicts_what_the_command_does(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+):
+    series, out = tmp_path / "series.csv", tmp_path / "out"
+    series.write_text("sine\n" + "".join(f"{math.sin(n / 8)}\n" for n in range(70)))
+    predict(straight, series, out=tmp_path / "next.csv")
+    assert main(["lstm", "export", str(straight), "--out", str(out)]) == 0
+    assert "| columns, in order | `sine` |" in (out / "README.md").read_text()
+    monkeypatch.setattr(sys, "argv", ["example.py", str(series)])
+    capsys.readouterr()
+    runpy.run_path(str(out / "example.py"), run_name="__main__")
+    name, *values = capsys.readouterr().out.splitlines()
+    wanted = [line.split(",")[1] for line in (tmp_path / "next.csv").read_text().splitlines()]
+    assert name == wanted[0]
+    np.testing.assert_allclose(np.array(values, float), np.array(wanted[1:], float), atol=1e-5)
+    assert main(["lstm", "export", str(straight), "--format", "page", "--out", str(out)]) == 0
+    assert '"columns": ["sine"]' in (out / "forecast.html").read_text()
 
 
 def test_predict_says_what_it_lacks(straight: Path, tmp_path: Path):

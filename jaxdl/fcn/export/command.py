@@ -1,4 +1,4 @@
-"""``jaxdl fcn export``: a folder of the model, its card, and an example that runs it."""
+"""``jaxdl fcn export``: a folder of the model, its card, and an example that runs it; or a page."""
 
 import json
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxdl.cli.exporting import File, check_folder, need, write_folder
 from jaxdl.cli.progress import Bar
 from jaxdl.fcn.choices import ExportFormat
-from jaxdl.fcn.export import examples, safetensors
+from jaxdl.fcn.export import examples, page, safetensors
 from jaxdl.fcn.export.card import card
 from jaxdl.fcn.options import Export
 from jaxdl.fcn.saved import Saved, load, meta_of
@@ -48,12 +48,18 @@ def export(options: Export, bar: Bar) -> None:
         need(options.format, _NEEDS[options.format])
     given = safetensors.find(options.run)
     results = Results("jaxdl fcn export", [] if given is None else [given])
+    if options.format == "page":
+        results.check(options.out / page.FILE)
+        page.export_page(
+            options.run, options.out / page.FILE, options.which, results.write, bar.line
+        )
+        return
     names = [MODELS[options.format], *(["classes.json"] if options.format == "stablehlo" else [])]
     check_folder(results, options.out, names, MODELS.values())
     saved = load(options.run, options.which, bar.line)
     made = _MAKERS[options.format](saved, options)
-    page = card(saved, made.title, made.files, made.facts)
-    write_folder(results, options.out, made.files, page, made.example)
+    about = card(saved, made.title, made.files, made.facts)
+    write_folder(results, options.out, made.files, about, made.example)
     name, content, _ = made.files[0]
     if saved.model.compute_dtype is not None and options.format == "onnx":
         bar.line(f"it computes in float32; the network was trained in {saved.model.compute_dtype}")

@@ -4,17 +4,12 @@ The page holds the parameters as they are (float32), two scripts of our own and 
 Content-Security-Policy allows what has their hashes, and no address.
 """
 
-import base64
-import hashlib
 import io
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -27,9 +22,11 @@ from jaxdl.files.atomic import write_bytes
 from jaxdl.files.limits import read_bytes
 from jaxdl.files.text import clip
 from jaxdl.report.reading import Notes
+from jaxdl.report.scripted import base64_text, render_page
 from jaxdl.training import checkpoint
 from jaxdl.training.steps import Say
 
+FILE = "predict.html"
 LARGEST = 5 << 20  # bytes of a page with several networks
 _SIDE = 640  # pixels, as in predict.html.j2
 _STAGES = ("fcn32s", "fcn16s", "fcn8s")
@@ -147,29 +144,17 @@ def _render(stages: Sequence[Saved], photos: Sequence[tuple[str, bytes]]) -> byt
         "networks": described,
         "classes": last.classes,
         "colours": [f"#{bytes(colour).hex()}" for colour in last.colours[: len(last.classes)]],
-        "photos": [{"name": name, "jpeg": _base64(content)} for name, content in photos],
+        "photos": [{"name": name, "jpeg": base64_text(content)} for name, content in photos],
     }
-    parts = {name: (_OWN / f"predict.{name}").read_text("utf-8") for name in ("css", "js")}
-    parts["network"] = (_OWN / "network.js").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    html = environment.from_string((_OWN / "predict.html.j2").read_text("utf-8")).render(
-        # The worker's script is data to the page: its own script makes a Blob of it.
-        policy="; ".join(
-            [
-                "default-src 'none'",
-                f"script-src {_hash(parts['js'])}",
-                f"style-src {_hash(parts['css'])}",
-                "worker-src blob:",
-                "img-src blob: data:",
-                "base-uri 'none'",
-                "form-action 'none'",
-            ]
-        ),
-        **{name: Markup(text) for name, text in parts.items()},
-        data=Markup(_script_json(data)),
-        weights=list(enumerate(map(_base64, weights))),
+    return render_page(
+        _OWN / "predict.html.j2",
+        [_OWN / "predict.js", _OWN / "predict_view.js"],
+        _OWN / "predict.css",
+        data,
+        {"worker-src": "blob:", "img-src": "blob: data:"},
+        network=Markup((_OWN / "network.js").read_text("utf-8")),
+        weights=list(enumerate(map(base64_text, weights))),
     )
-    return html.encode()
 
 
 def _network(saved: Saved) -> tuple[dict[str, Any], bytes]:
@@ -201,17 +186,3 @@ def _network(saved: Saved) -> tuple[dict[str, Any], bytes]:
         "scores": [(level, layer(name, saved.params[name])) for level, name in names.items()],
     }
     return described, b"".join(numbers)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _hash(text: str) -> str:
-    """A source of a Content-Security-Policy: what is between an element's tags, exactly."""
-    return f"'sha256-{_base64(hashlib.sha256(text.encode()).digest())}'"
-
-
-def _script_json(value: Any) -> str:
-    """JSON that ends no element, whatever the text in it."""
-    return re.sub("[<>&]", lambda c: f"\\u{ord(c[0]):04x}", json.dumps(value))

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdl.__main__ import main
 from jaxdl.errors import InputError
 from jaxdl.fcn.export import page
+from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.saved import Saved
 from jaxdl.files.atomic import write_json
 from tests.helpers.networks import random_network
+from tests.helpers.untrained import exported
 
 HOSTILE = ("</script><script>alert(1)</script>", "<!--<script>", "<img src=x onerror=alert(1)>")
 LINKS = {"action", "background", "data", "formaction", "href", "poster", "src", "srcset", "style"}
@@ -82,7 +85,7 @@ def test_the_policy_has_the_hashes_of_the_pages_own_scripts_and_no_address(html:
     }
     assert len(hashes["script"]) == len(hashes["style"]) == 1
     assert "://" not in html
-    for name in ("network.js", "predict.js"):
+    for name in ("network.js", "predict.js", "predict_view.js"):
         text = (Path(page.__file__).parent / name).read_text()
         for word in ("innerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert word not in text
@@ -154,3 +157,27 @@ def test_photos_are_the_runs_own_jpegs_and_no_larger_than_the_page_computes(tmp_
     assert small == ("small", jpeg(40, 30))
     assert Image.open(io.BytesIO(large[1])).size == (640, 10)
     assert page.read_photos(tmp_path / "nothing") == []
+
+
+def test_the_command_writes_the_page_that_make_run_makes(tmp_path: Path, capsys):
+    run, _ = exported(tmp_path / "run", FCN(8, 3, 64), (100.0, 100.0, 100.0), HOSTILE)
+    page.export_page(run, tmp_path / "made.html", say=lambda _: None)
+    words = ["fcn", "export", str(run), "--format", "page", "--out", str(tmp_path / "out")]
+    for _ in range(2):  # it replaces its own
+        assert main(words) == 0
+    assert "FCN-8s on a page of " in capsys.readouterr().out
+    written = tmp_path / "out" / "predict.html"
+    assert written.read_bytes() == (tmp_path / "made.html").read_bytes()
+    assert sorted(path.name for path in written.parent.iterdir()) == [
+        ".jaxdl-results",
+        "predict.html",
+    ]
+    written.write_text("of somebody else")
+    for more, why in (
+        ((), "predict.html: is no result of jaxdl fcn export"),
+        (("--layout", "torchvision"), "goes with --format safetensors, not page"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *more])
+        assert ended.value.code == 2
+        assert why in capsys.readouterr().err

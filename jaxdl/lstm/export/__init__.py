@@ -1,0 +1,1 @@
+"""A trained forecaster for other programs, and a page that forecasts."""
