@@ -115,8 +115,8 @@ EOF
   say "compose.yaml's reservation brings devices and driver files into the container"
   JUPYTER_TOKEN=secret JAX_EXTRA=$JAX_EXTRA podman-compose --file containers/compose.yaml --file "$WORK/host.yaml" \
     --podman-args "--storage-driver overlay --cgroup-manager cgroupfs --runtime runc" \
-    --podman-run-args "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024" \
-    run --rm train sh -c 'ls /dev/nvidia0 /dev/nvidiactl && nvidia-smi; jaxdl doctor' > "$WORK/gpu.log" 2>&1 || true
+    --podman-run-args "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --no-healthcheck" \
+    run --rm -T train sh -c 'ls /dev/nvidia0 /dev/nvidiactl && nvidia-smi; jaxdl doctor' > "$WORK/gpu.log" 2>&1 || true
   cat "$WORK/gpu.log"
   grep -q "made-up GPU" "$WORK/gpu.log" || fail "no driver files"
   grep -q "JAX_EXTRA=cuda" "$WORK/gpu.log" || fail "the doctor does not see the GPU that jax cannot use"
