@@ -100,7 +100,7 @@ gpu() {
   printf '#!/bin/sh\necho made-up GPU\n' > "$smi"
   chmod 755 "$smi"
   mkdir -p /var/run/cdi
-  trap 'rm -f /var/run/cdi/jaxdl-test.yaml' EXIT
+  trap clear_up_gpu EXIT
   cat > "$cdi" << EOF
 cdiVersion: 0.5.0
 kind: nvidia.com/gpu
@@ -113,18 +113,25 @@ devices:
 EOF
   printf 'services: {train: {network_mode: host}}\n' > "$WORK/host.yaml" # a bridge needs a firewall's rights
   say "compose.yaml's reservation brings devices and driver files into the container"
-  JUPYTER_TOKEN=secret JAX_EXTRA=$JAX_EXTRA podman-compose --file containers/compose.yaml --file "$WORK/host.yaml" \
+  JUPYTER_TOKEN=secret JAX_EXTRA=$JAX_EXTRA podman-compose --project-name jaxdl-test \
+    --file containers/compose.yaml --file "$WORK/host.yaml" \
     --podman-args "--storage-driver overlay --cgroup-manager cgroupfs --runtime runc" \
     --podman-run-args "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --no-healthcheck" \
     run --rm -T train sh -c 'ls /dev/nvidia0 /dev/nvidiactl && nvidia-smi; jaxdl doctor' > "$WORK/gpu.log" 2>&1 || true
   cat "$WORK/gpu.log"
   grep -q "made-up GPU" "$WORK/gpu.log" || fail "no driver files"
-  grep -qE "NVIDIA GPU.* but (no CUDA plugin|jax uses the CPU)" "$WORK/gpu.log" || fail "the doctor does not see the GPU that jax cannot use"
+  grep -qE "NVIDIA GPU.* but (no CUDA plugin|jax uses the CPU)" "$WORK/gpu.log" \
+    || fail "the doctor does not see the GPU that jax cannot use"
   say "passed"
 }
 
+clear_up_gpu() {
+  rm -f /var/run/cdi/jaxdl-test.yaml
+  engine pod rm --force pod_jaxdl-test > /dev/null 2>&1 || true
+  engine volume rm --force jaxdl-test_data jaxdl-test_runs jaxdl-test_cache > /dev/null 2>&1 || true
+}
 clear_up() {
-  engine rm --force --time 5 jaxdl-train jaxdl-board jaxdl-lab > /dev/null 2>&1 || true
+  engine rm --force --volumes --time 5 jaxdl-train jaxdl-board jaxdl-lab > /dev/null 2>&1 || true
   engine volume rm --force jaxdl-test-runs jaxdl-test-cache > /dev/null 2>&1 || true
 }
 
