@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.processes import ROOT
 
 OWN = {"jaxdl", "experiments", "tests", "benchmarks"}
+OWN |= {path.stem for path in (ROOT / "containers/ec2").glob("*.py")}  # a script and its modules
 # Imported and not declared: distribution -> why.
 UNDECLARED = {
     "botocore": "the exceptions of boto3, which brings it",

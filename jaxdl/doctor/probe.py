@@ -128,7 +128,9 @@ def probe(python: str, environ: Mapping[str, str], timeout: float) -> Probe:
         if line.startswith("{") and line.endswith("}"):
             told |= json.loads(line)
     # A traceback's frames are indented; what an exception says is not.
-    err = [line for line in said.err.splitlines() if line.strip() and not NOISE.match(line)]
+    # XLA lists all its flags behind the one that it refuses.
+    told_err = said.err.partition("\nusage: ")[0].splitlines()
+    err = [line for line in told_err if line.strip() and not NOISE.match(line)]
     return Probe(
         code=said.code,
         platform=told.get("platform", ""),

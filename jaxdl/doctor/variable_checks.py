@@ -19,8 +19,8 @@ TRUE, FALSE = ("y", "yes", "t", "true", "on", "1"), ("n", "no", "f", "false", "o
 PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 # What XLA says as it ends the process.
 REFUSED = re.compile(
-    r"(Unknown flags? in XLA_FLAGS: (?P<flags>.*)|Couldn't interpret value .*"
-    r"|Could not open file.*)"
+    r"(Unknown flags? in XLA_FLAGS: (?P<unknown>.*)|Could not open file.*"
+    r"|Couldn't interpret value .*? for flag (?P<misread>\w+).*)"
 )
 
 
@@ -116,10 +116,14 @@ def check_xla_flags(facts: Facts) -> Finding:
     """XLA knows the flags; it ends the process at another (18)."""
     text = facts.environ.get("XLA_FLAGS", "").strip()
     refused = REFUSED.search(facts.probe.err) if text else None
+
+    def name(flag: str) -> str:
+        return flag.partition("=")[0].strip("-")
+
     if not refused:
         return ok("XLA_FLAGS", text or "not set")
-    unknown = (refused["flags"] or "").split()
-    rest = [flag for flag in text.split() if flag not in unknown] if unknown else []
+    bad = {name(flag) for flag in (refused["unknown"] or refused["misread"] or "").split()}
+    rest = [flag for flag in text.split() if name(flag) not in bad] if bad else []
     remedy = f"export XLA_FLAGS='{' '.join(rest)}'" if rest else "unset XLA_FLAGS"
     return fault("XLA_FLAGS", refused[1], remedy)
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from jaxdl.cli.command import parse
 from jaxdl.cli.devices import Devices
+from jaxdl.digits.command import TRAIN as DIGITS
 from jaxdl.fcn.config import Config
 from tests.helpers.kubernetes import documents, problems
 
@@ -220,6 +222,16 @@ def test_slurm_starts_a_process_a_node_with_all_that_it_must_know(slurm: dict[st
     ):
         assert part in log
     assert "requeue" not in log
+
+
+def test_slurm_starts_digits_too_which_has_no_train(slurm: dict[str, str]):
+    status, log, _ = run(slurm, "digits", "--at-least", "97")
+    assert status == 0
+    (words,) = re.findall(r"jaxdl (digits .*) devices 0", log)
+    cfg = parse(DIGITS, [*words.split()[1:], "--process-id", "1"])
+    assert (cfg.out, cfg.at_least) == (Path("/shared/runs/digits"), 97)
+    assert (cfg.devices.mesh, cfg.devices.processes) == ("data=16", 2)
+    assert cfg.batch_size % 16 == 0  # the devices divide it, with no option
 
 
 def test_the_number_of_gpus_is_slurms(slurm: dict[str, str]):

@@ -156,9 +156,9 @@ def test_nothing_bounds_the_gpus_memory_from_jax_0_12_on():
 
 def test_without_boto3_the_launcher_says_how_to_install_it():
     code = (
-        "import runpy, sys; sys.modules['boto3'] = None; "
-        "sys.argv = ['launch.py', 'terminate', 'i-00000000']; "
-        f"runpy.run_path({str(HOME / 'ec2/launch.py')!r}, run_name='__main__')"
+        "import sys; sys.modules['boto3'] = None; "
+        f"sys.path.insert(0, {str(HOME / 'ec2')!r}); "
+        "import launch; sys.exit(launch.main(['terminate', 'i-00000000']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,7 +1,6 @@
 """The EC2 host: its cloud-config files, and the launcher against a stand-in for AWS (moto)."""
 
 import base64
-import importlib.util
 import json
 import re
 import shutil
@@ -17,16 +16,14 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import Parameter, ssm_backends
 
+import launch
+from host import IMAGES as PARAMETERS
+from host import switches, user_data
+
 HOME = Path(__file__).parents[2] / "containers/ec2"
 IMAGES = ("dlami", "ubuntu")
 REGION = "eu-west-1"
 AMI = "ami-12c6146b"  # one that moto knows
-
-_spec = importlib.util.spec_from_file_location("launch", HOME / "launch.py")
-assert _spec is not None
-assert _spec.loader is not None
-launch = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(launch)
 
 # botocore's own use of the clock's older functions.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")
@@ -40,7 +37,7 @@ def aws(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
-        for name in launch.IMAGES.values():
+        for name in PARAMETERS.values():
             put_image(name)
         ec2 = boto3.client("ec2")
         ec2.create_key_pair(KeyName="mine")
@@ -182,7 +179,7 @@ def test_the_instance_type_is_one_that_can_train(aws, capsys):
         assert "take g4dn.xlarge (T4), g6.xlarge (L4)" in error
         assert error.count("\n") == 1
     assert not hosts(aws)
-    assert {name: launch.switches(name, aws) for name in SWITCHES} == SWITCHES
+    assert {name: switches(name, aws) for name in SWITCHES} == SWITCHES
     assert launch.main(options("--instance-type", "p5.48xlarge", "--image", "ubuntu")) == 0
     (host,) = hosts(aws)
     sent = aws.describe_instance_attribute(InstanceId=host["InstanceId"], Attribute="userData")
@@ -328,7 +325,7 @@ def test_the_cloud_config_is_sound(image, tmp_path):
         done = subprocess.run(["bash", "-n"], input=file["content"], text=True, check=False)
         assert done.returncode == 0
     sent = tmp_path / "sent.yaml"
-    sent.write_text(launch.user_data(image, "https://example.org/a b.git", "v1; reboot"))
+    sent.write_text(user_data(image, "https://example.org/a b.git", "v1; reboot"))
     merged = yaml.safe_load(sent.read_text())
     first = merged["write_files"].pop(0)
     assert merged == config

@@ -4,6 +4,7 @@ import gzip
 import io
 import itertools
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, folder):
     again = [*words, "--out", str(stopped)]
     status, errors = stop_at(MODULE, "epoch 2/4", signal.SIGTERM, *again)
     assert (status, "run the same command to resume" in errors) == (143, True)
-    assert "resumes at step" in finish(MODULE, *again, "--no-compile-cache").stdout
+    script = (Path(__file__).parents[2] / "containers/image-test.sh").read_text()
+    (waited_for,) = re.findall(r'grep -q "(.*)" "\$WORK/again\.log"', script)
+    assert waited_for in finish(MODULE, *again, "--no-compile-cache").stdout
 
     def rows(home):
         lines = (home / "metrics.jsonl").read_text().splitlines()

@@ -516,6 +516,16 @@ def test_older_cuda_libraries_that_jax_accepts_are_no_fault(machine):
     assert "needs 12100" in machine.finding("cuda libraries").seen
 
 
+def test_cupti_that_finds_no_driver_is_no_fault_of_the_packages(machine):
+    """As JAX 0.12 has it, with all its wheels there."""
+    said = "operation cuptiGetVersion(&version) failed: Unknown CUPTI error 999"
+    machine.jax("cpu", [["cpu:0", "cpu"]], versions={"cupti": [said, 130000]})
+    assert said in machine.finding("cuda libraries").seen
+    (machine.root / "dev/nvidia-uvm").unlink()
+    assert machine.finding("cuda libraries").level == "ok"
+    assert machine.finding("device nodes").level == "error"
+
+
 def test_a_container_that_lost_its_devices_is_not_told_to_reboot(machine):
     lost_devices(machine)
     said = "Failed to initialize NVML: Unknown Error"
