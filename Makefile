@@ -17,6 +17,8 @@ STATSMODELS = 0.15.0
 
 PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
 
+NOTEBOOKS ?= experiments/notebooks/*.ipynb
+
 # How long damaged files are made up for.
 FUZZ_SECONDS ?= 3600
 
@@ -24,8 +26,8 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run check test test-pages smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
-.PHONY: env env-dev env-browser env-gensim env-torch env-forecast env-cuda
+.PHONY: run check test test-pages notebooks smoke check-numbers test-newest soak faults fuzz lint lint-containers format bench-word2vec english-text same-as-gensim bench-lstm bench-forecasts bench-fcn bench-gpu real-photos cuda-check image image-test cuda12 cuda13 clean help
+.PHONY: env env-dev env-browser env-notebooks env-gensim env-torch env-forecast env-cuda
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,7 +48,10 @@ test: env-dev ## the whole test suite; options: make test ARGS='tests/fcn/test_f
 test-pages: env-browser ## the pages in Debian's Chromium, with no network: numbers as JAX's, keyboard, dark mode, a phone's width; needs `apt-get install chromium`
 	$(PY) -m pytest tests/browser -m browser $(ARGS)
 
-smoke: env-dev ## the wheel alone in a clean environment; benchmarks and the GPU script in small forms: 3 minutes on 2 cores
+notebooks: env-notebooks ## run experiments/notebooks; copies with pictures in runs/notebooks: 5 minutes on 2 cores; one: make notebooks NOTEBOOKS=experiments/notebooks/text.ipynb
+	$(PY) -m nbconvert --to notebook --execute --output-dir runs/notebooks $(NOTEBOOKS)
+
+smoke: env-notebooks ## the wheel alone in a clean environment; benchmarks, the GPU script and a notebook in small forms: 3 minutes on 2 cores
 	$(PY) -m tests.smoke
 
 check-numbers: env ## our own steps at real sizes against float64, and without the fusions that jaxlib 0.10.2 computes wrong; ARGS=--quick for less
@@ -135,6 +140,10 @@ env-dev:
 
 env-browser:
 	@$(ENVIRONMENT) $(VENV) .browser -e '.[dev,browser]'
+	@touch $(VENV)/.dev $(VENV)/.run
+
+env-notebooks:
+	@$(ENVIRONMENT) $(VENV) .notebooks -e '.[dev,notebooks]'
 	@touch $(VENV)/.dev $(VENV)/.run
 
 env-gensim:
