@@ -17,6 +17,8 @@ STATSMODELS = 0.15.0
 
 PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
 
+NOTEBOOKS ?= experiments/notebooks/*.ipynb
+
 # How long damaged files are made up for.
 FUZZ_SECONDS ?= 3600
 
@@ -24,8 +26,8 @@ FUZZ_SECONDS ?= 3600
 CUDA_VENV = .venv-cuda
 JAX_EXTRA ?= cpu
 
-.PHONY: run cuda12 cuda13 clean help check test lint format smoke test-pages soak faults fuzz check-numbers test-newest lint-containers bench-fcn bench-word2vec bench-lstm bench-forecasts bench-gpu real-photos same-as-gensim english-text image image-test cuda-check
-.PHONY: env env-dev env-browser env-gensim env-torch env-forecast env-cuda
+.PHONY: run notebooks cuda12 cuda13 clean help check test lint format smoke test-pages soak faults fuzz check-numbers test-newest lint-containers bench-fcn bench-word2vec bench-lstm bench-forecasts bench-gpu real-photos same-as-gensim english-text image image-test cuda-check
+.PHONY: env env-dev env-browser env-notebooks env-gensim env-torch env-forecast env-cuda
 .DEFAULT_GOAL := help
 
 ##@ Use
@@ -35,6 +37,9 @@ run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs
 	$(PY) -m jaxdl word2vec train --preset demo
 	$(PY) -m jaxdl lstm train --preset demo
 	$(PY) -m jaxdl demo
+
+notebooks: env-notebooks ## run experiments/notebooks, 5 minutes; copies with pictures in runs/notebooks
+	$(PY) -m nbconvert --to notebook --execute --output-dir runs/notebooks $(NOTEBOOKS)
 
 cuda12: env ## add JAX's CUDA 12 plugin
 	$(PIP) install -c constraints.txt -e '.[cuda12]'
@@ -65,7 +70,7 @@ format: env-dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-smoke: env-dev ## the wheel alone in a clean environment; benchmarks in small forms: 3 minutes
+smoke: env-notebooks ## the wheel alone in a clean environment; benchmarks, a notebook in small forms: 3 minutes
 	$(PY) -m tests.smoke
 
 test-pages: env-browser ## the pages in Chromium, with no network (apt-get install chromium)
@@ -143,6 +148,10 @@ env-dev:
 
 env-browser:
 	@$(ENVIRONMENT) $(VENV) .browser -e '.[dev,browser]'
+	@touch $(VENV)/.dev $(VENV)/.run
+
+env-notebooks:
+	@$(ENVIRONMENT) $(VENV) .notebooks -e '.[dev,notebooks]'
 	@touch $(VENV)/.dev $(VENV)/.run
 
 env-gensim:

@@ -109,9 +109,10 @@ def run(words: list[str]) -> int:
     if name == "--completion":
         return completion(words[1:])
     # Before jax is imported: what is wrong becomes an error; its log has false alarms beside it
-    # (jaxlib 0.10.1: several lines for each kept program that it loads).
-    if name != "doctor":
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # (jaxlib 0.10.1: several lines for each kept program that it loads). 1 is what importing jax
+    # sets: a notebook or script that has imported it passes that on to the commands it starts.
+    if name != "doctor" and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if name in SUBJECTS:
         return subject(name, words[1:])
     if name == "digits":

@@ -1,8 +1,9 @@
 """`make smoke`: the wheel alone, in a clean environment elsewhere; then the benchmarks, small.
 
 The wheel is built, installed and used in a temporary folder: its commands train, predict and answer
-there, without the checkout. The benchmarks run from the checkout at the same time. Each part prints
-its seconds; the first that fails is shown with its command and its output, and the status is 1.
+there, without the checkout. The benchmarks and a notebook run from the checkout at the same time.
+Each part prints its seconds; the first that fails is shown with its command and its output, and the
+status is 1.
 """
 
 import os
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 600.0  # seconds of a part: it hangs
 FAST = "--xla_backend_optimization_level=0"  # of LLVM: most of a tiny run is compilation
 PIP = ("-m", "pip", "--disable-pip-version-check")
+NOTEBOOK = "experiments/notebooks/text.ipynb"
 # What the wheel is made of.
 SOURCES = ("jaxdl", "pyproject.toml", "README.md", "LICENSE")
 WHERE = """
@@ -166,6 +168,12 @@ def benchmarks(folder: Path) -> None:
         raise RuntimeError(f"{mine.parent}: the loader's benchmark left or deleted files")
 
 
+def notebook(folder: Path) -> None:
+    """The cheapest of the notebooks, from the checkout."""
+    words = ["nbconvert", "--to", "notebook", "--execute", "--output-dir", str(folder), NOTEBOOK]
+    Lane(ROOT, environment(folder)).run(NOTEBOOK, [sys.executable, "-m", *words])
+
+
 def main() -> int:
     """Two at a time, each on about one core; the longest first."""
     begin = time.monotonic()
@@ -178,6 +186,7 @@ def main() -> int:
             use_wheel,
             partial(marked_tests, "tests/test_benchmarks.py"),
             benchmarks,
+            notebook,
         )
         folders = [Path(name) / str(number) for number in range(len(calls))]
         for folder in folders:

@@ -1,6 +1,7 @@
 """`jaxdl COMMAND`: what each word leads to, and what is said of a word that leads nowhere."""
 
 import importlib.metadata
+import os
 import tomllib
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_an_unknown_word_is_named(words: list[str], capsys):
     assert line.startswith("error: ")
     assert "nope: no such command" in line
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "3"), ("1", "3"), ("0", "0"), ("2", "2")])
+def test_jaxs_own_log_level_is_no_users_wish(before: str | None, after: str, monkeypatch):
+    """Importing jax sets 1, which a notebook's or script's commands inherit."""
+    name = "TF_CPP_MIN_LOG_LEVEL"
+    monkeypatch.setenv(name, "")  # so that it is put back
+    monkeypatch.delenv(name) if before is None else monkeypatch.setenv(name, before)
+    assert main(["fcn", "--help"]) == 0
+    assert os.environ[name] == after
 
 
 def test_the_version_is_the_distributions(capsys):
