@@ -31,7 +31,7 @@ JAX_EXTRA ?= cpu
 help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html, predict.html
+run: env ## the main job on embedded data: fcn32s -> fcn16s -> fcn8s, word vectors, LSTMs; runs/demo/report.html, predict.html, words.html
 	$(PY) -m jaxdl fcn train --preset demo
 	$(PY) -m jaxdl word2vec train --preset demo
 	$(PY) -m jaxdl lstm train --preset demo
