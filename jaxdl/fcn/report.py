@@ -31,6 +31,7 @@ from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import flatten, read_rows
 
 Line = dict[str, Any]
+_MOVED = ("loaded", "initialized", "unused")
 _SAID = {"mean_image_accuracy": "image accuracy, %", "mean_iu": "mean IU, %"}
 
 
@@ -160,7 +161,8 @@ def fcn_section(run: Path) -> Section:
     last = list(stages)[-1:]
     bad = worst(last[0], notes) if last else []
     confusion, looked = _confusion(last, len(legend), notes)
-    loaded = {s: notes.json(f"{s}/transfer.json", dict, {}) for s in stages}
+    wanted = {"source": (str, None)} | dict.fromkeys(_MOVED, [str])
+    loaded = {s: notes.json(f"{s}/transfer.json", wanted, {}) for s in stages}
     curves = copy_of(learning_curves(stages), "fcn-curves") if stages else None
     html = render(
         "fcn",
@@ -176,7 +178,11 @@ def fcn_section(run: Path) -> Section:
         confusion=confusion,
         names_of=legend,
         numbered=len(legend) <= NUMBERED,
-        transfers={STAGES[stage]: record for stage, record in loaded.items() if record},
+        transfers={
+            STAGES[stage]: record | {name: _layers(record[name]) for name in _MOVED}
+            for stage, record in loaded.items()
+            if record
+        },
         splits=record.get("splits") or {},
         class_weights=[
             (clip(str(name), 60), decimal(weight, 1, 3))
@@ -195,6 +201,23 @@ def fcn_section(run: Path) -> Section:
         steps=next_steps(run, record, stages),
         defaults=dataclasses.asdict(Config()),
     )
+
+
+def _layers(names: Sequence[str]) -> list[str]:
+    """Names of arrays; a layer's name for its kernel and bias."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        layer, _, last = name.rpartition("/")
+        found.setdefault(layer, []).append(last)
+    return [
+        name
+        for layer, last in found.items()
+        for name in (
+            [layer]
+            if layer and sorted(last) == ["bias", "kernel"]
+            else [f"{layer}/{each}".lstrip("/") for each in last]
+        )
+    ]
 
 
 def _confusion(
