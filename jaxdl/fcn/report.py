@@ -161,7 +161,7 @@ def fcn_section(run: Path) -> Section:
     last = list(stages)[-1:]
     bad = worst(last[0], notes) if last else []
     confusion, looked = _confusion(last, len(legend), notes)
-    wanted = {"source": (str, None)} | dict.fromkeys(_MOVED, [str])
+    wanted: Any = {"source": (str, None), **{name: [str] for name in _MOVED}}
     loaded = {s: notes.json(f"{s}/transfer.json", wanted, {}) for s in stages}
     curves = copy_of(learning_curves(stages), "fcn-curves") if stages else None
     html = render(
@@ -229,7 +229,8 @@ def _confusion(
     if not path or not (notes.run / path).exists():
         return [], ""
     wanted: Any = {"images": int, "of": int, "matrix": [[int]]}
-    found = notes.json(path, wanted, {"images": 0, "of": 0, "matrix": []})
+    nothing: Line = {"images": 0, "of": 0, "matrix": []}
+    found = notes.json(path, wanted, nothing)
     matrix = found["matrix"]
     if any(len(line) != count for line in matrix) or len(matrix) not in (0, count):
         notes.append(f"{path}: its matrix is not of the run's {count} classes")

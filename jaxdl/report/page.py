@@ -1,6 +1,5 @@
 """The report page: one HTML file that needs no other."""
 
-import itertools
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -119,6 +118,5 @@ def write_page(
 
 def _in_turn(lists: Sequence[Sequence[T]]) -> list[T]:
     """The first of each, then the second of each, and so on."""
-    missing = object()
-    rounds = itertools.zip_longest(*lists, fillvalue=missing)
-    return [each for one in rounds for each in one if each is not missing]
+    longest = max(map(len, lists), default=0)
+    return [each[n] for n in range(longest) for each in lists if n < len(each)]
