@@ -32,7 +32,7 @@ JAX_EXTRA ?= cpu
 
 ##@ Use
 
-run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs; runs/demo/report.html
+run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs; runs/demo/*.html
 	$(PY) -m jaxdl fcn train --preset demo
 	$(PY) -m jaxdl word2vec train --preset demo
 	$(PY) -m jaxdl lstm train --preset demo

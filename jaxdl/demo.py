@@ -1,22 +1,29 @@
 """One page and one summary of the demo's runs; `make run` calls it last.
 
-    jaxdl demo        report.html, summary.json and predict.html in runs/demo
+    jaxdl demo        report.html, summary.json, predict.html and words.html in runs/demo
 
 A run that is not finished is shown as far as it is. predict.html computes with the FCNs in a
-browser (`jaxdl.fcn.export.page`); it is left out while they have no checkpoint.
+browser (`jaxdl.fcn.export.page`), words.html looks words up (`jaxdl.word2vec.words_page`); each is
+left out while there is no checkpoint, or no vectors.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxdl.cli.command import main, parse
 from jaxdl.cli.options import Command
 from jaxdl.errors import InputError
 from jaxdl.files.results import Results
 
-_LINK = '<p><a href="predict.html">Try the networks on your own photos</a>, in this browser.</p>'
+if TYPE_CHECKING:
+    from jaxdl.report.page import Section
+
+_LINKS = {
+    "fcn": '<p><a href="predict.html">Try the networks on your photos</a>, in this browser.</p>',
+    "word2vec": '<p><a href="words.html">Look words up</a>, in this browser.</p>',
+}
 RUNS = ("fcn", "word2vec", "lstm")  # folders of runs under --out
 
 
@@ -25,8 +32,8 @@ class Config:
     """Put the demo's runs on one page."""
 
     out: Path = Path("runs/demo")
-    """The folder of the runs (fcn, word2vec, lstm); report.html, summary.json and predict.html go
-    into it."""
+    """The folder of the runs (fcn, word2vec, lstm); report.html, summary.json, predict.html and
+    words.html go into it."""
 
 
 DEMO = Command(
@@ -35,13 +42,13 @@ DEMO = Command(
     options=Config,
     groups={"Output": ("out",)},
     examples=(
-        ("jaxdl demo", "report.html, summary.json, predict.html, of the runs of `make run`."),
+        ("jaxdl demo", "report.html, summary.json and two more pages, of `make run`."),
         ("jaxdl demo --out runs/tiny", "The same of runs/tiny/fcn, word2vec and lstm."),
     ),
 )
 
 
-def sections() -> dict[str, Callable[[Path], tuple[str, str]]]:
+def sections() -> dict[str, Callable[[Path], "Section"]]:
     """What shows each run. (The reports import matplotlib, which --help does without.)"""
     from jaxdl.fcn.report import fcn_section
     from jaxdl.lstm.report import lstm_section
@@ -72,7 +79,7 @@ def run(cfg: Config) -> dict[str, Any]:
             f"{cfg.out}: holds none of {', '.join(RUNS)}; run make run, or name another --out"
         )
     results = Results("jaxdl demo")
-    for name in ("summary.json", "report.html", "predict.html"):
+    for name in ("summary.json", "report.html", "predict.html", "words.html"):
         results.check(cfg.out / name)
     from jaxdl.training.record import read_record, read_summary
 
@@ -95,25 +102,44 @@ def run(cfg: Config) -> dict[str, Any]:
     }
     from jaxdl.report import page
 
-    shown = [show(found[name]) for name, show in sections().items() if name in found]
-    if "fcn" in found and _write_predict(found["fcn"], cfg.out / "predict.html", results):
-        title, html = shown[0]
-        shown[0] = title, f"{_LINK}{html}"
-    page.write_page(cfg.out / "report.html", "jaxdl: the demo", shown, record, results.write)
+    shown = {name: show(found[name]) for name, show in sections().items() if name in found}
+    for name in _pages(found, cfg.out, results):
+        shown[name] = shown[name]._replace(html=f"{_LINKS[name]}{shown[name].html}")
+    page.write_page(
+        cfg.out / "report.html",
+        "jaxdl: the demo",
+        [*shown.values()],
+        record,
+        results.write,
+        {name: section.defaults for name, section in shown.items()},
+    )
     print(f"all in one: {cfg.out / 'report.html'}, {cfg.out / 'summary.json'}")
     return summary
 
 
-def _write_predict(fcn: Path, path: Path, results: Results) -> bool:
-    """Write predict.html; False, and a line, if it cannot be made."""
-    from jaxdl.fcn.export.page import export_page
+def _pages(found: dict[str, Path], out: Path, results: Results) -> list[str]:
+    """Write predict.html and words.html, as far as they can be made: whose are."""
+    from jaxdl.fcn.export import page
+    from jaxdl.word2vec import words_page
 
-    try:
-        export_page(fcn, path, write=results.write)
-    except InputError as error:
-        print(f"left out: {path} ({error})")
-        return False
-    return True
+    makers: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
+        "fcn": (page.FILE, lambda run, path: page.export_page(run, path, write=results.write)),
+        "word2vec": (
+            words_page.FILE,
+            lambda run, path: words_page.export_page(run, path, results.write),
+        ),
+    }
+    made = []
+    for name, (file, make) in makers.items():
+        if name not in found:
+            continue
+        try:
+            make(found[name], out / file)
+        except InputError as error:
+            print(f"left out: {out / file} ({error})")
+        else:
+            made.append(name)
+    return made
 
 
 def command(name: str, words: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ def test_each_run_is_a_section_and_a_key(tmp_path: Path):
     assert not (tmp_path / "predict.html").exists()  # no network was trained
     assert "predict.html" not in page
     for name in ("fcn", "word2vec", "lstm"):
-        title, _ = sections()[name](tmp_path / name)
+        title = sections()[name](tmp_path / name).title
         assert page.count(f">{title}<") >= 1
         assert f"{name}.seed" in page
 
@@ -52,7 +52,7 @@ def test_networks_get_a_page_that_computes_with_them(tmp_path: Path):
 def test_a_run_that_is_missing_is_left_out(tmp_path: Path):
     leave(tmp_path / "word2vec", {"word2vec": {"loss": 2.5}})
     assert list(run(Config(out=tmp_path))) == ["word2vec"]
-    assert sections()["fcn"](tmp_path / "fcn")[0] not in (tmp_path / "report.html").read_text()
+    assert sections()["fcn"](tmp_path / "fcn").title not in (tmp_path / "report.html").read_text()
 
 
 def test_no_run_at_all_is_one_line(tmp_path: Path):

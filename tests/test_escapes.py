@@ -15,7 +15,7 @@ from jaxdl.digits.report import digits_section
 from jaxdl.fcn.report import fcn_section
 from jaxdl.files.atomic import read_json, write_json
 from jaxdl.lstm.report import lstm_section
-from jaxdl.report.page import write_page
+from jaxdl.report.page import Section, write_page
 from jaxdl.report.plots import svg_element
 from jaxdl.report.reading import Notes
 from jaxdl.training.run_folder import run_record
@@ -39,7 +39,7 @@ HOSTILE = (
 RATES = {"accuracy": 0.9, "loss": 0.5}
 
 
-def fcn(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
+def fcn(run: Path, names: tuple[str, ...]) -> Section:
     record = {"splits": {names[0]: 3, names[1]: 2}, "weights": {names[2]: {names[3]: names[4]}}}
     write_json(run / "run.json", run_record("fcn", {names[5]: names[6]}, names) | record)
     iu = [0.5] * len(names)
@@ -68,7 +68,7 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row)
 
 
-def word2vec(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
+def word2vec(run: Path, names: tuple[str, ...]) -> Section:
     record = run_record("word2vec", {"optimizer": names[0], names[1]: names[2]}, None)
     write_json(run / "run.json", record | {"corpus": {"files": names, "raw_words": 9}})
     found = {name: {"kind": "pairs", "score": 0.5, "used": 1, "all": 2} for name in names}
@@ -83,7 +83,7 @@ def word2vec(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
     return word2vec_section(run)
 
 
-def lstm(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
+def lstm(run: Path, names: tuple[str, ...]) -> Section:
     record = run_record("lstm_sine", {"window": names[0], "optimizer": names[1]}, None)
     series = {"source": names[2], "columns": names, "steps": 9, "training": 6, "tail": 3}
     write_json(run / "run.json", record | {"series": series})
@@ -98,7 +98,7 @@ def lstm(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
     return lstm_section(run)
 
 
-def digits(run: Path, names: tuple[str, ...]) -> tuple[str, str]:
+def digits(run: Path, names: tuple[str, ...]) -> Section:
     record = run_record("digits", {}, names)
     data = {"source": names[0], "train": 9, "test": 9}
     write_json(run / "run.json", record | {"data": data})
@@ -136,11 +136,11 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def page(make: Callable[..., tuple[str, str]], run: Path, names: tuple[str, ...]) -> _Page:
+def page(make: Callable[..., Section], run: Path, names: tuple[str, ...]) -> _Page:
     run.mkdir()
     section = make(run, names)
     record = read_json(run / "run.json") | {"argv": ["x", *names[:-1]], "started": names[0]}
-    write_page(run / "report.html", names[0], [section, (names[1], "")], record)
+    write_page(run / "report.html", names[0], [section, Section(names[1], "")], record)
     return _Page((run / "report.html").read_text())
 
 
@@ -152,7 +152,7 @@ def test_names_make_no_markup(tmp_path: Path, which: str):
     # A map shows a word as text or as a dot, as room is: both are known kinds.
     known = plain.kinds | {("circle", "cx", "cy", "r"), ("title",)}
     assert hostile.kinds <= known
-    assert all(a.startswith(("#", "data:image/jpeg;base64,")) for a in hostile.addresses)
+    assert all(a.startswith(("#", "data:image/")) for a in hostile.addresses)
     assert HOSTILE[0] in hostile.text
     assert "\u202e" not in hostile.text
     assert "\x1b" not in hostile.text
@@ -176,7 +176,7 @@ def test_a_name_does_not_lead_out_of_the_run(tmp_path: Path):
     secret = write(tmp_path / "secret.jpg", jpeg(8, 8))
     run = tmp_path / "run"
     write_json(run / "samples" / "samples.json", [{"id": "../../secret"}])
-    html = fcn_section(run)[1]
+    html = fcn_section(run).html
     assert "leaves the run" in html
     assert "data:image" not in html
     assert Notes(run).read(Path.read_bytes, str(secret), b"") == b""
@@ -186,7 +186,7 @@ def test_a_bomb_among_the_pictures_is_a_note(tmp_path: Path):
     write_json(tmp_path / "samples" / "samples.json", [{"id": "a"}])
     Image.new("RGB", (8, 8)).save(tmp_path / "samples" / "a.jpg")
     write(tmp_path / "samples" / "a_truth.png", b"\x89PNG\r\n\x1a\n" + bytes(99))
-    html = fcn_section(tmp_path)[1]
+    html = fcn_section(tmp_path).html
     assert "not a readable image" in html
 
 

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxdl.errors import InputError
 from jaxdl.files.text import clip
-from jaxdl.report.page import render
+from jaxdl.report.page import Section, render
 from jaxdl.report.pictures import jpeg_uri
-from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
+from jaxdl.report.plots import INK, TEST, TRAIN, copy_of, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
 from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import read_rows
@@ -63,8 +63,8 @@ def _shown(samples: Any) -> list[dict[str, Any]]:
     ]
 
 
-def digits_section(run: Path) -> tuple[str, str]:
-    """Title and HTML of a digits run folder, whichever files it has by now."""
+def digits_section(run: Path) -> Section:
+    """The section of a digits run folder, whichever files it has by now."""
     notes = Notes(run)
     record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
@@ -73,17 +73,24 @@ def digits_section(run: Path) -> tuple[str, str]:
     notes.warn(notes.json("summary.json", SUMMARY, {}))
     samples = notes.read(reader(_shown, "a list of pictures"), "samples.json", [])
     last = rows[-1] if rows else {}
+    accuracy = decimal(part(last, "test").get("accuracy"), 100, 2)
+    curves = copy_of(learning_curves(rows), "digits-curves") if rows else None
     html = render(
         "digits",
         source=clip(str(part(record, "data").get("source", "-")), 60),
         counts={k: part(record, "data").get(k, "-") for k in ("train", "test")},
-        accuracy=decimal(part(last, "test").get("accuracy"), 100, 2),
+        accuracy=accuracy,
         epochs=len(rows),
         seconds=decimal(sum(row.get("seconds") or 0.0 for row in rows)),
-        curves=Markup(learning_curves(rows)) if rows else None,
+        curves=Markup(curves[0]) if curves else None,
         classes=[clip(str(name)) for name in record.get("classes") or []],
         confusion=part(last, "test").get("confusion") or [],
         samples=samples,
         notes=notes,
     )
-    return "Digits: the check of a new host", html
+    return Section(
+        "Digits: the check of a new host",
+        html,
+        figures=[(f"{accuracy} %", "of the test pictures are right")] if rows else [],
+        warnings=notes,
+    )

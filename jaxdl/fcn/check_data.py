@@ -75,14 +75,14 @@ def check_data(cfg: Config, bar: Bar) -> Path:
         facts=facts,
         classes=rows,
         pictures=_pictures(source, [*found["train"], *found["test"]][:PICTURES]),
-        legend=[
+        legend_of=[
             (clip(name, 60), f"#{bytes(voc.palette()[n]).hex()}")
             for n, name in enumerate(source.classes)
         ],
         errors=[clip(text, 500) for text in errors[:_ERRORS]],
         notes=[clip(text, 500) for text in warnings],
     )
-    page.write_page(path, "jaxdl: the data", [("Images and masks", section)], {})
+    page.write_page(path, "jaxdl: the data", [page.Section("Images and masks", section)], {})
     bar.warn(warnings)
     bar.line(f"page: {path}")
     if errors:

@@ -92,7 +92,9 @@ def compare(paths: Sequence[Path], *, out: Path) -> None:
         notes=[clip(text, 500) for text in notes],
     )
     record = run_record("fcn compare", {}, None)
-    page.write_page(out, "jaxdl: runs compared", [("Runs", section)], record, results.write)
+    page.write_page(
+        out, "jaxdl: runs compared", [page.Section("Runs", section)], record, results.write
+    )
     bar.line(f"page: {out}")
     bar.warn(notes)
 

@@ -11,9 +11,9 @@ from jaxtyping import Int, UInt8
 from matplotlib.figure import Figure
 
 from jaxdl.fcn.evaluate import Totals
+from jaxdl.fcn.report_pictures import tiles
 from jaxdl.files.text import clip, visible
 from jaxdl.report import page
-from jaxdl.report.pictures import jpeg_uri, overlay
 from jaxdl.report.plots import decimal
 from jaxdl.training.run_folder import run_record
 
@@ -45,17 +45,22 @@ def write_page(
     """Write it; see `jaxdl.fcn.evaluate_command.evaluate` for the values."""
     metrics, shown = totals.metrics, [clip(name, 60) for name in names]
     pictures = [
-        [
-            {"uri": jpeg_uri(each.image), "text": clip(each.id, 60)},
-            {"uri": jpeg_uri(overlay(each.image, each.label, colours)), "text": "label"},
+        tiles(
+            f"worst-{number}",
+            each.id,
+            each.image,
             {
-                "uri": jpeg_uri(overlay(each.image, each.predicted, colours)),
-                "text": "mean IU {} %, pixel accuracy {} %".format(
-                    *(percent(each.metrics[name]) for name in ("mean_iu", "pixel_accuracy"))
-                ),
+                "prediction": (
+                    each.predicted,
+                    "mean IU {} %, pixel accuracy {} %".format(
+                        *(percent(each.metrics[name]) for name in ("mean_iu", "pixel_accuracy"))
+                    ),
+                )
             },
-        ]
-        for each in totals.worst
+            each.label,
+            colours,
+        )
+        for number, each in enumerate(totals.worst)
     ]
     section = page.render(
         "fcn_evaluate",
@@ -66,14 +71,14 @@ def write_page(
         },
         classes=class_rows(shown, totals.confusion, metrics["per_class_iu"]),
         confusion=confusion_cells(totals.confusion),
-        names=shown,
+        names_of=shown,
         numbered=len(names) <= NUMBERED,
-        legend=[(name, f"#{bytes(colours[n]).hex()}") for n, name in enumerate(shown)],
+        legend_of=[(name, f"#{bytes(colours[n]).hex()}") for n, name in enumerate(shown)],
         pictures=pictures,
         notes=[clip(text, 500) for text in notes],
     )
     record = run_record("fcn evaluate", {}, None)
-    page.write_page(path, "jaxdl: an evaluation", [("Results", section)], record, write)
+    page.write_page(path, "jaxdl: an evaluation", [page.Section("Results", section)], record, write)
 
 
 def confusion_picture(names: Sequence[str], confusion: Int[np.ndarray, "c c"]) -> bytes:

@@ -1,17 +1,21 @@
 """The FCN experiment's pictures of a few test images, for the report and the README."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from jaxdl.fcn import evaluate
 from jaxdl.fcn.data import voc
+from jaxdl.fcn.data.decode import VOID
 from jaxdl.fcn.dataset import Data
 from jaxdl.fcn.task import pixel_accuracy
 from jaxdl.files.atomic import read_json, write_bytes, write_json
 from jaxdl.report.pictures import overlay
+
+MOST = 500  # test images of a confusion matrix: a second look at them takes time
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -60,6 +64,47 @@ def draw_samples(
         show(name, overlay(example.image, classes, voc.palette()))
     write_json(folder / "accuracy.json", accuracy)
     write_json(shared / "samples.json", listed)
+
+
+def draw_worst(
+    folder: Path,
+    data: Data,
+    predict: Callable[[np.ndarray], np.ndarray],
+    say: Callable[[int, int], None],
+) -> None:
+    """A stage's confusion matrix on the test images, and those of the lowest mean IU.
+
+    Writes ``confusion.json`` and ``worst/``: worst.json, and photo, label, prediction of each.
+
+    Args:
+        folder: of the stage.
+        data: the test images. Of more than `MOST` so many are taken, spread over the split.
+        predict: image (h, w, 3) to classes (h, w).
+        say: gets the images done and all.
+    """
+    rows, classes = data.rows("test"), len(data.classes)
+    chosen = sorted({rows[i] for i in np.linspace(0, len(rows) - 1, MOST).astype(int)})
+
+    def looked() -> Iterator[evaluate.Image]:
+        for row in chosen:
+            example = data.examples[row]
+            found, label = predict(example.image), example.label
+            valid = label != VOID
+            cells = label[valid].astype(np.int64) * classes + found[valid]
+            matrix = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+            yield evaluate.Image(example.id, "", example.image, label, found, matrix, 0.0)
+
+    totals = evaluate.add_up(looked(), classes, lambda done: say(done, len(chosen)))
+    listed = []
+    for each in totals.worst:
+        listed.append({"id": each.id, "mean_iu": each.metrics["mean_iu"]})
+        photo = _encoded(Image.fromarray(each.image), "JPEG", quality=92)
+        write_bytes(folder / "worst" / f"{each.id}.jpg", photo)
+        write_bytes(folder / "worst" / f"{each.id}_truth.png", _indexed(each.label))
+        write_bytes(folder / "worst" / f"{each.id}.png", _indexed(each.predicted))
+    write_json(folder / "worst" / "worst.json", listed)
+    counts = {"images": len(chosen), "of": len(rows), "matrix": totals.confusion.tolist()}
+    write_json(folder / "confusion.json", counts)
 
 
 def draw_overview(run: Path, stages: Sequence[str], count: int = 4, side: int = 144) -> None:

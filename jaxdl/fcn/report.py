@@ -4,6 +4,7 @@ What a run lacks becomes a note on the page, never a crash: the
 page is rewritten after each stage, and a look at a broken run is when it is wanted most.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,37 +12,36 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
-from PIL import Image
 
-from jaxdl.errors import InputError
-from jaxdl.fcn.data.archives import MOST
-from jaxdl.fcn.data.decode import decode
-from jaxdl.files.limits import read_bytes
+from jaxdl.fcn.config import Config
+from jaxdl.fcn.evaluate_page import NUMBERED, confusion_cells
+from jaxdl.fcn.report_pictures import STAGES, samples, worst
+from jaxdl.fcn.report_summary import key_figures, next_steps
 from jaxdl.files.text import clip
-from jaxdl.report.page import render
-from jaxdl.report.pictures import jpeg_uri, overlay
-from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
+from jaxdl.report.page import Section, render
+from jaxdl.report.pictures import Row
+from jaxdl.report.plots import INK, TEST, TRAIN, copy_of, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes
 from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import flatten, read_rows
 
-Row = dict[str, Any]
-STAGES = {"fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"}
+Line = dict[str, Any]
+_MOVED = ("loaded", "initialized", "unused")
+_SAID = {"mean_image_accuracy": "image accuracy, %", "mean_iu": "mean IU, %"}
 
 
-def _series(rows: Sequence[Row], side: str, name: str, scale: int) -> list[float]:
+def _series(rows: Sequence[Line], side: str, name: str, scale: int) -> list[float]:
     """One metric over the epochs, NaN where a row has none."""
     values = [row.get(side, {}).get(name) for row in rows]
     return [np.nan if value is None else scale * value for value in values]
 
 
-def _panel(axes: Axes, stages: Mapping[str, Sequence[Row]], lines: Sequence[tuple]) -> None:
+def _panel(axes: Axes, stages: Mapping[str, Sequence[Line]], lines: Sequence[tuple]) -> None:
     """Draw (metric, scale, line style) of train and test, the stages one after another."""
     start = 0
     for stage, rows in stages.items():
@@ -50,7 +50,9 @@ def _panel(axes: Axes, stages: Mapping[str, Sequence[Row]], lines: Sequence[tupl
         for side, colour in (("train", TRAIN), ("test", TEST)):
             for name, scale, style in lines:
                 values = _series(rows, side, name, scale)
-                axes.plot(epochs, values, style, c=colour, lw=1.8, marker=marker, ms=3.2, zorder=3)
+                look = {"c": colour, "lw": 1.8, "marker": marker, "ms": 3.2, "zorder": 3}
+                said = f"{STAGES.get(stage, stage)}, {side}: {_SAID.get(name, name)}"
+                axes.plot(epochs, values, style, **look, label=said)
         if start:
             axes.axvline(start + 0.5, color=INK, lw=0.8, alpha=0.55)
         name, top = STAGES.get(stage, stage), axes.get_xaxis_transform()
@@ -62,7 +64,7 @@ def _panel(axes: Axes, stages: Mapping[str, Sequence[Row]], lines: Sequence[tupl
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
 
 
-def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
+def learning_curves(stages: Mapping[str, Sequence[Line]]) -> str:
     """Accuracy (with mean IU) above loss, against the epoch counted through all stages, as SVG.
 
     Args:
@@ -99,26 +101,6 @@ def learning_curves(stages: Mapping[str, Sequence[Row]]) -> str:
     return svg_element(figure, label)
 
 
-def _photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    return np.array(decode(read_bytes(path, MOST), str(path), ("JPEG",)).convert("RGB"))
-
-
-def _labels(path: Path) -> Image.Image:
-    """A label picture whose pixels are class numbers; InputError if it is a colour picture."""
-    picture = decode(read_bytes(path, MOST), str(path), ("PNG",))
-    if picture.mode not in ("P", "L"):
-        raise InputError(f"{path}: is {picture.mode}, not a palette picture")
-    return picture
-
-
-def _colours(picture: Image.Image | None) -> UInt8[np.ndarray, "256 3"]:
-    """The palette of a label picture, the rest of it grey."""
-    palette = (picture.getpalette() if picture is not None else None) or []
-    out = np.full((256, 3), 128, np.uint8)
-    out.reshape(-1)[: len(palette)] = palette
-    return out
-
-
 _COLUMNS = (  # metric, heading
     ("mean_iu", "mean IU %"),
     ("pixel_accuracy", "pixel accuracy %"),
@@ -129,7 +111,7 @@ _COLUMNS = (  # metric, heading
 )
 
 
-def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[list[str]]:
+def _results(run: Path, stages: Mapping[str, list[Line]], notes: Notes) -> list[list[str]]:
     """A line of cells for each stage: name, `_COLUMNS`, epochs, seconds, images per second."""
     summary = notes.json("summary.json", SUMMARY, {})
     notes.warn(summary)
@@ -151,39 +133,7 @@ def _results(run: Path, stages: Mapping[str, list[Row]], notes: Notes) -> list[l
     return table
 
 
-def _pictures(stages: Sequence[str], notes: Notes) -> tuple[list[list[dict[str, Any]]], Any]:
-    """For each test picture its cells (picture, description, text, best); the classes' colours."""
-    samples = notes.json("samples/samples.json", [{"id": str}], [])
-    wanted = {str: (float, None)}
-    scores = {s: notes.json(f"{s}/samples/accuracy.json", wanted, {}) for s in stages}
-    rows, palettes = [], []
-    for name in (sample["id"] for sample in samples):
-        photo = notes.read(_photo, f"samples/{name}.jpg", None)
-        truth = notes.read(_labels, f"samples/{name}_truth.png", None)
-        palettes += [] if truth is None else [_colours(truth)]
-        colours = palettes[0] if palettes else _colours(None)
-        layers = {s: notes.read(_labels, f"{s}/samples/{name}.png", None) for s in stages}
-        known = {s: score[name] for s, score in scores.items() if score.get(name) is not None}
-        best = max(known.values(), default=0.0) if len(known) > 1 else None
-        uri = None if photo is None else jpeg_uri(photo)
-        shown = clip(name, 60)
-        cells: list[dict[str, Any]] = [{"uri": uri, "alt": f"Photo {shown}", "text": shown}]
-        for stage, layer in [*layers.items(), ("truth", truth)]:
-            title = STAGES.get(stage, "Ground truth")
-            uri = None
-            if photo is not None and layer is not None:
-                if layer.size == photo.shape[1::-1]:
-                    uri = jpeg_uri(overlay(photo, np.array(layer), colours))
-                else:
-                    notes.append(f"{title} of {name}: its size is not that of the photo")
-            text = "" if stage == "truth" else f"{decimal(known.get(stage), 100)} %"
-            cells.append({"uri": uri, "alt": f"{title}, {shown}", "text": text})
-            cells[-1]["best"] = best is not None and known.get(stage) == best
-        rows.append(cells)
-    return rows, palettes[0] if palettes else _colours(None)
-
-
-def _class_table(stages: Mapping[str, list[Row]], names: Sequence[str]) -> list[dict[str, Any]]:
+def _class_table(stages: Mapping[str, list[Line]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Name and IU (fraction or None) under each stage for each class, of the last epoch."""
     columns = [rows[-1].get("test", {}).get("per_class_iu") or [] for rows in stages.values()]
     count = max(map(len, columns), default=0)
@@ -195,8 +145,8 @@ def _class_table(stages: Mapping[str, list[Row]], names: Sequence[str]) -> list[
     ]
 
 
-def fcn_section(run: Path) -> tuple[str, str]:
-    """Title and HTML of an FCN run folder, whichever stages it has by now."""
+def fcn_section(run: Path) -> Section:
+    """The section of an FCN run folder, whichever stages it has by now."""
     notes = Notes(run)
     record = notes.json("run.json", RECORD | {"splits?": dict, "weights?": (dict, None)}, {})
     found = [stage for stage in STAGES if (run / stage).is_dir()]
@@ -204,21 +154,35 @@ def fcn_section(run: Path) -> tuple[str, str]:
     stages = {stage: epochs for stage, epochs in rows.items() if epochs}
     notes += [f"{STAGES[stage]} has no finished epoch yet" for stage in found if not rows[stage]]
     results = _results(run, stages, notes)
-    pictures, colours = _pictures(list(stages), notes)
+    pictures, colours = samples(list(stages), notes)
     names = [clip(str(name), 60) for name in record.get("classes") or []]
     classes = _class_table(stages, names)
     legend = names or [line["name"] for line in classes]
-    loaded = {s: notes.json(f"{s}/transfer.json", dict, {}) for s in stages}
+    last = list(stages)[-1:]
+    bad = worst(last[0], notes) if last else []
+    confusion, looked = _confusion(last, len(legend), notes)
+    wanted: Any = {"source": (str, None), **{name: [str] for name in _MOVED}}
+    loaded = {s: notes.json(f"{s}/transfer.json", wanted, {}) for s in stages}
+    curves = copy_of(learning_curves(stages), "fcn-curves") if stages else None
     html = render(
         "fcn",
         stages=[STAGES[stage] for stage in stages],
         columns=[heading for _, heading in _COLUMNS],
         results=results,
-        curves=Markup(learning_curves(stages)) if stages else None,
+        curves=Markup(curves[0]) if curves else None,
         pictures=pictures,
-        legend=[(name, f"#{bytes(colours[n]).hex()}") for n, name in enumerate(legend[:255])],
+        worst=bad,
+        looked=looked,
+        legend_of=[(name, f"#{bytes(colours[n]).hex()}") for n, name in enumerate(legend[:255])],
         classes=classes,
-        transfers={STAGES[stage]: record for stage, record in loaded.items() if record},
+        confusion=confusion,
+        names_of=legend,
+        numbered=len(legend) <= NUMBERED,
+        transfers={
+            STAGES[stage]: record | {name: _layers(record[name]) for name in _MOVED}
+            for stage, record in loaded.items()
+            if record
+        },
         splits=record.get("splits") or {},
         class_weights=[
             (clip(str(name), 60), decimal(weight, 1, 3))
@@ -227,4 +191,76 @@ def fcn_section(run: Path) -> tuple[str, str]:
         weights=flatten(record.get("weights") or {}),
         notes=notes,
     )
-    return "Fully convolutional networks", html
+    shown = [(curves[1], "Learning curves of the FCN")] if curves else []
+    return Section(
+        "Fully convolutional networks",
+        html,
+        figures=key_figures(stages, record, classes),
+        pictures=[*_best_picture(pictures), *shown, *_worst_picture(bad)],
+        warnings=notes,
+        steps=next_steps(run, record, stages),
+        defaults=dataclasses.asdict(Config()),
+    )
+
+
+def _layers(names: Sequence[str]) -> list[str]:
+    """Names of arrays; a layer's name for its kernel and bias."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        layer, _, last = name.rpartition("/")
+        found.setdefault(layer, []).append(last)
+    return [
+        name
+        for layer, last in found.items()
+        for name in (
+            [layer]
+            if layer and sorted(last) == ["bias", "kernel"]
+            else [f"{layer}/{each}".lstrip("/") for each in last]
+        )
+    ]
+
+
+def _confusion(
+    last: Sequence[str], count: int, notes: Notes
+) -> tuple[list[list[dict[str, str]]], str]:
+    """The cells of the last stage's confusion matrix, if it has one; what was looked at, if not all
+    test images."""
+    path = f"{last[0]}/confusion.json" if last else ""
+    if not path or not (notes.run / path).exists():
+        return [], ""
+    wanted: Any = {"images": int, "of": int, "matrix": [[int]]}
+    nothing: Line = {"images": 0, "of": 0, "matrix": []}
+    found = notes.json(path, wanted, nothing)
+    matrix = found["matrix"]
+    if any(len(line) != count for line in matrix) or len(matrix) not in (0, count):
+        notes.append(f"{path}: its matrix is not of the run's {count} classes")
+        return [], ""
+    few = found["images"] < found["of"]
+    looked = f"; {found['images']} of the {found['of']} images were looked at" if few else ""
+    cells = confusion_cells(np.array(matrix, np.int64)) if matrix else []
+    return cells, looked
+
+
+def _small(row: Row, number: int, errors: bool = False) -> str:
+    """A tile of a row, as it stands in the page's summary."""
+    tile, (width, height) = row.tiles[number], row.size
+    uri = tile.errors if errors else tile.layer
+    place = f'width="{width}" height="{height}" preserveAspectRatio="none"'
+    layer = f'<image class="layer" href="{uri}" {place}/>' if uri else ""
+    kind = ' class="tiny"' if row.tiny else ""
+    return (
+        f'<svg role="img" aria-label="{escape(tile.alt)}" viewBox="0 0 {width} {height}"{kind}>'
+        f'<use href="#{row.id}"/>{layer}</svg>'
+    )
+
+
+def _best_picture(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The first photo with the classes of the last stage."""
+    row = next((row for row in rows if row.photo and row.tiles[-2].layer), None)
+    title = row.tiles[-2].title if row else ""
+    return [(_small(row, -2), f"{title} on {row.tiles[0].text}")] if row else []
+
+
+def _worst_picture(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    row = next((row for row in rows if row.photo and row.tiles[1].errors), None)
+    return [(_small(row, 1, True), f"Worst: {row.tiles[0].text}, errors red")] if row else []

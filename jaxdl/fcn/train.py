@@ -20,7 +20,7 @@ from jaxdl.fcn.config import Config
 from jaxdl.fcn.data import batches
 from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.frozen import Frozen, check_room
-from jaxdl.fcn.images import draw_overview, draw_samples
+from jaxdl.fcn.images import draw_overview, draw_samples, draw_worst
 from jaxdl.fcn.metrics import compute_metrics, doubts, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.own import fit
@@ -219,6 +219,9 @@ def train_stage(
             lambda image: predict(params, image),
             lambda id, picture: recorder.image(done, f"predictions/{id}", picture),
         )
+    if number == len(cfg.stages) - 1:
+        with bar.task("the worst test images") as progress:
+            draw_worst(folder, data, lambda image: predict(params, image), progress)
     rows = run_folder.recorded_rows(folder / "metrics.jsonl", ROW)
     last = rows[-1]["test"]
     seconds = sum(row["seconds"] for row in rows)

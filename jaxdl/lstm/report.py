@@ -3,6 +3,7 @@
 As in `jaxdl.fcn.report`, what a run lacks becomes a note on the page.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -19,10 +20,19 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxdl.cli.saved import new_names
 from jaxdl.files.text import clip
-from jaxdl.lstm.config import RENAMED
+from jaxdl.lstm.config import RENAMED, Config
 from jaxdl.lstm.forecast_report import forecast_shown
-from jaxdl.lstm.results import WAYS, Errors, Setting, by_size, log10_of, number, predictions_of
-from jaxdl.report.page import render
+from jaxdl.lstm.report_summary import (
+    DASH,
+    count,
+    key_figures,
+    next_steps,
+    results_of,
+    totals_of,
+    units,
+)
+from jaxdl.lstm.results import WAYS, Errors, Setting, by_size, log10_of, predictions_of
+from jaxdl.report.page import Section, render
 from jaxdl.report.plots import (
     FOURTH,
     INK,
@@ -30,7 +40,7 @@ from jaxdl.report.plots import (
     TEST,
     THIRD,
     TRAIN,
-    decimal,
+    copy_of,
     style_axes,
     svg_element,
 )
@@ -43,7 +53,6 @@ POINTS = 400  # of a line, at most: the page stays small
 _LINES = {"window": (TRAIN, "-"), "carry": (TEST, "--")}
 _COLOURS, _STYLES = (TRAIN, TEST, THIRD, FOURTH), ("-", "--", ":", "-.")
 _ACROSS, _COLUMNS = 4, 3  # panels in a row; columns of a series that are drawn
-_DASH = "\N{EN DASH}"
 
 
 def thin(count: int, most: int = POINTS) -> list[int]:
@@ -54,10 +63,6 @@ def thin(count: int, most: int = POINTS) -> list[int]:
 def _look(sizes: Sequence[int]) -> dict[int, tuple[str, str]]:
     """Colour and line style of each hidden size."""
     return {s: (_COLOURS[n % 4], _STYLES[n // 4 % 4]) for n, s in enumerate(sizes)}
-
-
-def _units(size: int) -> str:
-    return f"{size} hidden unit{'s' if size != 1 else ''}"
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -95,12 +100,13 @@ def learning_curves(rows: Sequence[Row]) -> str | None:
         epochs, low, middle, high = zip(*points, strict=True)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.16, lw=0)
         marker = "o" if len(points) <= 20 else None
-        axes.plot(epochs, middle, style, c=colour, lw=1.8, marker=marker, ms=3.2, zorder=3)
+        look = {"c": colour, "lw": 1.8, "marker": marker, "ms": 3.2, "zorder": 3}
+        axes.plot(epochs, middle, style, **look, label=units(size))
     style_axes(axes)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_xlabel("epoch", color=INK, fontsize=11)
     axes.set_ylabel("log10 of the loss", color=INK, fontsize=11)
-    handles = [Line2D([], [], c=c, ls=s, lw=2.4, label=_units(n)) for n, (c, s) in looks.items()]
+    handles = [Line2D([], [], c=c, ls=s, lw=2.4, label=units(n)) for n, (c, s) in looks.items()]
     _legend(figure, handles, _ACROSS)
     return svg_element(figure, "Learning curves: log10 of the loss by epoch for each hidden size")
 
@@ -115,10 +121,10 @@ def _draw_setting(axes: Axes, setting: Setting, size: int, column: int) -> None:
         kept = thin(len(values))
         axes.plot(start + np.array(kept), values[kept], *look, **more)
 
-    line(shown, 1, "-", c=INK, lw=3.4, alpha=0.3)
+    line(shown, 1, "-", c=INK, lw=3.4, alpha=0.3, label="truth")
     for way, (colour, style) in _LINES.items():
         values = setting.members[size][way][:, column]
-        line(values, given + 1, style, c=colour, lw=1.7, zorder=3)
+        line(values, given + 1, style, c=colour, lw=1.7, zorder=3, label=f"predicted, {way}")
     if np.isfinite(shown).any():  # a prediction that runs away leaves the panel
         low, high = np.nanmin(shown), np.nanmax(shown)
         margin = 0.35 * (high - low) or max(abs(high), 1.0)
@@ -148,7 +154,7 @@ def predictions_figure(setting: Setting, columns: Sequence[str]) -> str:
                 continue
             _draw_setting(axes, setting, those[right], column)
             if column == 0:
-                _title(axes, _units(those[right]))
+                _title(axes, units(those[right]))
             if down == len(lines) - 1:
                 axes.set_xlabel("step", color=INK, fontsize=10)
         if width > 1:
@@ -170,16 +176,21 @@ def errors_figure(errors: Errors) -> str:
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     looks, positive = _look(list(errors.sizes)), False
     panels = figure.subplots(1, len(WAYS), sharey=True)
-    handles = [Line2D([], [], c=c, ls=s, lw=2.4, label=_units(n)) for n, (c, s) in looks.items()]
+    handles = [Line2D([], [], c=c, ls=s, lw=2.4, label=units(n)) for n, (c, s) in looks.items()]
     grey = {"color": INK, "alpha": 0.45, "lw": 1.6}
     if errors.naive is not None:
         handles.append(Line2D([], [], **grey, label="seasonal naive"))
     for axes, way in zip(panels, WAYS, strict=True):
         lines: list[tuple[Any, Any, Row]] = [
-            (_medians(errors.sizes[size][way]), style, {"color": colour, "lw": 1.8, "zorder": 3})
+            (
+                _medians(errors.sizes[size][way]),
+                style,
+                {"color": colour, "lw": 1.8, "zorder": 3, "label": units(size)},
+            )
             for size, (colour, style) in looks.items()
         ]
-        lines += [] if errors.naive is None else [(errors.naive, "-", grey)]
+        naive = grey | {"label": "seasonal naive"}
+        lines += [] if errors.naive is None else [(errors.naive, "-", naive)]
         for values, style, look in lines:
             kept = thin(len(values))
             axes.plot(1 + np.array(kept), values[kept], style, **look)
@@ -201,51 +212,8 @@ def _medians(values: Float[np.ndarray, "s l"]) -> Float[np.ndarray, " l"]:
     return np.array([np.median(column) if column.size else np.nan for column in columns])
 
 
-def _short(found: Any) -> str:
-    """A number of any size, for a table; a dash for one that is not there."""
-    value = number(found)
-    return _DASH if value is None else f"{value:.3g}"
-
-
-def _results(summary: Row, rows: Sequence[Row], notes: Notes) -> list[list[str]]:
-    """A line of cells for each hidden size: size, final loss, error of both ways; the baseline."""
-    losses = by_size(part(summary, "loss") or part(rows[-1] if rows else {}, "loss"))
-    errors = by_size(part(summary, "prediction_mse"))
-    table = []
-    for size in sorted(losses.keys() | errors.keys()):
-        logs, found = log10_of(losses.get(size)), losses.get(size)
-        loss = f"{median(logs):.2f} [{min(logs):.2f} to {max(logs):.2f}]" if logs else _DASH
-        if isinstance(found, list) and len(logs) < len(found):
-            lost = f"{len(found) - len(logs)} of {len(found)} seeds"
-            notes.append(f"{_units(size)}: {lost} ended with a loss that has no logarithm")
-        ways = part({str(size): errors.get(size)}, str(size))
-        table.append([str(size), loss, *(_short(ways.get(way)) for way in WAYS)])
-    if (naive := number(summary.get("naive_mse"))) is not None:
-        table.append(["seasonal naive", _DASH, _short(naive), _short(naive)])
-    return table
-
-
-def _count(found: Any) -> str:
-    """A count, or how many are listed, for a table."""
-    return decimal(len(found) if isinstance(found, list) else number(found), 1, 0)
-
-
-def _totals(summary: Row, rows: Sequence[Row]) -> dict[str, str]:
-    """Heading -> cell; what the summary does not tell is taken from the rows."""
-    last = part(rows[-1] if rows else {}, "loss")
-    speeds = [v for row in rows if (v := number(row.get("epochs_per_s"))) is not None]
-    seeds = max((len(found) for found in last.values() if isinstance(found, list)), default=None)
-    speed = summary.get("epochs_per_s", median(speeds) if speeds else None)
-    return {
-        "epochs": _count(summary.get("epochs", rows[-1]["step"] if rows else None)),
-        "seeds": _count(summary.get("seeds", seeds)),
-        "seconds": decimal(number(summary.get("seconds"))),
-        "epochs/s": _count(speed),
-    }
-
-
-def lstm_section(run: Path) -> tuple[str, str]:
-    """Title and HTML of an LSTM run folder, whichever files it has by now."""
+def lstm_section(run: Path) -> Section:
+    """The section of an LSTM run folder, whichever files it has by now."""
     notes = Notes(run)
     record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
@@ -264,33 +232,45 @@ def lstm_section(run: Path) -> tuple[str, str]:
     names = series.get("columns")
     columns = [clip(str(name)) for name in names] if isinstance(names, list) else []
     drawn = [*columns, *(f"column {n + 1}" for n in range(len(columns), _COLUMNS))]
-    predictions = [
-        (
-            f"Predictions: {len(one.given)} steps given, {len(one.truth)} predicted",
-            Markup(predictions_figure(one, drawn)),
+    drawings = {
+        f"Predictions: {len(one.given)} steps given, {len(one.truth)} predicted": copy_of(
+            predictions_figure(one, drawn), f"lstm-predictions-{number}"
         )
-        for one in settings
-    ]
-    curves = learning_curves(rows)
-    config = config | {"window": series.get("window", config.get("window", _DASH))}
+        for number, one in enumerate(settings)
+    }
+    loss = learning_curves(rows)
+    curves = copy_of(loss, "lstm-curves") if loss else None
+    config = config | {"window": series.get("window", config.get("window", DASH))}
     options = {
-        name: clip(str(config.get(name, _DASH))) for name in ("window", "batch_size", "optimizer")
+        name: clip(str(config.get(name, DASH))) for name in ("window", "batch_size", "optimizer")
     }
     options["cell"] = clip(str(config.get("cell", "lstm"))).upper()
-    counts = {name: _count(series.get(name)) for name in ("steps", "training", "tail")}
-    source = {"source": clip(str(series.get("source", _DASH)), 60), "columns": columns}
+    counts = {name: count(series.get(name)) for name in ("steps", "training", "tail")}
+    source = {"source": clip(str(series.get("source", DASH)), 60), "columns": columns}
     own = forecast_shown(forecast, columns, notes) if forecast else None
+    totals = totals_of(summary, rows)
+    results = [] if own else results_of(summary, rows, notes)
     html = render(
         "lstm",
         config=options,
         series=source | counts if series else {},
-        totals=_totals(summary, rows),
-        results=[] if own else _results(summary, rows, notes),
+        totals=totals,
+        results=results,
         forecast=own,
-        curves=Markup(curves) if curves else None,
-        predictions=predictions,
+        curves=Markup(curves[0]) if curves else None,
+        predictions=[(caption, Markup(figure)) for caption, (figure, _) in drawings.items()],
         errors=Markup(errors_figure(errors)) if errors and errors.sizes else None,
         notes=notes,
     )
     subject = f"{', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
-    return f"{options['cell']}: {subject if own else 'sine prediction'}", html
+    copies = [(small, caption) for caption, (_, small) in drawings.items()]
+    copies += [(curves[1], "Training of the networks")] if curves else []
+    return Section(
+        f"{options['cell']}: {subject if own else 'sine prediction'}",
+        html,
+        figures=key_figures(totals, results, own),
+        pictures=copies,
+        warnings=notes,
+        steps=next_steps(run, own),
+        defaults=dataclasses.asdict(Config()),
+    )

@@ -130,11 +130,12 @@ class Export:
 
     run: Annotated[Path, tyro.conf.Positional]
     """A run folder, or a file of vectors: word2vec's text or binary, GloVe's text, npz."""
-    format: Literal["text", "binary", "npz", "projector"] = "text"
-    """word2vec's text or binary; NumPy's npz; or the two .tsv files of TensorBoard's projector."""
+    format: Literal["text", "binary", "npz", "projector", "page"] = "text"
+    """word2vec's text or binary; NumPy's npz; the two .tsv files of TensorBoard's projector; or
+    words.html, which looks words up in a browser."""
     out: Path | None = None
-    """The file, or the projector's folder; by default vectors.txt, .bin, .npz, or projector. Of
-    earlier files only this command's own are replaced."""
+    """The file, or the folder of projector and page; by default vectors.txt, .bin, .npz, projector,
+    or words. Of earlier files only this command's own are replaced."""
 
 
 EXPORT = Command(
@@ -145,6 +146,7 @@ EXPORT = Command(
     examples=(
         ("jaxdl word2vec export runs/word2vec --out vectors.txt.gz", "For gensim, packed."),
         ("jaxdl word2vec export glove.txt --format projector", "For projector.tensorflow.org."),
+        ("jaxdl word2vec export runs/word2vec --format page", "A page that looks words up."),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""``jaxdl word2vec export``: vectors in the format that another tool reads."""
+"""``jaxdl word2vec export``: vectors in the format that another tool reads, or a page of them."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,15 +6,17 @@ from typing import Literal
 from jaxdl.cli.progress import Bar
 from jaxdl.files.results import Results
 from jaxdl.files.text import visible
+from jaxdl.word2vec import words_page
 from jaxdl.word2vec.keyed_vectors import path_of
 from jaxdl.word2vec.vectors import Vectors, load, save_binary, save_npz, save_text
 
-Form = Literal["text", "binary", "npz", "projector"]
+Form = Literal["text", "binary", "npz", "projector", "page"]
 NAMES: dict[Form, str] = {
     "text": "vectors.txt",
     "binary": "vectors.bin",
     "npz": "vectors.npz",
     "projector": "projector",
+    "page": "words",
 }
 _SAVERS = {"text": save_text, "binary": save_binary, "npz": save_npz}
 
@@ -25,7 +27,7 @@ def export(run: Path, form: Form, out: Path | None) -> None:
     Args:
         run: run folder, or a file of vectors in any format of `jaxdl.word2vec.vector_files`.
         form: of the result. The projector is TensorBoard's: a folder of vectors.tsv and
-            metadata.tsv.
+            metadata.tsv; the page, words.html in a folder, looks words up in a browser.
         out: where it goes; by default `NAMES` in the present folder.
 
     Raises:
@@ -36,8 +38,12 @@ def export(run: Path, form: Form, out: Path | None) -> None:
     tsv = (place / "vectors.tsv", place / "metadata.tsv")
     given = path_of(run)
     results = Results("jaxdl word2vec export", [given])
-    for path in tsv if form == "projector" else (place,):
+    page = (place / words_page.FILE,)
+    for path in {"projector": tsv, "page": page}.get(form, (place,)):
         results.check(path)
+    if form == "page":
+        words_page.export_page(given, *page, results.write, Bar().line)
+        return
     found = load(given)
     if form == "projector":
         _write_projector(results, found, *tsv)

@@ -3,7 +3,9 @@
 As in `jaxdl.fcn.report`, what a run lacks becomes a note on the page.
 """
 
+import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,12 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from jaxdl.cli.saved import new_names
 from jaxdl.files.text import clip
-from jaxdl.report.page import render
-from jaxdl.report.plots import INK, TEST, TRAIN, decimal, style_axes, svg_element
+from jaxdl.report.page import Section, render
+from jaxdl.report.plots import INK, TEST, TRAIN, copy_of, decimal, style_axes, svg_element
 from jaxdl.report.reading import Notes, part, reader
 from jaxdl.training.record import RECORD, SUMMARY
 from jaxdl.training.run_folder import flatten, read_rows
-from jaxdl.word2vec.config import RENAMED
+from jaxdl.word2vec.config import RENAMED, Config
 from jaxdl.word2vec.word_map import MAP_SIZE, Label, place_labels
 
 Row = dict[str, Any]
@@ -140,8 +142,8 @@ def _scores(evaluation: Row) -> list[list[str]]:
     return lines
 
 
-def word2vec_section(run: Path) -> tuple[str, str]:
-    """Title and HTML of a word2vec run folder, whichever files it has by now."""
+def word2vec_section(run: Path) -> Section:
+    """The section of a word2vec run folder, whichever files it has by now."""
     notes = Notes(run)
     record = notes.json("run.json", RECORD, {})
     rows = notes.read(read_rows, "metrics.jsonl", [])
@@ -153,6 +155,10 @@ def word2vec_section(run: Path) -> tuple[str, str]:
         notes.append("no row of metrics is finished yet")
     elif not summary:
         notes.append("the run has no summary yet: the last row so far is shown")
+    results = _results(summary, rows, corpus) if rows or summary else {}
+    labels = notes.read(reader(_labels, "a map of words"), "map.json", [])
+    neighbours = notes.read(reader(_neighbours, "a list of neighbours"), "neighbours.json", [])
+    curves = copy_of(training_curves(rows), "word2vec-curves") if rows else None
     evaluations = [found for row in (*rows, summary) if (found := part(row, "evaluation"))]
     html = render(
         "word2vec",
@@ -160,12 +166,59 @@ def word2vec_section(run: Path) -> tuple[str, str]:
         files=[clip(str(name), 60) for name in files] if isinstance(files, list) else [],
         corpus={key: _cell(_numbers([corpus], key)) for key in corpus},
         seconds=_cell(_numbers([summary], "encode_seconds") + _numbers([corpus], "seconds"), 1),
-        results=_results(summary, rows, corpus) if rows or summary else {},
-        scores=_scores(evaluations[-1] if evaluations else {}),
-        curves=Markup(training_curves(rows)) if rows else None,
-        labels=notes.read(reader(_labels, "a map of words"), "map.json", []),
+        results=results,
+        scores=(scores := _scores(evaluations[-1] if evaluations else {})),
+        curves=Markup(curves[0]) if curves else None,
+        labels=labels,
         size=MAP_SIZE,
-        neighbours=notes.read(reader(_neighbours, "a list of neighbours"), "neighbours.json", []),
+        neighbours=neighbours,
         notes=notes,
     )
-    return "Word vectors", html
+    return Section(
+        "Word vectors",
+        html,
+        figures=_key_figures(results, scores),
+        pictures=[
+            *([(_MAP, f"Map of the {len(labels)} most frequent words")] if labels else []),
+            *([(curves[1], "Training of the word vectors")] if curves else []),
+        ],
+        warnings=notes,
+        steps=_next_steps(run, [word for word, *_ in neighbours], scored=bool(scores)),
+        defaults=dataclasses.asdict(Config()),
+    )
+
+
+_MAP = (  # a copy of the map below
+    f'<svg class="map-copy" role="img" aria-label="Map of words" viewBox="0 0 {MAP_SIZE[0]} '
+    f'{MAP_SIZE[1]}"><use href="#word-map" width="100%" height="100%"/></svg>'
+)
+
+
+def _key_figures(results: dict[str, str], scores: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Value, and what it is; the first evaluation comes first."""
+    found = [(line[1], f"{line[2]}, {line[0]}") for line in scores[:1]]
+    names = {
+        "held-out loss": "loss per pair of words, held-out text",
+        "vocabulary": "words in the vocabulary",
+        "words/s": "words of the text a second",
+    }
+    known = [(results.get(name, ""), what) for name, what in names.items()]
+    return found + [(value, what) for value, what in known if value[:1].isdigit()]
+
+
+def _next_steps(run: Path, words: Sequence[str], *, scored: bool) -> list[tuple[str, str]]:
+    """What to try next: why, and the command."""
+
+    def command(*more: str) -> str:
+        return shlex.join(["jaxdl", "word2vec", *more])
+
+    plain = [word for word in words if word.isalnum()][-2:]
+    found = []
+    if plain:
+        found.append(("Look words up here:", command("query", str(run), *plain)))
+    words_page = command("export", str(run), "--format", "page", "--out", "words")
+    found.append(("Look words up in a browser:", words_page))
+    if not scored:
+        why = "No file of judged pairs has scored the vectors yet. Compare with others':"
+        found.append((why, command("evaluate", str(run), "--word-pairs", "wordsim353.tsv")))
+    return found

@@ -1,4 +1,4 @@
-"""Chromium for the tests of the pages: Debian's, with no network."""
+"""Debian's Chromium, which no test of this folder lets into a network."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright  # pyrefly: ignore[missing-import]
 

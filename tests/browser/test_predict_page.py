@@ -2,12 +2,10 @@
 
 import base64
 import io
-import json
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +18,7 @@ from jaxdl.fcn.export import page as export
 from jaxdl.fcn.saved import Saved
 from jaxdl.fcn.task import apply
 from tests.helpers.networks import random_network
+from tests.helpers.opened import is_dark, opened_page, widths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -30,14 +29,6 @@ SIZES = (
     *((33, 64), (64, 33), (90, 95), (127, 66), (128, 200)),
 )
 CANVAS = (128, 224)
-
-
-class Opened(NamedTuple):
-    """A page in the browser, what it asked for, and what it complained of."""
-
-    tab: Any
-    requests: list[str]
-    complaints: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -83,39 +74,13 @@ def file(stages: list[Saved], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright  # pyrefly: ignore[missing-import]
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.fail("no chromium on the PATH; apt-get install chromium")
-    nowhere = "--host-resolver-rules=MAP * ~NOTFOUND"
-    with sync_playwright() as started:
-        running = started.chromium.launch(
-            executable_path=program, args=["--no-sandbox", nowhere], timeout=120_000
-        )
-        yield running
-        running.close()
-
-
 @pytest.fixture
-def opened(browser: Any, file: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """The page with its test image computed; afterwards, that it kept to itself."""
-    context = browser.new_context(offline=True, **getattr(request, "param", {}))
-    context.set_default_timeout(120_000)
-    tab, requests, complaints = context.new_page(), [], []
-    tab.on("request", lambda one: requests.append(one.url))
-    tab.on("console", lambda one: complaints.append(one.text))
-    tab.on("pageerror", lambda one: complaints.append(str(one)))
-    tab.goto(file.as_uri())
-    done(tab, "test image")
-    yield Opened(tab, requests, complaints)
-    assert complaints == []
-    assert {url.split(":")[0] for url in requests} <= {"file", "blob"}
-    assert [url for url in requests if url.startswith("file")] == [file.as_uri()]
-    assert tab.title() == "jaxdl: segment photos"  # no name was run
-    context.close()
+def opened(browser: Any, file: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page's tab, its test image computed."""
+    with opened_page(browser, file, **getattr(request, "param", {})) as tab:
+        done(tab, "test image")
+        yield tab
+        assert tab.title() == "jaxdl: segment photos"
 
 
 def done(tab: Any, name: str) -> None:
@@ -156,7 +121,7 @@ def tied(logits: np.ndarray) -> np.ndarray:
 
 
 def test_logits_are_those_of_jax(
-    opened: Opened, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
+    opened: Any, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
 ):
     """The worker's script with the page's numbers; 1e-5 of the largest logit."""
     source = (Path(export.__file__).parent / "network.js").read_text()
@@ -176,7 +141,7 @@ def test_logits_are_those_of_jax(
         for image, wanted in zip(images, logits[number], strict=True):
             h, w = image.shape[:2]
             opaque = np.dstack([image, np.full((h, w), 255, np.uint8)]).ravel().tolist()
-            values, classes, sure = opened.tab.evaluate(script, [number, opaque, h, w])
+            values, classes, sure = opened.evaluate(script, [number, opaque, h, w])
             found = np.array(values).reshape(wanted.shape)
             assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max(), (number, h, w)
             same = np.array(classes).reshape(h, w) == wanted.argmax(-1)
@@ -187,9 +152,9 @@ def test_logits_are_those_of_jax(
 
 
 def test_chosen_photos_get_the_classes_of_jax(
-    opened: Opened, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
+    opened: Any, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
 ):
-    tab, found = opened.tab, set()
+    tab, found = opened, set()
     opacity(tab, 100)
     for n, image in enumerate(images):
         name = f"{n} {HOSTILE}"
@@ -211,9 +176,9 @@ def test_chosen_photos_get_the_classes_of_jax(
 
 
 def test_the_slider_mixes_photo_and_colours_and_the_picture_is_saved(
-    opened: Opened, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
+    opened: Any, stages: list[Saved], images: list[np.ndarray], logits: list[list[np.ndarray]]
 ):
-    tab, image, classes = opened.tab, images[-1], logits[2][-1].argmax(-1)
+    tab, image, classes = opened, images[-1], logits[2][-1].argmax(-1)
     tab.set_input_files(
         "#files", [{"name": "x.png", "mimeType": "image/png", "buffer": png(image)}]
     )
@@ -233,7 +198,7 @@ def test_the_slider_mixes_photo_and_colours_and_the_picture_is_saved(
     np.testing.assert_array_equal(shown(tab, 3), image)
 
 
-def test_a_dropped_photo_is_turned_as_its_camera_recorded(opened: Opened):
+def test_a_dropped_photo_is_turned_as_its_camera_recorded(opened: Any):
     photo = Image.new("RGB", (48, 24), "navy")
     photo.paste("white", (0, 0, 24, 12))
     exif, file = Image.Exif(), io.BytesIO()
@@ -245,16 +210,16 @@ def test_a_dropped_photo_is_turned_as_its_camera_recorded(opened: Opened):
       dataTransfer.items.add(new File([bytes], name, {type: 'image/jpeg'}));
       document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true}));
     }"""
-    opened.tab.evaluate(script, ["turned.jpg", base64.b64encode(file.getvalue()).decode()])
-    done(opened.tab, "turned.jpg")
+    opened.evaluate(script, ["turned.jpg", base64.b64encode(file.getvalue()).decode()])
+    done(opened, "turned.jpg")
     upright = read_image(file.getvalue(), "turned.jpg").astype(int)
-    found = shown(opened.tab, 0).astype(int)
+    found = shown(opened, 0).astype(int)
     assert found.shape == upright.shape == (48, 24, 3)
     assert np.abs(found - upright).mean() < 2  # two decoders of JPEG
 
 
-def test_what_is_no_picture_is_told_and_the_rest_is_shown(opened: Opened):
-    tab = opened.tab
+def test_what_is_no_picture_is_told_and_the_rest_is_shown(opened: Any):
+    tab = opened
     tab.set_input_files(
         "#files",
         [
@@ -271,8 +236,8 @@ def test_what_is_no_picture_is_told_and_the_rest_is_shown(opened: Opened):
     assert tab.inner_text("#errors") == wanted
 
 
-def test_a_large_photo_is_scaled_down_and_says_so(opened: Opened):
-    tab, image = opened.tab, np.full((20, 700, 3), 90, np.uint8)
+def test_a_large_photo_is_scaled_down_and_says_so(opened: Any):
+    tab, image = opened, np.full((20, 700, 3), 90, np.uint8)
     tab.set_input_files(
         "#files", [{"name": "wide.png", "mimeType": "image/png", "buffer": png(image)}]
     )
@@ -284,8 +249,8 @@ def test_a_large_photo_is_scaled_down_and_says_so(opened: Opened):
     assert shown(tab, 3).shape == (20, 700, 3)
 
 
-def test_the_keyboard_reaches_all_and_moves_the_pointer(opened: Opened):
-    tab, reached = opened.tab, []
+def test_the_keyboard_reaches_all_and_moves_the_pointer(opened: Any):
+    tab, reached = opened, []
     for _ in range(40):
         tab.keyboard.press("Tab")
         reached.append(
@@ -311,20 +276,13 @@ def test_the_keyboard_reaches_all_and_moves_the_pointer(opened: Opened):
     ids=["phone", "dark"],
     indirect=True,
 )
-def test_a_phone_and_dark_mode(opened: Opened, request: pytest.FixtureRequest):
+def test_a_phone_and_dark_mode(opened: Any, request: pytest.FixtureRequest):
     """Nothing is wider than a phone, two figures lie side by side; dark has light text."""
-    script = """() => {
-      const style = getComputedStyle(document.body);
-      const figures = [...document.querySelectorAll('figure')];
-      const tops = figures.map((one) => one.getBoundingClientRect().top);
-      return JSON.stringify([document.documentElement.scrollWidth, innerWidth, tops,
-        style.color, style.backgroundColor]);
-    }"""
-    width, window, tops, ink, paper = json.loads(opened.tab.evaluate(script))
+    width, window = widths(opened)
     assert width <= window
+    places = (
+        "[...document.querySelectorAll('figure')].map((one) => one.getBoundingClientRect().top)"
+    )
+    tops = opened.evaluate(places)
     assert tops[0] == tops[1]
-
-    def light(colour: str) -> int:
-        return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
-
-    assert (light(ink) > light(paper)) == ("dark" in request.node.callspec.id)
+    assert is_dark(opened) == ("dark" in request.node.callspec.id)

@@ -402,12 +402,12 @@ def test_a_damaged_run_becomes_notes_on_the_page(straight: Path, tmp_path: Path)
     found = read_json(straight / "predictions.json")
     found["settings"][0]["truth"] = "nothing"
     (tmp_path / "predictions.json").write_text(json.dumps(found))
-    _, html = lstm_section(tmp_path)
+    html = lstm_section(tmp_path).html
     assert "predictions.json: is not a list of predictions" in html
     assert "Learning curves" in html
     empty = tmp_path / "empty"
     empty.mkdir()
-    _, html = lstm_section(empty)
+    html = lstm_section(empty).html
     assert "run.json is missing" in html
     assert "<svg" not in html
 
@@ -421,7 +421,7 @@ def test_a_network_that_ran_away_is_told_not_drawn(straight: Path, tmp_path: Pat
     found = read_json(straight / "predictions.json")
     found["settings"][0]["members"]["2"]["carry"][7] = [None]
     (tmp_path / "predictions.json").write_text(json.dumps(found))
-    _, html = lstm_section(tmp_path)
+    html = lstm_section(tmp_path).html
     assert "2 hidden units: 1 of 2 seeds ended with a loss that has no logarithm" in html
     assert html.count("<svg") == 4
 

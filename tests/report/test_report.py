@@ -1,6 +1,7 @@
 """The record of a run, its metrics (also as TensorBoard reads them), and the report page."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from tensorboardX.proto import event_pb2
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.fcn.report import STAGES, fcn_section, learning_curves
 from jaxdl.files.atomic import read_json, write_bytes, write_json
-from jaxdl.report.page import write_page
+from jaxdl.report.page import Section, write_page
 from jaxdl.report.pictures import jpeg_uri, overlay
 from jaxdl.training.run_folder import Recorder, config_diff, read_rows, run_record
 from tests.helpers.processes import full_after
@@ -241,7 +242,7 @@ def test_a_full_disk_leaves_the_old_summary_and_page(tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=rf"summary\.json: {FULL}"):
             write_json(path, {"a": "x" * 1000})
         with pytest.raises(TrainingError, match=rf"report\.html: {FULL}"):
-            write_page(page, "jaxdl", [("More", "")], {})
+            write_page(page, "jaxdl", [Section("More", "")], {})
     assert read_json(path) == {"a": 1}
     assert page.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "summary.json"]
@@ -310,10 +311,13 @@ def test_curves_without_a_usable_loss() -> None:
 
 
 class _Page(HTMLParser):
-    """Tables as lists of rows of text, all addresses, all picture texts, and unclosed elements."""
+    """Tables as lists of rows of text, rows of pictures as their captions, all addresses, all
+    picture texts, the scripts, and unclosed elements."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.pictures: list[list[str]] = []
+        self.scripts: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
         self.addresses: list[str] = []
         self.alts: list[str] = []
@@ -325,7 +329,7 @@ class _Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
         named = dict(attrs)
         if tag == "table":
@@ -335,10 +339,18 @@ class _Page(HTMLParser):
         if tag in ("td", "th"):
             self.cell = True
             self.rows[-1].append("")
+        if tag == "div" and "row" in (named.get("class") or "").split():
+            self.pictures.append([])
+        if tag == "figcaption" and self.pictures:
+            self.pictures[-1].append("")
         if tag == "img":
             self.alts.append(named["alt"] or "")
+        if tag == "svg" and self.open[-2:-1] == ["figure"]:
+            self.alts.append(named["aria-label"] or "")
+        if tag == "script":
+            assert not attrs
+            self.scripts.append("")
         self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
-        assert "script" not in tag
         assert "link" not in tag
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -351,7 +363,12 @@ class _Page(HTMLParser):
         self.cell = self.cell and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            self.scripts[-1] += data
+            return
         self.text += data
+        if "figcaption" in self.open and self.pictures:
+            self.pictures[-1][-1] = " ".join(f"{self.pictures[-1][-1]} {data}".split())
         if self.cell:
             self.rows[-1][-1] = (self.rows[-1][-1] + " " + data).strip()
 
@@ -415,16 +432,20 @@ def test_page(tmp_path: Path, stages: tuple[str, ...]) -> None:
     assert "To note" not in page.text
 
     # Nothing outside the file; every picture is described.
-    assert all(re.match(r"#|data:image/jpeg;base64,", address) for address in page.addresses)
-    assert "//" not in re.sub(r"data:[^\"]*|xmlns(:\w+)?=\"[^\"]*\"", "", html)
-    assert len(page.alts) == 2 * (len(stages) + 2)
+    assert all(re.match(r"#|data:image/(jpeg|png);base64,", address) for address in page.addresses)
+    assert "://" not in re.sub(r"data:[^\"]*|xmlns(:\w+)?=\"[^\"]*\"", "", html)
+    assert len(page.alts) == 2 * (len(stages) + 2) + 2  # two in the summary
     assert all(page.alts)
 
-    # One column for each stage, with each picture's accuracy below it.
-    pictures = page.tables["pictures"]
-    assert pictures[0] == ["photo", *names, "ground truth"]
-    assert pictures[1][1:-1] == [f"{70 + number}.0 %" for number in range(len(stages))]
-    assert pictures[2][1:-1] == [f"{80 + number}.0 %" for number in range(len(stages))]
+    # It runs its own script, and no other.
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in html
+
+    # A picture for each stage, with its accuracy below it.
+    for row, (name, first) in enumerate((("one", 70), ("<two>", 80))):
+        scores = [f"{stage} {first + number}.0 %" for number, stage in enumerate(names)]
+        assert page.pictures[row] == [f"photo {name}", *scores, "truth"]
 
     # The results are those of the summary and of the last row.
     head, *lines = page.tables["numbers results"]
@@ -469,7 +490,7 @@ def test_page_tells_what_is_lost(tmp_path: Path, lost: str, how: str) -> None:
     _fake_run(tmp_path)
     path = tmp_path / lost
     path.unlink() if how == "missing" else path.write_text("no such thing\nat all\n")
-    title, html = fcn_section(tmp_path)
+    title, html, *_ = fcn_section(tmp_path)
     page = _Page(html)
     notes = page.text[page.text.index("To note") :]
     assert lost in notes.split("Results on")[0]
@@ -487,7 +508,7 @@ def test_page_tells_of_wrong_pictures_and_empty_predictions(tmp_path: Path) -> N
     row["test"]["background_share"] = 1.0
     with Recorder(tmp_path / "fcn32s", 20) as recorder:
         recorder.row(30, row)
-    text = _Page(fcn_section(tmp_path)[1]).text
+    text = _Page(fcn_section(tmp_path).html).text
     assert "fcn32s/samples/one.png: is RGB" in text
     assert "FCN-32s of <two>: its size is not that of the photo" in text
     assert "FCN-32s predicts hardly anything but background" in text
@@ -498,13 +519,13 @@ def test_page_survives_a_cut_off_picture(tmp_path: Path) -> None:
     for lost in ("samples/one.jpg", "samples/<two>_truth.png", "fcn32s/samples/<two>.png"):
         content = (tmp_path / lost).read_bytes()
         (tmp_path / lost).write_bytes(content[: len(content) // 2])
-        assert lost in _Page(fcn_section(tmp_path)[1]).text
+        assert lost in _Page(fcn_section(tmp_path).html).text
 
 
 def test_page_of_a_run_that_has_just_begun(tmp_path: Path) -> None:
     with Recorder(tmp_path / "fcn32s", 0):
         pass
-    html = fcn_section(tmp_path)[1]
+    html = fcn_section(tmp_path).html
     assert "FCN-32s has no finished epoch yet" in html
     assert "<svg" not in html
     assert "run.json is missing" in html
@@ -512,7 +533,9 @@ def test_page_of_a_run_that_has_just_begun(tmp_path: Path) -> None:
 
 def test_sections_share_one_page(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_page(path, "All", [("One", "<p>1 &lt; 2</p>"), ("Two & three", "<p>3</p>")], {})
+    write_page(
+        path, "All", [Section("One", "<p>1 &lt; 2</p>"), Section("Two & three", "<p>3</p>")], {}
+    )
     page = _Page(path.read_text())
     assert page.addresses == ["#section-1", "#section-2", "#made"]
     assert "1 < 2" in page.text

@@ -71,7 +71,7 @@ def _fake_run(run: Path, config: dict[str, Any] | None = None) -> None:
 
 
 def _section(run: Path) -> _Page:
-    title, html = word2vec_section(run)
+    title, html, *_ = word2vec_section(run)
     assert title == "Word vectors"
     assert str(run) not in html
     return _Page(html)
@@ -107,7 +107,7 @@ def test_page_has_the_numbers_and_every_neighbour(tmp_path: Path) -> None:
     page = _Page(html)
     assert page.open == []
     assert "To note" not in page.text
-    assert "//" not in re.sub(r"xmlns(:\w+)?=\"[^\"]*\"", "", html)
+    assert "://" not in re.sub(r"xmlns(:\w+)?=\"[^\"]*\"", "", html)
     assert _totals(page) == {
         "vocabulary": "71,290",
         "words": "17,005,207",
@@ -133,7 +133,7 @@ def test_page_has_the_numbers_and_every_neighbour(tmp_path: Path) -> None:
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:
     _fake_run(tmp_path)
-    html = word2vec_section(tmp_path)[1]
+    html = word2vec_section(tmp_path).html
     page = _Page(html)  # refuses script elements
     for word in HOSTILE[:4]:
         assert page.text.count(word) > 1
@@ -216,7 +216,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     page = _section(tmp_path)
     assert "no row of metrics is finished yet" in page.text
     assert not page.tables
-    assert "svg" not in word2vec_section(tmp_path)[1]
+    assert "svg" not in word2vec_section(tmp_path).html
 
 
 @pytest.mark.slow
