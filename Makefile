@@ -49,7 +49,7 @@ test-pages: env-browser ## the pages in Debian's Chromium, with no network: numb
 	$(PY) -m pytest tests/browser -m browser $(ARGS)
 
 notebooks: env-notebooks ## run experiments/notebooks; copies with pictures in runs/notebooks: 5 minutes on 2 cores; one: make notebooks NOTEBOOKS=experiments/notebooks/text.ipynb
-	$(PY) -m nbconvert --to notebook --execute --output-dir runs/notebooks $(NOTEBOOKS)
+	$(PY) -m nbconvert --execute --to notebook --output-dir runs/notebooks $(NOTEBOOKS)
 
 smoke: env-notebooks ## the wheel alone in a clean environment; benchmarks, the GPU script and a notebook in small forms: 3 minutes on 2 cores
 	$(PY) -m tests.smoke
