@@ -33,7 +33,8 @@ class Bar:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        live = self.console.is_terminal
+        # FORCE_COLOR, which Jupyter sets, makes rich call a pipe or a file a terminal.
+        live = self.console.is_terminal and self.console.file.isatty()
         with Progress(*columns, console=self.console, disable=not live, transient=True) as progress:
             task = progress.add_task(name, total=total, completed=done, note="")
 
