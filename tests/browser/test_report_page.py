@@ -107,7 +107,8 @@ def test_pictures_enlarge_and_show_their_errors(tab: Any):
 def test_the_summary_comes_first_and_names_are_text(tab: Any):
     summary = tab.inner_text("#summary")
     assert "mean IU of FCN-8s on 2 test images" in summary
-    assert "IU of the worst class, <b>" in summary
+    assert "pixel accuracy of FCN-8s" in summary
+    assert "Spearman, wordsim353.tsv" in summary
     assert tab.locator("#summary figure svg").count() == 3
     assert "jaxdl fcn predict" in summary
     texts = tab.locator(".tile figcaption").all_inner_texts()

@@ -100,7 +100,8 @@ def test_the_numbers_are_those_of_the_predictions(stage: Path, data: Path, tmp_p
     assert found["loss"] == pytest.approx(np.mean([*map(float, losses)]))  # of as many pixels each
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == found
     page = (tmp_path / "out/evaluation.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 9
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("data:image/png;base64,") == 9  # predicted, its errors, the label
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     again = run(f"{stage} --data {data} --side all --which latest", tmp_path)
