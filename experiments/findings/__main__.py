@@ -73,7 +73,9 @@ def measured(part: Any, options: Options, bar: Bar) -> tuple[list[dict[str, Any]
         shutil.rmtree(folder, ignore_errors=True)
     kept: dict[str, Any] = {"quick": options.quick, "seconds": 0.0, "seeds": {}}
     if path.is_file():
-        kept = read_json(path)
+        kept, fresh = read_json(path), kept
+        if not isinstance(kept, dict) or kept.keys() != fresh.keys():
+            raise InputError(f"{path}: is not what {COMMAND.prog} wrote; use --overwrite")
         if kept["quick"] != options.quick:
             form = "small" if kept["quick"] else "whole"
             raise InputError(f"{path}: is of the {form} form; use --overwrite, or another --out")
