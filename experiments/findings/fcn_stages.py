@@ -101,8 +101,10 @@ def measure(setting: Setting, seeds: list[int]) -> Iterator[tuple[int, dict[str,
 
 
 def gain(rows: list[dict[str, Any]], less: str, more: str, key: str) -> Interval:
-    """How much more the one stage has than the other, of the same seed."""
-    return interval([number(row[more].get(key)) - number(row[less].get(key)) for row in rows])
+    """How much more the one stage has than the other, of the same seed; in points of a percent."""
+    return interval(
+        [100 * (number(row[more].get(key)) - number(row[less].get(key))) for row in rows]
+    )
 
 
 def number(value: float | None) -> float:
@@ -126,7 +128,7 @@ def judge(rows: list[dict[str, Any]]) -> list[Finding]:
             [
                 title,
                 *(f"{100 * mean:.1f}" for mean in means),
-                *(f"{found.text(1, 100)} {verdict(found)}" for found in gains),
+                *(f"{found.text(1)} {verdict(found)}" for found in gains),
             ]
         )
     return [
@@ -134,7 +136,9 @@ def judge(rows: list[dict[str, Any]]) -> list[Finding]:
             "Is FCN-16s better than FCN-32s, and FCN-8s than FCN-16s?",
             "The mean IU of the test scenes rises from stage to stage, in the same seed.",
             [
-                Check(f"mean IU: {more} less {less}", gain(rows, less, more, "all"))
+                Check(
+                    f"mean IU, points: {more} less {less}", gain(rows, less, more, "all"), digits=1
+                )
                 for less, more in pairs
             ],
             ["in %", *names, *(f"{more} less {less}" for less, more in pairs)],
