@@ -118,7 +118,8 @@ def test_parts_are_measured_once_and_shown(
     page = (options.out / "report.html").read_text()
     assert all(finding.question in page for finding in first)
     for name in options.only:
-        assert min(Image.open(options.out / f"{name}.png").size) > 300
+        with Image.open(options.out / f"{name}.png") as picture:
+            assert min(picture.size) > 300
     kept = (options.out / "lstm.json").read_bytes()
     capsys.readouterr()
     again = run(dataclasses.replace(options, only=("lstm",)), Bar())

@@ -136,9 +136,7 @@ def judge(rows: list[dict[str, Any]]) -> list[Finding]:
             "Is FCN-16s better than FCN-32s, and FCN-8s than FCN-16s?",
             "The mean IU of the test scenes rises from stage to stage, in the same seed.",
             [
-                Check(
-                    f"mean IU, points: {more} less {less}", gain(rows, less, more, "all"), digits=1
-                )
+                Check(f"mean IU: {more} less {less}", gain(rows, less, more, "all"), digits=1)
                 for less, more in pairs
             ],
             ["in %", *names, *(f"{more} less {less}" for less, more in pairs)],
