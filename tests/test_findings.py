@@ -78,7 +78,6 @@ def lstm_rows(loss: dict[str, float], late: float) -> list[dict[str, Any]]:
         {
             "loss": {n: value * (1 + 0.01 * seed) for n, value in loss.items()},
             "error": {n: (value * shape * (1 + 0.01 * seed)).tolist() for n, value in loss.items()},
-            "naive": [1.0] * 9,
         }
         for seed in range(6)
     ]

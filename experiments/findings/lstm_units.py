@@ -43,7 +43,7 @@ def measure(setting: Setting, seeds: list[int]) -> Iterator[tuple[int, dict[str,
         loss = {size: float(np.mean([row[size][seed] for row in rows])) for size in rows[-1]}
         ways = found["errors"]["sizes"].items()
         errors = {size: of["window"][seed] for size, of in ways}
-        yield seed, {"loss": loss, "error": errors, "naive": found["errors"]["naive"]}
+        yield seed, {"loss": loss, "error": errors}
 
 
 def judge(rows: list[dict[str, Any]]) -> list[Finding]:
@@ -104,7 +104,6 @@ def draw(rows: list[dict[str, Any]], figure: Figure) -> None:
         right.plot(steps, np.median(errors, 0), color=colour, label=f"{size} units")
         right.fill_between(steps, *np.quantile(errors, (0.25, 0.75), 0), color=colour, alpha=0.15,
                            lw=0)  # fmt: skip
-    right.plot(steps, rows[0]["naive"], "--", color="0.5", label="naive")
     left.set(xlabel="hidden units", ylabel="loss of each network", yscale="log")
     left.set_xticks([int(size) for size in sizes])
     right.set(xlabel="steps after the window", ylabel="squared error, median and quartiles")
