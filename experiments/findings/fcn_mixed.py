@@ -1,18 +1,20 @@
 """FCN: do batches of images of mixed sizes train like one image at a time?
 
-The posts trained one by one, as their images differ in size. Here three runs of FCN-32s start from
-the same parameters, on the demo's scenes:
+The posts trained one by one, as their images differ in size. Here runs of FCN-32s start from the
+same random parameters, on the demo's scenes, at the demo's rate and at a tenth of it:
 
 - batches of 8 images of mixed sizes, padded to one canvas;
 - the same images in the same order, one by one, an update after each 8 (their exact gradient);
-- batches of 8 in another order.
+- the same batches, each in reverse: nothing but the rounding of sums differs;
+- batches of 8 in another order of the images.
 
 The distance of two runs is the norm of the difference of their parameters, over the norm of what
 the first has moved since the start.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -24,19 +26,22 @@ from matplotlib.figure import Figure
 from experiments.findings.finding import Check, Finding, Part, Setting, interval
 from jaxdl.devices.cpu_memory import reuse_temp_memory
 from jaxdl.fcn.config import PRESETS, Config
-from jaxdl.fcn.data.batches import Batch, BatchSource, Stored, choose_canvases, read_ahead
+from jaxdl.fcn.data.batches import BatchSource, choose_canvases, read_ahead
 from jaxdl.fcn.dataset import Data, open_data, open_source
 from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.start import VGG_MEAN, fresh_params
 from jaxdl.fcn.task import make_evaluate, make_step
-from jaxdl.report.plots import TEST, THIRD, TRAIN, style_axes
+from jaxdl.report.plots import FOURTH, TEST, THIRD, TRAIN, style_axes
 from jaxdl.training.optimizers import accumulate, learning_rate, momentum_sgd
 from jaxdl.training.step import TrainState, start_state
 
 SIZE = 8  # images of an update
-BATCHES, SINGLES, ORDER = "mixed batches", "one by one", "another order"
-COLOURS = {BATCHES: TRAIN, SINGLES: TEST, ORDER: THIRD}
+UPDATES = 50
+BATCHES, SINGLES = "mixed batches", "one by one"
+REVERSED, ORDER = "in reverse", "another order"
+COLOURS = {BATCHES: TRAIN, SINGLES: TEST, REVERSED: FOURTH, ORDER: THIRD}
+RATES = {"the demo's rate": 1.0, "a tenth of it": 0.1}
 QUICK = {"scenes": (24, 6), "width_divisor": 64, "warmup": 1}
 
 
@@ -86,15 +91,16 @@ def open_lab(setting: Setting) -> Lab:
 
 
 def train(
-    lab: Lab, seed: int, updates: Iterator[list[Batch | Stored]], every: int, total: int
+    lab: Lab, seed: int, updates: Iterable[list[Any]], every: int, scale: float, total: int
 ) -> tuple[list[float], list[np.ndarray], float]:
-    """A run: the loss before each update, the parameters after each tenth part, the test loss."""
+    """A run of `UPDATES`: the loss before each, the parameters after each tenth, the test loss."""
     state, losses, kept = lab.start(fresh_params(lab.model, seed), every), [], []
-    for number, images in enumerate(updates):
+    some = min(UPDATES, total)
+    for number, images in enumerate(itertools.islice(updates, some)):
         metrics = empty_metrics(lab.model.num_classes)
         rate = learning_rate(
             number,
-            peak=lab.cfg.learning_rate[0],
+            peak=scale * lab.cfg.learning_rate[0],
             steps=total,
             warmup=lab.cfg.warmup,
             schedule=lab.cfg.schedule,
@@ -102,7 +108,7 @@ def train(
         for batch in images:
             state, metrics, _ = lab.steps[every](state, metrics, batch, rate)
         losses.append(compute_metrics(metrics)["loss"])
-        if (number + 1) % max(1, total // 10) == 0:
+        if (number + 1) % max(1, some // 10) == 0:
             kept.append(flat(state.params))
     result = lab.evaluate(state.params, read_ahead(lab.test))
     return losses, kept, result["loss"]
@@ -114,34 +120,38 @@ def flat(params: PyTree) -> np.ndarray:
 
 
 def measure(setting: Setting, seeds: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Three runs of each seed, an epoch each."""
+    """Four runs of each seed at each rate."""
     lab = open_lab(setting)
-    place = {lab.singles.rows(n)[0]: n for n in range(len(lab.singles))}
     for seed in seeds:
-        setting.bar.line(f"seed {seed}: batches of mixed sizes, one by one, another order")
-        source, other = lab.mixed(seed), lab.mixed(1000 + seed)
-        total = len(source)
-        alone = ([lab.singles[place[row]] for row in source.rows(n)] for n in range(total))
-        runs = {
-            BATCHES: train(lab, seed, ([b] for b in read_ahead(source)), 1, total),
-            SINGLES: train(lab, seed, alone, SIZE, total),
-            ORDER: train(lab, seed, ([b] for b in read_ahead(other)), 1, total),
-        }
-        start, first = flat(fresh_params(lab.model, seed)), runs[BATCHES][1]
-        yield (
-            seed,
-            {
-                "updates": total,
-                "losses": {name: run[0] for name, run in runs.items()},
-                "test": {name: run[2] for name, run in runs.items()},
-                "distance": {
-                    name: [
-                        distance(*three, start) for three in zip(first, runs[name][1], strict=True)
-                    ]
-                    for name in (SINGLES, ORDER)
-                },
-            },
-        )
+        found: dict[str, Any] = {}
+        for name, scale in RATES.items():
+            setting.bar.line(f"seed {seed}: four runs at {name}")
+            found[name] = at_rate(lab, seed, scale)
+        yield seed, found
+
+
+def at_rate(lab: Lab, seed: int, scale: float) -> dict[str, Any]:
+    """The losses of four runs, and their distances from the first."""
+    source, other = lab.mixed(seed), lab.mixed(1000 + seed)
+    place = {lab.singles.rows(n)[0]: n for n in range(len(lab.singles))}
+    alone = ([lab.singles[place[row]] for row in source.rows(n)] for n in range(len(source)))
+    turned = ([jax.tree.map(lambda a: a[::-1], batch)] for batch in read_ahead(source))
+    of = {
+        BATCHES: (([batch] for batch in read_ahead(source)), 1),
+        SINGLES: (alone, SIZE),
+        REVERSED: (turned, 1),
+        ORDER: (([batch] for batch in read_ahead(other)), 1),
+    }
+    runs = {name: train(lab, seed, *given, scale, len(source)) for name, given in of.items()}
+    start, first = flat(fresh_params(lab.model, seed)), runs[BATCHES][1]
+    return {
+        "losses": {name: run[0] for name, run in runs.items()},
+        "test": {name: run[2] for name, run in runs.items()},
+        "distance": {
+            name: [distance(*both, start) for both in zip(first, runs[name][1], strict=True)]
+            for name in (SINGLES, REVERSED, ORDER)
+        },
+    }
 
 
 def distance(one: np.ndarray, other: np.ndarray, start: np.ndarray) -> float:
@@ -150,48 +160,57 @@ def distance(one: np.ndarray, other: np.ndarray, start: np.ndarray) -> float:
 
 
 def judge(rows: list[dict[str, Any]]) -> list[Finding]:
-    """One finding: batching changes far less than the order of the images does."""
-    updates = rows[0]["updates"]
-    ratio = [np.log10(row["distance"][ORDER][-1] / row["distance"][SINGLES][-1]) for row in rows]
-
-    def losses(name: str) -> np.ndarray:
-        return np.array([row["losses"][name] for row in rows])
-
-    table = []
-    for name in (SINGLES, ORDER):
-        apart = np.abs(losses(name) - losses(BATCHES)).mean(1)
-        test = [abs(row["test"][name] - row["test"][BATCHES]) for row in rows]
-        far = np.log10([row["distance"][name][-1] for row in rows])
-        table.append([name, *(interval(v).text(4) for v in (apart, test)), interval(far).text(2)])
+    """Two findings: beside the order of the images, and beside rounding alone."""
+    updates = len(rows[0][next(iter(RATES))]["losses"][BATCHES])
+    table, likes, roundings = [], [], []
+    for rate in RATES:
+        found = [row[rate] for row in rows]
+        far = {
+            name: np.log10([row["distance"][name][-1] for row in found])
+            for name in (SINGLES, REVERSED, ORDER)
+        }
+        likes.append(Check(rate, interval(far[ORDER] - far[SINGLES]), 1.0))
+        roundings.append(Check(rate, interval(far[REVERSED] - far[SINGLES]), -0.3))
+        for name in (BATCHES, SINGLES, REVERSED, ORDER):
+            late = [np.mean(row["losses"][name][-updates // 5 :]) for row in found]
+            test = [row["test"][name] for row in found]
+            apart = interval(far[name]).text() if name in far else ""
+            losses = (interval(values).text(3) for values in (late, test))
+            table.append([f"{name}, {rate}", *losses, apart])
+    columns = ["run", "loss, last fifth", "test loss", "log10 of the distance"]
     return [
         Finding(
             "Do batches of mixed sizes train like one image at a time?",
             f"After {updates} updates the parameters of both are less than a tenth as far apart as "
-            "those of two orders of the images: log10 of the ratio is above 1.",
-            [Check("log10 of the ratio of the distances", interval(ratio), 1.0)],
-            ["beside mixed batches", "training loss", "test loss", "log10 of the distance"],
-            table,
-        )
+            "those of two orders of the images: log10 of the ratio is above 1, at both rates.",
+            *(likes, columns, table),
+        ),
+        Finding(
+            "Is it rounding alone that parts them?",
+            "One by one is at most twice as far from the batches as the same batches in reverse: "
+            "log10 of the ratio is above -0.3, at both rates.",
+            *(roundings, columns, table),
+        ),
     ]
 
 
 def draw(rows: list[dict[str, Any]], figure: Figure) -> None:
-    """The losses of the first seed's runs; the distances of all seeds."""
-    left, right = figure.subplots(1, 2)
-    dashes = {BATCHES: "-", SINGLES: ":", ORDER: "-"}
-    for name, values in sorted(rows[0]["losses"].items(), key=lambda item: item[0] == SINGLES):
-        left.plot(range(1, len(values) + 1), values, dashes[name], color=COLOURS[name], label=name,
-                  lw=2.5 if name == SINGLES else 1.2)  # fmt: skip
-    for row in rows:
-        for name, values in row["distance"].items():
-            at = np.linspace(0, row["updates"], len(values) + 1)[1:]
-            label = name if row is rows[0] else None
-            right.plot(at, values, "o-", ms=3, lw=1, color=COLOURS[name], label=label)
-    left.set(xlabel="updates", ylabel="training loss, one seed")
-    right.set(xlabel="updates", ylabel="distance from mixed batches", yscale="log")
-    for axes in (left, right):
-        axes.legend(frameon=False, fontsize=9)
-        style_axes(axes)
+    """For each rate the losses of the first seed, and the distances of all seeds."""
+    for (left, right), rate in zip(figure.subplots(2, 2), RATES, strict=True):
+        for name, values in rows[0][rate]["losses"].items():
+            wide = {"lw": 2.5, "ls": ":"} if name == SINGLES else {"lw": 1.2}
+            at = range(1, len(values) + 1)
+            left.plot(at, values, color=COLOURS[name], label=name, **wide)
+        for row in rows:
+            for name, values in row[rate]["distance"].items():
+                at = np.linspace(0, len(row[rate]["losses"][name]), len(values) + 1)[1:]
+                label = name if row is rows[0] else None
+                right.plot(at, values, "o-", ms=2, lw=1, color=COLOURS[name], label=label)
+        left.set(xlabel="updates", ylabel=f"training loss, {rate}")
+        right.set(xlabel="updates", ylabel="distance", yscale="log")
+        for axes in (left, right):
+            axes.legend(frameon=False, fontsize=8)
+            style_axes(axes)
 
 
-PART = Part(name="mixed", measure=measure, judge=judge, draw=draw)
+PART = Part(name="mixed", measure=measure, judge=judge, draw=draw, height=6.5)

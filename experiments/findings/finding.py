@@ -110,5 +110,7 @@ class Part:
     """The findings, from the numbers of all seeds."""
     draw: Callable[[list[dict[str, Any]], Figure], None]
     """One picture of them."""
+    height: float = 3.6
+    """Of the picture, inches."""
     per_seed: int = 1
     """So many seeds for each that was asked for: of networks that are cheap."""

@@ -59,7 +59,7 @@ def write(
     """
     findings, sections, found = [], [], []
     for part, rows, seconds in measured:
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(9, part.height), layout="constrained")
         part.draw(rows, figure)
         with whole_file(out / f"{part.name}.png") as file:
             figure.savefig(file, format="png", dpi=120, facecolor="white")
