@@ -114,19 +114,25 @@ def judge(rows: list[dict[str, Any]]) -> list[Finding]:
 
 
 def draw(rows: list[dict[str, Any]], figure: Figure) -> None:
-    """The loss over the number of negatives, the full softmax and the frequency as lines."""
-    axes = figure.subplots()
-    for name, colour in (("s", TEST), ("s + log q", TRAIN)):
-        values = np.array([[row[name][str(k)] for k in NEGATIVES] for row in rows])
-        axes.plot(NEGATIVES, values.mean(0), color=colour, label=f"negative sampling, {name}")
-        axes.plot(NEGATIVES, values.T, "o", ms=4, color=colour, alpha=0.6)
-    for name, colour, style in ((FULL, THIRD, "-"), (FREQUENCY, "0.5", "--")):
-        axes.axhline(np.mean([row[name] for row in rows]), color=colour, ls=style, label=name)
-    axes.set(xlabel="negatives", ylabel="full-softmax loss, held-out pairs", xscale="log")
-    axes.set_xticks(NEGATIVES, map(str, NEGATIVES))
-    axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=9)
-    style_axes(axes)
+    """The loss over the number of negatives; to the right without s alone, larger."""
+    for axes, names in zip(
+        figure.subplots(1, 2), (("s", "s + log q"), ("s + log q",)), strict=True
+    ):
+        for name, colour in (("s", TEST), ("s + log q", TRAIN)):
+            if name in names:
+                values = np.array([[row[name][str(k)] for k in NEGATIVES] for row in rows])
+                axes.plot(NEGATIVES, values.mean(0), color=colour, label=f"negatives, {name}")
+                axes.plot(NEGATIVES, values.T, "o", ms=4, color=colour, alpha=0.6)
+        axes.axhline(np.mean([row[FULL] for row in rows]), color=THIRD, label=FULL)
+        if len(names) > 1:
+            known = np.mean([row[FREQUENCY] for row in rows])
+            axes.axhline(known, color="0.5", ls="--", label=FREQUENCY)
+            axes.set_ylabel("full-softmax loss, held-out pairs")
+        axes.set(xlabel="negatives", xscale="log")
+        axes.set_xticks(NEGATIVES, map(str, NEGATIVES))
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=9)
+        style_axes(axes)
 
 
 PART = Part(name="softmax", measure=measure, judge=judge, draw=draw)
