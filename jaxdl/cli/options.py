@@ -68,7 +68,7 @@ class Option:
         choices: the values to choose from; empty if any will do.
         range: of the numbers; None if it takes none.
         count: how many values it takes; None for any number of them.
-        optional: "None" is a value too.
+        texts: values that it takes besides, as they are typed: "None", "auto".
         positional: it has no flag.
     """
 
@@ -78,7 +78,7 @@ class Option:
     choices: tuple[Any, ...]
     range: Range | None
     count: int | None
-    optional: bool
+    texts: tuple[str, ...]
     positional: bool
 
     @property
@@ -109,7 +109,7 @@ class Option:
     def check_words(self, words: Sequence[str]) -> None:
         """InputError unless each word is a value that it takes."""
         for word in words:
-            if self.optional and word == "None":
+            if word in self.texts:
                 continue
             try:
                 value = self.kind(word)
@@ -127,7 +127,8 @@ class Option:
         if self.choices:
             return f"one of {', '.join(map(str, self.choices))}"
         if self.range is not None:
-            return f"a {'whole ' if self.kind is int else ''}number, {self.range}"
+            texts = "".join(f"{text} or " for text in self.texts if text != "None")
+            return f"{texts}a {'whole ' if self.kind is int else ''}number, {self.range}"
         return "a file or folder" if self.kind is Path else "a text"
 
 
@@ -172,7 +173,7 @@ def flag_of(name: str) -> str:
 
 
 def _option(name: str, hint: Any, default: Any) -> Option:
-    bounds, positional, choices, optional = None, False, (), False
+    bounds, positional, choices, texts = None, False, (), ()
     count: int | None = 1
     while True:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -181,7 +182,10 @@ def _option(name: str, hint: Any, default: Any) -> Option:
             bounds = next((note for note in notes if isinstance(note, Range)), bounds)
             positional |= tyro.conf.Positional in notes
         elif origin in (Union, types.UnionType):
-            hint, optional = next(a for a in arguments if a is not type(None)), True
+            plain = [a for a in arguments if a is not type(None)]
+            hint = plain[0]
+            texts = sum((typing.get_args(other) for other in plain[1:]), ())
+            texts += ("None",) * (len(plain) < len(arguments))
         elif origin is tuple:
             hint = arguments[0]
             own = None if arguments[-1] is Ellipsis else len(arguments)
@@ -189,7 +193,7 @@ def _option(name: str, hint: Any, default: Any) -> Option:
         elif origin is Literal:
             choices, hint = arguments, type(arguments[0])
         else:
-            return Option((name,), hint, default, choices, bounds, count, optional, positional)
+            return Option((name,), hint, default, choices, bounds, count, texts, positional)
 
 
 @cache

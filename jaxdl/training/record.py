@@ -20,6 +20,7 @@ RECORD: schema.Schema = {
     "device?": dict,
     "git?": dict,
     "started?": str,
+    "block?": int,  # words that change word2vec's tables together
     "argv?": [str],
     "finished?": {"at": str, "summary": str},  # written last
 }

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from jaxdl.errors import InputError
 from jaxdl.word2vec.blocks import Prepared, Stream, keep_probability, prepare, subsample
-from jaxdl.word2vec.config import Config
+from jaxdl.word2vec.config import Config, block_of
 from jaxdl.word2vec.data.corpus import Corpus
 from jaxdl.word2vec.dataset import Vocabulary
 from jaxdl.word2vec.huffman import HuffmanTree, huffman_tree
@@ -65,7 +65,7 @@ class Batches:
         every = max(20, count // cfg.held_out) if cfg.held_out else 0
         self.held = held_sentences(corpus, every) if 0 < every < len(self.starts) else NONE
         sizes, n = [], cfg.workers
-        if n > 1 and count < n * max(n, cfg.block):
+        if n > 1 and count < n * max(n, block_of(cfg)):
             raise InputError(f"--workers {n}: the text has {count} words to train on; leave it out")
         # As many parts for each worker.
         parts = -(-count // PART) if n == 1 else n * -(-count // (n * SHARE))
@@ -75,7 +75,7 @@ class Batches:
             chance = keep[vocabulary.rows[some]]
             # Six deviations above the mean: no token is left over in practice.
             sizes.append(chance.sum() + 6 * np.sqrt((chance * (1 - chance)).sum()))
-        blocks = np.ceil(np.array(sizes) / cfg.block)
+        blocks = np.ceil(np.array(sizes) / block_of(cfg))
         self.kept = float(sum(sizes))
         self.blocks = int(np.max(np.ceil(blocks / np.ceil(blocks / DISPATCH))))
         ends = np.cumsum(np.ceil(blocks / self.blocks).astype(int))
@@ -174,7 +174,7 @@ class Batches:
             yield n, self._prepared(stream, key, (n - first) * self.blocks)
 
     def _subsampled(self, *given: jax.Array, care: int = 1) -> Stream:
-        static = {"window": self.cfg.window, "shrink": self.cfg.shrink, "size": self.cfg.block}
+        static = {"window": self.cfg.window, "shrink": self.cfg.shrink, "size": block_of(self.cfg)}
         return self._call(subsample, care, (*given, self.keep), static)
 
     def _prepared(
@@ -183,7 +183,7 @@ class Batches:
         """Blocks `first` and after it; `key` is the part's."""
         given = stream, self.table, self.tree, jax.random.fold_in(key, 1), jnp.asarray(first)
         static = {"blocks": self.blocks, "cap": self.cfg.max_terms or None} | static
-        static |= {"objective": self.objective, "size": self.cfg.block}
+        static |= {"objective": self.objective, "size": block_of(self.cfg)}
         return self._call(prepare, care, given, static)
 
     def _call(self, function: Any, care: int, given: tuple, static: dict[str, Any]) -> Any:
@@ -212,7 +212,7 @@ class Batches:
         sentences = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])[:most]
         key, given = jax.random.key(0), (jnp.asarray(ids), jnp.asarray(sentences))
         stream = self._subsampled(key, *given, care=0)  # the same for all seeds
-        blocks = -(-len(ids) // cfg.block)
+        blocks = -(-len(ids) // block_of(cfg))
         return self._prepared(stream, key, 0, care=0, blocks=blocks, cap=None)
 
     def corpus_record(self, seconds: float) -> dict[str, Any]:

@@ -102,8 +102,9 @@ class Config:
     """Learning rate at the end."""
     momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of --optimizer momentum."""
-    block: Annotated[int, Range(1, 1_000_000)] = 32
-    """So many words change the tables together; a multiple of --group."""
+    block: Annotated[int | Literal["auto"], Range(1, 1_000_000)] = "auto"
+    """So many words change the tables together; a multiple of --group. auto is GPU on a GPU, and 32
+    on a CPU."""
     group: Annotated[int, Range(1, 1_000_000)] = 8
     """So many words share their negatives."""
     shared_negatives: Annotated[int, Range(1, 1_000_000)] = 14
@@ -139,6 +140,9 @@ class Config:
     """Compiled programs."""
 
 
+# Of a CPU: the smallest that is fast. Of a GPU: the largest whose vectors are as good
+# (benchmarks/word2vec/README.md).
+BLOCKS = (32, 1024)
 PRESETS = {
     "demo": Config(
         preset="demo",
@@ -167,18 +171,23 @@ PRESETS = {
 }
 
 
+def block_of(cfg: Config, platform: str = "cpu") -> int:
+    """Words in a block: what was chosen, or what suits the platform (`BLOCKS`)."""
+    return BLOCKS[platform != "cpu"] if cfg.block == "auto" else cfg.block
+
+
 def check_blocks(cfg: Config) -> None:
     """InputError for a block that is not cut into groups."""
-    if cfg.block < cfg.group or cfg.block % cfg.group:
-        raise InputError(f"--block {cfg.block}: must be a multiple of --group {cfg.group}")
+    if (block := block_of(cfg)) < cfg.group or block % cfg.group:
+        raise InputError(f"--block {block}: must be a multiple of --group {cfg.group}")
 
 
 def check(cfg: Config) -> None:
     """Refuse what cannot be trained, in one line, before anything else is done."""
     check_ranges(cfg)
     check_blocks(cfg)
-    if cfg.window > cfg.block:
-        raise InputError(f"--window {cfg.window}: must be at most --block {cfg.block}")
+    if cfg.window > (block := block_of(cfg)):
+        raise InputError(f"--window {cfg.window}: must be at most --block {block}")
     if cfg.shrink == "chainer" and cfg.window < 2:
         raise InputError("--shrink chainer draws from 1..window - 1: --window must be 2 or more")
     if cfg.devices.mesh is not None and (cfg.optimizer != "sgd" or cfg.loss == "full-softmax"):

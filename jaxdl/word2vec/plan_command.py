@@ -6,7 +6,7 @@ from jaxdl.devices.mesh import abstract_mesh
 from jaxdl.errors import InputError
 from jaxdl.planner import plan
 from jaxdl.word2vec.batches import DISPATCH
-from jaxdl.word2vec.config import Config, check_blocks
+from jaxdl.word2vec.config import Config, block_of, check_blocks
 from jaxdl.word2vec.objectives import Objective
 from jaxdl.word2vec.plan import word2vec
 
@@ -21,6 +21,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
     """
     results = check(options, "jaxdl word2vec plan")
     check_blocks(cfg)
+    block = block_of(cfg, "gpu")
     if cfg.loss != "negative-sampling":
         raise InputError(f"--loss {cfg.loss}: only negative-sampling is planned")
     if cfg.optimizer != "sgd":
@@ -40,7 +41,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
     def work(devices: int) -> plan.Work:
         mesh = None if devices == 1 else abstract_mesh(devices)
         step = word2vec(
-            *(cfg.block * devices, DISPATCH, mesh),
+            *(block * devices, DISPATCH, mesh),
             words=words,
             width=cfg.dim,
             objective=objective,
@@ -49,7 +50,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
 
     told = [
         f"{words:,} words of {cfg.dim} numbers; a step is {DISPATCH} blocks of "
-        f"{cfg.block} words a device, so blocks grow with the devices, which costs quality.",
+        f"{block} words a device, so blocks grow with the devices, which costs quality.",
         "Both tables are split by rows. For each block the ids are gathered, the rows that it "
         "reads reduced and scattered, and the changed rows gathered: O(block), never a table.",
         "Preparing the blocks (subsampling, windows, negatives) is left out.",

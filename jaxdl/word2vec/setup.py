@@ -13,7 +13,7 @@ from jaxdl.devices.mesh import shard, shardings
 from jaxdl.training import optimizers
 from jaxdl.training.step import TrainState
 from jaxdl.word2vec.batches import Batches
-from jaxdl.word2vec.config import Config
+from jaxdl.word2vec.config import Config, block_of
 from jaxdl.word2vec.model import Tables
 from jaxdl.word2vec.objectives import Metrics
 from jaxdl.word2vec.sharded_step import train_blocks_sharded
@@ -100,9 +100,9 @@ def check_size(cfg: Config, words: int = 0) -> None:
     )
     negatives = 0
     if cfg.loss == "negative-sampling":
-        negatives = cfg.block // cfg.group * cfg.shared_negatives
+        negatives = block_of(cfg) // cfg.group * cfg.shared_negatives
     check_memory(
-        f"--block {cfg.block} --shared-negatives {cfg.shared_negatives}",
-        4 * (cfg.block + negatives) * (cfg.dim + 1),
+        f"--block {block_of(cfg)} --shared-negatives {cfg.shared_negatives}",
+        4 * (block_of(cfg) + negatives) * (cfg.dim + 1),
         "lower them",
     )

@@ -1,6 +1,7 @@
 """The word2vec experiment's work: training, evaluation, and what a run leaves behind."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -24,7 +25,7 @@ from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.step import TrainState
 from jaxdl.word2vec.batches import Batches, prepared_blocks
 from jaxdl.word2vec.blocks import Prepared
-from jaxdl.word2vec.config import Config
+from jaxdl.word2vec.config import Config, block_of
 from jaxdl.word2vec.dataset import (
     check_same_text,
     input_files,
@@ -91,6 +92,10 @@ def _train(
     team: Team | None = None,
 ) -> dict[str, Any]:
     began = time.monotonic()
+    block = block_of(cfg, jax.default_backend())
+    if record is not None:  # a run keeps its blocks on another device
+        block = int(record.get("block", block))
+    cfg = dataclasses.replace(cfg, block=block)
     check_size(cfg)
     unsplit = text_doubts(cfg)
     bar.warn(unsplit)
@@ -121,6 +126,7 @@ def _train(
         record = run_folder.run_record("word2vec", config, None)
         record["corpus"] = batches.corpus_record(encoding)
         record["start"] = taken_over
+        record["block"] = block
         known = corpus.digests if cfg.extend or cfg.data else ()  # the embedded text is no input
         files = input_files(cfg)
         record["inputs"] = of_files(
