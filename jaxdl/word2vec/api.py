@@ -106,7 +106,7 @@ class Word2Vec:
             epochs=epochs,
             learning_rate=float(alpha),
             end_learning_rate=float(min_alpha),
-            block=max(32, -(-window // 8) * 8),
+            block=max(32, -(-window // 16) * 16),
             held_out=0,
             logs_per_epoch=1,
             prefetch_process=False,

@@ -105,9 +105,9 @@ class Config:
     block: Annotated[int | Literal["auto"], Range(1, 1_000_000)] = "auto"
     """So many words change the tables together; a multiple of --group. auto is GPU on a GPU, and 32
     on a CPU."""
-    group: Annotated[int, Range(1, 1_000_000)] = 8
+    group: Annotated[int, Range(1, 1_000_000)] = 16
     """So many words share their negatives."""
-    shared_negatives: Annotated[int, Range(1, 1_000_000)] = 14
+    shared_negatives: Annotated[int, Range(1, 1_000_000)] = 28
     """A group shares so many negatives."""
     max_terms: Annotated[float, Range(0)] = 100.0
     """A word moves by the sum of its terms in a block's loss, or by so many times their mean if
