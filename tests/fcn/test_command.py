@@ -102,8 +102,9 @@ def test_a_run_leaves_what_it_promises(straight: Path):
     assert 0 < moved["multipliers"]["score_pool4"] <= 1
     page = (straight / "report.html").read_text()
     assert "FCN-8s" in page
-    assert page.count("<li>fcn") == len(warnings)
-    assert page.count("data:image/jpeg;base64,") >= 2 * (2 + len(STAGES))
+    assert page.count("<li>fcn") == 2 * len(warnings)  # in the summary too
+    assert page.count("data:image/jpeg;base64,") == 2 + 6  # the samples, the worst
+    assert page.count("data:image/png;base64,") >= 2 * (2 * len(STAGES) + 1)
     for stage in STAGES:
         assert [row["epoch"] for row in read_rows(straight / stage / "metrics.jsonl")] == [1, 2]
         assert list((straight / stage / "tensorboard").iterdir())
