@@ -260,6 +260,8 @@ def check_ranges(config: Any) -> None:
     """
     for option in options_of(type(config)):
         for value in numbers(option.value(config)):
+            if isinstance(value, str) and value in option.texts:
+                continue
             if option.range is not None and (isinstance(value, bool) or value not in option.range):
                 shown = f"{value:g}" if isinstance(value, float) else value
                 raise InputError(f"{option.flag} {shown}: must be {option.range.told(value)}")

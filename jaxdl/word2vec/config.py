@@ -103,8 +103,8 @@ class Config:
     momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of --optimizer momentum."""
     block: Annotated[int | Literal["auto"], Range(1, 1_000_000)] = "auto"
-    """So many words change the tables together; a multiple of --group. auto is GPU on a GPU, and 32
-    on a CPU."""
+    """So many words change the tables together; a multiple of --group. auto is 4096 on a GPU, and
+    32 on a CPU."""
     group: Annotated[int, Range(1, 1_000_000)] = 16
     """So many words share their negatives."""
     shared_negatives: Annotated[int, Range(1, 1_000_000)] = 28
@@ -142,7 +142,7 @@ class Config:
 
 # Of a CPU: the smallest that is fast. Of a GPU: the largest whose vectors are as good
 # (benchmarks/word2vec/README.md).
-BLOCKS = (32, 1024)
+BLOCKS = (32, 4096)
 PRESETS = {
     "demo": Config(
         preset="demo",
