@@ -108,6 +108,7 @@ def test_parts_are_measured_once_and_shown(
     words, draw = [f"w{chr(97 + n)}" for n in range(20)], np.random.default_rng(0)
     lines = "".join(" ".join(draw.choice(words, 12)) + "\n" for _ in range(40_000 // 12))
     (tmp_path / "text.txt").write_text(lines * 10)
+    monkeypatch.setattr(softmax, "NEGATIVES", (1, 5))  # each is compiled
     monkeypatch.setattr(text, "write_docstrings", lambda path, progress: tmp_path / "text.txt")
     options = Options(
         out=tmp_path / "out", data_dir=tmp_path, seeds=2, quick=True, only=("softmax", "lstm")
