@@ -190,10 +190,6 @@ EXPORT = Command(
     },
     examples=(
         ("jaxdl fcn export runs/demo/fcn --format onnx", "For ONNX Runtime, images of any size."),
-        (
-            "jaxdl fcn export runs/demo/fcn --format stablehlo --size 480 640",
-            "For JAX without jaxdl, images of up to 640x480.",
-        ),
         ("jaxdl fcn export runs/demo/fcn --format page", "A page that segments photos."),
     ),
 )

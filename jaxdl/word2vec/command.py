@@ -145,7 +145,6 @@ EXPORT = Command(
     groups={"Data": ("run",), "Output": ("format", "out")},
     examples=(
         ("jaxdl word2vec export runs/word2vec --out vectors.txt.gz", "For gensim, packed."),
-        ("jaxdl word2vec export glove.txt --format projector", "For projector.tensorflow.org."),
         ("jaxdl word2vec export runs/word2vec --format page", "A page that looks words up."),
     ),
 )
