@@ -90,5 +90,7 @@ def test_what_is_declared_is_used():
 
 
 def test_each_dependency_has_a_line_that_says_what_for():
-    table = re.findall(r"^\| `([^`]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| `([^`]+)` \|", (ROOT / "jaxdl" / "README.md").read_text(), re.MULTILINE
+    )
     assert {normal(name) for name in table} >= declared()

@@ -122,8 +122,8 @@ def test_functions_are_short():
     assert not long
 
 
-def test_the_places_that_contributing_names_are_there():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
+def test_the_places_that_the_house_names_are_there():
+    text = (ROOT / "jaxdl" / "README.md").read_text()
     named = re.findall(r"`((?:jaxdl|tests|benchmarks|experiments)/[^`]*)`", text)
     assert len(named) > 20
     assert not [name for name in named if not (ROOT / name).exists()]

@@ -96,7 +96,8 @@ def make_series(
         what = _missing_text(names, values, holes, absent, times, where, place)
         if missing == "error":
             raise InputError(
-                f"{source}: {what}; fill them with --missing interpolate, ffill or seasonal"
+                f"{source}: {what}; fill them with --missing interpolate, ffill or seasonal "
+                "(in Python missing=...)"
             )
         values, times = _filled(values, times, missing, period, source, told)
         told.append(f"{what}: filled ({missing})")
