@@ -83,9 +83,7 @@ def test_links_lead_to_a_file_or_a_heading(name: str):
 
 def test_a_link_to_nothing_is_seen():
     assert "#kept" in dead("README.md", "## Keep\n[a](#keep) [b](#kept)")
-    assert dead("jaxdl/fcn/README.md", "[a](README.md#presets) [b](../README.md)") == [
-        "../README.md"
-    ]
+    assert dead("jaxdl/fcn/README.md", "[a](README.md#presets) [b](../NONE.md)") == ["../NONE.md"]
     assert anchors("# `jaxdl doctor`: what?\n") == {"jaxdl-doctor-what"}
 
 
