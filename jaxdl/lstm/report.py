@@ -248,6 +248,12 @@ def lstm_section(run: Path) -> Section:
     counts = {name: count(series.get(name)) for name in ("steps", "training", "tail")}
     source = {"source": clip(str(series.get("source", DASH)), 60), "columns": columns}
     own = forecast_shown(forecast, columns, notes) if forecast else None
+    copies = [(small, caption) for caption, (_, small) in drawings.items()]
+    if own:
+        tail, small = copy_of(str(own.tail), "lstm-forecast")
+        own = own._replace(tail=Markup(tail))
+        copies.append((small, "Forecast of the first held-out steps"))
+    copies += [(curves[1], "Training of the networks")] if curves else []
     totals = totals_of(summary, rows)
     results = [] if own else results_of(summary, rows, notes)
     html = render(
@@ -263,8 +269,6 @@ def lstm_section(run: Path) -> Section:
         notes=notes,
     )
     subject = f"{', '.join(columns[:3])}{', ...' if len(columns) > 3 else ''}"
-    copies = [(small, caption) for caption, (_, small) in drawings.items()]
-    copies += [(curves[1], "Training of the networks")] if curves else []
     return Section(
         f"{options['cell']}: {subject if own else 'sine prediction'}",
         html,

@@ -93,4 +93,8 @@ def next_steps(run: Path, own: Shown | None) -> list[tuple[str, str]]:
     if own is None:
         train = "jaxdl lstm train --data series.csv --out runs/series"
         return [("Continue the series:", predict), ("Forecast a series of your own:", train)]
-    return [("Forecast what comes after the last row:", predict)]
+    words = ["jaxdl", "lstm", "export", str(run), "--format", "page", "--out", "page"]
+    return [
+        ("Forecast what comes after the last row:", predict),
+        ("Forecast in a browser:", shlex.join(words)),
+    ]

@@ -218,6 +218,8 @@ def test_a_series_of_ones_own_is_learnt_and_predicted(
     page = (out / "report.html").read_text()
     assert "LSTM: level, flow" in page
     assert "The networks do not beat the seasonal naive forecast on the 80 held-out steps" in page
+    assert 'id="lstm-forecast"' in page
+    assert 'href="#lstm-forecast"' in page  # the copy in the summary
     assert "Error by horizon" in page
     short = table.with_name("short.csv")
     short.write_text("\n".join(table.read_text().splitlines()[:321]))
