@@ -19,7 +19,7 @@ from jaxdl.lstm.backtest import COVERED
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.dataset import Dataset
 from jaxdl.lstm.measure import measure
-from jaxdl.lstm.outcomes import by_size
+from jaxdl.lstm.outcomes import by_size, training_summary
 from jaxdl.lstm.saved import to_json
 from jaxdl.lstm.setup import optimizer_of
 from jaxdl.lstm.start import Start
@@ -86,15 +86,8 @@ def train_ensemble(
     values = series.series.values
     fitted = fit.conclude(setup, members, params["best"], params["error"], values)
     rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
-    losses, seconds = rows[-1]["loss"], sum(row.get("seconds", 0.0) for row in rows)
-    return {
-        "epochs": cfg.steps,
-        "seeds": cfg.seeds,
-        "seconds": seconds,
-        "epochs_per_s": cfg.steps / max(seconds, 1e-9),
-        "loss": losses,
-        "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
-        "forecast": to_json(fitted) | {"test": measure(fitted, values)},
+    return training_summary(cfg, rows) | {
+        "forecast": to_json(fitted) | {"test": measure(fitted, values)}
     }
 
 

@@ -1,5 +1,7 @@
 """What the LSTM experiment makes of trained networks: losses by size, predictions, the table."""
 
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import jax
@@ -26,6 +28,19 @@ def by_size(members: Members, values: Float[np.ndarray, " m"]) -> dict[str, list
     for units, value in zip(members.units.tolist(), values.tolist(), strict=True):
         found.setdefault(str(units), []).append(value)
     return found
+
+
+def training_summary(cfg: Config, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What summary.json says of a finished training, from its rows of metrics."""
+    losses, seconds = rows[-1]["loss"], sum(row.get("seconds", 0.0) for row in rows)
+    return {
+        "epochs": cfg.steps,
+        "seeds": cfg.seeds,
+        "seconds": seconds,
+        "epochs_per_s": cfg.steps / max(seconds, 1e-9),
+        "loss": losses,
+        "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
+    }
 
 
 def predictions(

@@ -20,7 +20,7 @@ from jaxdl.lstm import forecast_run
 from jaxdl.lstm.config import Config
 from jaxdl.lstm.data.calendar import show_time
 from jaxdl.lstm.dataset import Dataset
-from jaxdl.lstm.outcomes import WAYS, by_size, predictions
+from jaxdl.lstm.outcomes import WAYS, by_size, predictions, training_summary
 from jaxdl.lstm.saved import SERIES, write_series
 from jaxdl.lstm.series import to_float32
 from jaxdl.lstm.setup import check_size, optimizer_of
@@ -121,18 +121,10 @@ def _train_sweep(
     if not processes.is_main_process():
         return None
     rows = run_folder.recorded_rows(cfg.out / "metrics.jsonl", ROW)
-    losses = rows[-1]["loss"]
-    found = predictions(cfg, series, members, params, losses)
+    found = predictions(cfg, series, members, params, rows[-1]["loss"])
     atomic.write_json(cfg.out / "predictions.json", found)
-    seconds = sum(row.get("seconds", 0.0) for row in rows)
     errors = found["errors"]
-    return {
-        "epochs": cfg.steps,
-        "seeds": cfg.seeds,
-        "seconds": seconds,
-        "epochs_per_s": cfg.steps / max(seconds, 1e-9),
-        "loss": losses,
-        "log10_loss": {n: float(np.log10(median(own))) for n, own in losses.items()},
+    return training_summary(cfg, rows) | {
         "prediction_mse": {
             n: {way: median(float(np.mean(own)) for own in ways[way]) for way in WAYS}
             for n, ways in errors["sizes"].items()

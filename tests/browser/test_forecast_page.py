@@ -20,6 +20,7 @@ from jaxdl.lstm.predict import predict
 from jaxdl.lstm.series import Scaling, to_float32
 from jaxdl.lstm.transform import Transform
 from tests.helpers.forecasters import random_fitted, save
+from tests.helpers.opened import opened_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -62,21 +63,10 @@ def tab(browser: Any, runs: dict[str, Path], request: pytest.FixtureRequest) -> 
     """A page; afterwards, that it kept to itself. The parameter: its kind, options of the tab."""
     kind, options = getattr(request, "param", ("two", {}))
     file = runs[kind].parent / page.FILE
-    context = browser.new_context(offline=True, **options)
-    context.set_default_timeout(30_000)
-    tab, requests, complaints = context.new_page(), [], []
-    tab.on("request", lambda one: requests.append(one.url))
-    tab.on("console", lambda one: complaints.append(one.text))
-    tab.on("pageerror", lambda one: complaints.append(str(one)))
-    tab.goto(file.as_uri())
-    done(tab, "what was trained on")
-    yield tab
-    assert complaints == []
-    assert {url.split(":")[0] for url in requests} <= {"file", "blob"}
-    assert [url for url in requests if url.startswith("file")] == [file.as_uri()]
-    assert tab.title() == "jaxdl: forecast"  # no name was run
-    assert tab.locator("img").count() == 0
-    context.close()
+    with opened_page(browser, file, **options) as tab:
+        done(tab, "what was trained on")
+        yield tab
+        assert tab.locator("img").count() == 0  # no name was run
 
 
 def done(tab: Any, name: str) -> None:
