@@ -52,8 +52,8 @@ class Step(NamedTuple):
     width: int = 100
     window: int = 5
     size: int = 32
-    group: int = 8
-    shared: int = 14
+    group: int = 16
+    shared: int = 28
 
     def flops(self) -> float:
         """For a word: scores of a group and their two gradients, as matrix products.

@@ -216,7 +216,7 @@ def test_a_steps_bytes_are_three_passes_over_its_rows():
 
 def test_the_roof_is_that_of_the_default_step():
     defaults = experiment.Config()
-    ours = (defaults.dim, defaults.block, defaults.shared_negatives)
+    ours = (defaults.dim, experiment.block_of(defaults), defaults.shared_negatives)
     assert ours == (Step().width, Step().size, Step().shared)
     for name in ("group", "window"):
         assert getattr(defaults, name) == getattr(Step(), name), name

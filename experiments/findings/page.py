@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.findings.finding import Finding, Part
 from jaxdl.files.atomic import whole_file, write_json
-from jaxdl.report.page import write_page
+from jaxdl.report.page import Section, write_page
 from jaxdl.report.plots import svg_element
 
 
@@ -35,15 +35,16 @@ def checks_of(finding: Finding) -> list[list[str]]:
     ]
 
 
-def section(finding: Finding, picture: str) -> tuple[str, str]:
-    """Title and HTML of a finding."""
+def section(finding: Finding, picture: str) -> Section:
+    """A finding on the page."""
     columns = ["number", "mean [95 % interval]", "must be", "verdict"]
     count = finding.checks[0].found.count
-    return finding.question, (
+    return Section(
+        finding.question,
         f"<p><strong>{finding.verdict.capitalize()}</strong>, {count} seeds. Rule: "
         f"{escape(finding.rule)}</p>{table(columns, checks_of(finding))}"
         f"{table(finding.columns, finding.rows)}"
-        f'<div class="scroll"><div class="plot">{picture}</div></div>'
+        f'<div class="scroll"><div class="plot">{picture}</div></div>',
     )
 
 

@@ -67,6 +67,8 @@ def save(
     own._saved = saved.Saved(fitted, meta | {"columns": list(names)}, found["forecast"])
     own._series = make_series(values, names=names, times=times, missing="error").series
     own._summary = found
-    own._record = {"columns": list(names)} | ({} if times is None else {"times": {"step": ""}})
+    own._record = {"columns": list(names)}
+    if own._series.times is not None:
+        own._record["times"] = {"dtype": str(own._series.times.dtype)}
     own.save(folder)
     return folder

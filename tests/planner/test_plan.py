@@ -341,13 +341,13 @@ def test_nothing_is_allocated(tmp_path):
 @pytest.mark.slow
 def test_words_exchange_rows_and_never_a_table(tmp_path):
     small, large = (
-        told(word2vec, tmp_path, "--words", words, "--devices", "8")[0]
+        told(word2vec, tmp_path, "--words", words, "--block", "32", "--devices", "8")[0]
         for words in ("1000", "1000000")
     )
     assert small["exchanges"] == large["exchanges"]
-    # By hand: 400 blocks of 8 x 32 words; 8 words and 18 + 14 targets a group, of 100 floats. The
-    # rows of 13 blocks are read once more, for the loss.
-    rows_read = 256 // 8 * (8 + 8 + 10 + 14)
+    # By hand: 400 blocks of 8 x 32 words; 16 words and 26 + 28 targets a group, of 100 floats.
+    # The rows of 13 blocks are read once more, for the loss.
+    rows_read = 256 // 16 * (16 + 16 + 10 + 28)
     scattered = {"bytes": 413 * rows_read * 400, "calls": 826}
     assert small["exchanges"]["reduce-scatter"] == scattered
     gathered = {"bytes": (400 * 404 + 13 * 4) * rows_read, "calls": 1626}
