@@ -123,8 +123,6 @@ def _prepared(folder: Path, side: str) -> Pictures:
     import tensorflow_datasets as tfds  # seconds to import, and only such a folder needs it
 
     try:
-        import tensorflow_datasets as tfds  # takes long to import, as scikit-learn does
-
         source: Any = tfds.builder_from_directory(str(folder)).as_data_source(split=side)
         rows = [source[n] for n in range(len(source))]
         images = np.stack([row["image"][..., 0] for row in rows])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxdl.cli.options import flag_of
 from jaxdl.cli.progress import Bar
 from jaxdl.devices.memory import check_memory
 from jaxdl.errors import InputError
@@ -133,7 +134,7 @@ def _series_of(
     if table is None:
         for name, value in options.items():
             if value:
-                raise InputError(f"--{name} goes with a table; name it after {run}")
+                raise InputError(f"{flag_of(name)} goes with a table; name it after {run}")
         return saved.load_series(run), [], []
     like: dict[str, Any] = {"column": columns, **saved.reading_of(run)}
     read = read_series(table, **options, period=like.get("period"), like=like)

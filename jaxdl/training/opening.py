@@ -222,8 +222,10 @@ def _record_of(out: Path, config: dict[str, Any], may_change: Sequence[str]) -> 
         {k: v for k, v in c.items() if k not in may_change} for c in (record["config"], config)
     )
     if difference := config_diff(old, new):
+        newer = old.keys() < new.keys()
+        where = "finish it with the jaxdl that began it, which lacks that option, " * newer
         raise InputError(
             f"{out}: holds a run of another configuration ({'; '.join(difference)}); "
-            "name another folder with --out, or use --overwrite"
+            f"{where}name another folder with --out, or use --overwrite"
         )
     return record

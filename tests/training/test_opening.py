@@ -183,6 +183,20 @@ def test_overwriting_sets_aside_every_run_but_its_own(
         assert not (tmp_path / opening.ASIDE).exists()
 
 
+@pytest.mark.parametrize("config", [{"rate": 1}, {"other": 1}], ids=["older", "another subject"])
+def test_an_option_that_the_run_lacks_is_told_as_one(config: dict[str, Any], tmp_path: Path):
+    write_json(tmp_path / "run.json", record(config=config))
+    with pytest.raises(InputError, match=r"cell: \(absent\) -> gru") as caught:
+        open_run(
+            tmp_path,
+            {"rate": 1, "cell": "gru"},
+            may_change=(),
+            resume=True,
+            overwrite=False,
+        )
+    assert ("finish it with the jaxdl that began it" in str(caught.value)) == ("rate" in config)
+
+
 def test_a_run_without_its_record_is_not_begun_again(tmp_path: Path):
     left = {"splits/train.txt": "a", "vocabulary.txt": "b", "mine/.notes.1.tmp": "mine"}
     write(tmp_path, left | {".run.json.4711.tmp": "{", "splits/.sha256.txt.4711.tmp": ""})

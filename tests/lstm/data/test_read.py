@@ -1,6 +1,7 @@
 """A file as a series: what is taken, what is said of it, and what is refused in one line."""
 
 import gzip
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jaxdl.cli.options import options_of
 from jaxdl.errors import InputError
+from jaxdl.files.atomic import write_json
+from jaxdl.lstm import saved
+from jaxdl.lstm.command import PREDICT, TRAIN
 from jaxdl.lstm.data.read import Read, read_series
+from jaxdl.lstm.forecaster import NOT_HERE
+from jaxdl.lstm.predict import predict
 
 SERIES = Path(__file__).parents[2] / "fixtures" / "series"
 WAVE = [10.0, 11.5, 12.598, 13.0, 12.598, 11.5, 10.0, 8.5]  # the beginning of the fixtures
@@ -145,6 +152,26 @@ def test_latin_1_is_told(tmp_path: Path):
     read = read_series(written(tmp_path, "pegel (m\u00b2)\n1\n5\n2\n", "latin-1"))
     assert read.series.names == ("pegel (m\u00b2)",)
     assert "Latin-1" in told(read)
+
+
+# A value of each option that tells how a file is read.
+OPTIONS = {"column": ["a"], "time": "t", "id": "w=x", "decimal": "comma", "missing": "ffill"}
+
+
+def test_an_option_of_the_reader_is_known_wherever_one_must_be(tmp_path: Path):
+    """Both commands have it, `predict` passes it on and takes it from the run; arrays have none."""
+    parameters = inspect.signature(read_series).parameters.keys()
+    names = parameters - {"path", "period", "like"}
+    assert names == set(OPTIONS), "give the new one a value here"
+    for command in (TRAIN, PREDICT):
+        assert names <= {option.name for option in options_of(command.options)}, command.prog
+    assert names <= inspect.signature(predict).parameters.keys()
+    assert names - {"missing"} <= NOT_HERE  # of a series in memory too
+    took = read_series(SERIES / "date_first.csv").took
+    assert names == took.keys()
+    series = {"columns": ["a"], "reading": OPTIONS}
+    write_json(tmp_path / "run.json", {"format": 2, "config": {}, "series": series})
+    assert saved.reading_of(tmp_path) == OPTIONS, "`reading_of` must read it from run.json"
 
 
 BAD = {
