@@ -119,7 +119,8 @@ def test_numbers_and_times_are_those_of_predict(tab: Any, kind: str, runs: dict[
     run = runs[kind]
     wanted = rows_of(run.parent / "next.csv")
     steps(tab, 40)
-    for given in ("inside", "dropped"):
+    # A line of names that is a number counts as a value in a file, here as by the command.
+    for given in ("inside", "dropped") if kind != "gru" else ("inside",):
         if given == "dropped":
             drop(tab, f"{HOSTILE[0]}.csv", (run / saved.SERIES).read_text())
             done(tab, f"{HOSTILE[0]}.csv: ")
