@@ -67,8 +67,9 @@ def save(
     own._saved = saved.Saved(fitted, meta | {"columns": list(names)}, found["forecast"])
     own._series = make_series(values, names=names, times=times, missing="error").series
     own._summary = found
-    own._record = {"columns": list(names)}
+    record: dict[str, Any] = {"columns": list(names)}
     if own._series.times is not None:
-        own._record["times"] = {"dtype": str(own._series.times.dtype)}
+        record["times"] = {"dtype": str(own._series.times.dtype)}
+    own._record = record
     own.save(folder)
     return folder
