@@ -1,7 +1,7 @@
 """FCN: is 16s better than 32s, and 8s than 16s? By class, and by the size of objects.
 
 Each seed draws its own 900 scenes and trains the three stages: `python -m experiments.fcn`. The
-last checkpoint of each stage is measured on the seed's 100 test scenes.
+last checkpoint of each stage is measured on the 100 test scenes of that seed.
 
 An object is a connected component of a class in the labels. It is small below 16 x 16 pixels (a
 cell of FCN-16s's finest scores), large from 32 x 32 on (a cell of FCN-32s's), else of middle size.
