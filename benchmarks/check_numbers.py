@@ -176,14 +176,14 @@ def word2vec(words: int, dtype: Any) -> Work:
 
 
 def lstm(seeds: int, dtype: Any) -> Work:
-    members, key = sweep.members_of((2, 3, 4, 5), range(seeds)), jax.random.key(8)
-    optimizer = optimizers.momentum_sgd()
-    sizes = {"epochs": 100, "batch": 32, "window": 50}
+    members, optimizer = sweep.members_of((2, 3, 4, 5), range(seeds)), optimizers.momentum_sgd()
+    drawn = {"seed": 8, "epochs": 100, "batch": 32, "spans": len(sine()) - 50}
+    batch = next(sweep.batches(sine().astype(dtype), members, 0, **drawn))
     with jax.enable_x64(False):
-        state = cast(sweep.start_sweep(key, members, optimizer), dtype)
+        state = cast(sweep.start_sweep(8, members, optimizer), dtype)
         totals = cast(sweep.zero_losses(1, 100, members), dtype)
-    step = sweep.sweep_step(key, members, optimizer, **sizes)
-    return Work(step, (state, totals, sine().astype(dtype), np.asarray(0.1, dtype)))
+    step = sweep.sweep_step(optimizer, window=50)
+    return Work(step, (state, totals, batch, np.asarray(0.1, dtype)))
 
 
 def digits(dtype: Any) -> Work:

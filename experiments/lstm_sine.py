@@ -7,10 +7,8 @@ Expect a log10 loss of about -3.0 for 2 units and -3.3 from 3 units on. This scr
 same bits as `jaxdl lstm train`, on the same number of devices.
 """
 
-import itertools
 from statistics import median
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,17 +36,13 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
     mesh = core_mesh(len(members.units))  # the networks are spread over the cores
     layout = shardings(None, mesh)
     values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
-    key, optimizer = jax.random.key(cfg.seed), momentum_sgd(momentum=cfg.momentum)
-    step = sweep.sweep_step(
-        *(key, members, optimizer),
-        epochs=every,
-        batch=cfg.batch_size,
-        window=series.lengths.window,
-        mesh=mesh,
-    )
+    optimizer, window = momentum_sgd(momentum=cfg.momentum), series.lengths.window
+    step = sweep.sweep_step(optimizer, window=window, mesh=mesh)
+    drawn = {"seed": cfg.seed, "epochs": every, "batch": cfg.batch_size}
+    spans = len(series.training) - window  # where a window can start
 
     def begin(resumed: bool) -> TrainState:
-        fresh = sweep.start_sweep(key, members, optimizer, inputs=1, outputs=1, layers=cfg.layers)
+        fresh = sweep.start_sweep(cfg.seed, members, optimizer, layers=cfg.layers)
         return sweep.spread_members(fresh, mesh)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
@@ -68,7 +62,7 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
         step=step,
         start=begin,
         metrics=lambda: sweep.spread_losses(sweep.zero_losses(KEPT, every, members), mesh),
-        batches=lambda first: itertools.repeat(values),
+        batches=lambda n: sweep.batches(values, members, n, **drawn, spans=spans, mesh=mesh),
         steps=cfg.steps // every,
         ends=lambda done: done % KEPT == 0,
         end_epoch=end_epoch,
@@ -83,9 +77,9 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
     )
 
     # Closed loop: each prediction is the next input. The truth is the sine that goes on.
-    window = jnp.asarray(to_float32(series.training[-series.lengths.window :]))[:, None]
+    known = jnp.asarray(to_float32(series.training[-window:]))[:, None]
     steps = min(cfg.horizon[0], len(series.tail))
-    continued = predict(params, window, length=steps, way="carry")[:, :, 0]
+    continued = predict(params, known, length=steps, way="carry")[:, :, 0]
     errors = np.square(np.asarray(continued) - series.tail[None, :steps]).mean((1, 2))
     found = {units: median(own) for units, own in by_size(members, errors).items()}
     for units, error in found.items():

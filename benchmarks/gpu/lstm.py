@@ -12,7 +12,7 @@ from benchmarks.gpu import planned
 from benchmarks.gpu.record import Recorder, measure, rates
 from jaxdl.lstm import plan
 from jaxdl.lstm.series import sine, to_float32
-from jaxdl.lstm.sweep import members_of, start_sweep, sweep_step, zero_losses
+from jaxdl.lstm.sweep import batches, members_of, start_sweep, sweep_step, zero_losses
 from jaxdl.planner import plan as planner_plan
 from jaxdl.planner.cards import Card
 from jaxdl.planner.hlo_cost import read_program
@@ -34,19 +34,21 @@ def sweep(recorder: Recorder, seeds: int, card: Card | None) -> None:
     members = members_of(SIZES, range(seeds))
     count = len(members.units)
     row = planned.row(lambda: planner_plan.sweep(abstract, count, 1), card, "float32")
-    key, optimizer, values = jax.random.key(0), optimizers.momentum_sgd(), series()
-    step: Any = sweep_step(key, members, optimizer, epochs=epochs, batch=BATCH, window=WINDOW)
+    optimizer, values = optimizers.momentum_sgd(), series()
+    step: Any = sweep_step(optimizer, window=WINDOW)
+    drawn = {"seed": 0, "epochs": epochs, "batch": BATCH, "spans": len(values) - WINDOW}
+    batch = next(batches(values, members, 0, **drawn))
     carried = [
-        start_sweep(key, members, optimizer),
+        start_sweep(0, members, optimizer),
         zero_losses(1, epochs, members),
     ]
     rate = jnp.float32(0.05)
     begin = time.perf_counter()
-    compiled = step.lower(*carried, values, rate).compile()
+    compiled = step.lower(*carried, batch, rate).compile()
     compile_s = time.perf_counter() - begin
 
     def call() -> Any:
-        carried[0], carried[1], loss = compiled(*carried, values, rate)
+        carried[0], carried[1], loss = compiled(*carried, batch, rate)
         return loss
 
     timing = measure(call, 0.2 if recorder.quick else 1.0)

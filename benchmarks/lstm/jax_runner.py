@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxdl.devices.mesh import core_mesh, shard, shardings
 from jaxdl.lstm.model import forward, init_params
 from jaxdl.lstm.series import sine, to_float32
 from jaxdl.lstm.sweep import (
+    batches,
     mean_squared_error,
     members_of,
     spread_losses,
@@ -32,23 +34,24 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds with compilation, and of the same work once compiled; the last losses."""
     members = members_of(args.hidden, range(args.seeds))
     mesh = core_mesh(len(members.units))  # first: afterwards JAX has its devices
-    key = jax.random.key(args.seed)
     adam = args.optimizer == "adam"
     optimizer = optimizers.adam() if adam else optimizers.momentum_sgd(momentum=0.9)
     series = jnp.asarray(np.load(args.series))
     interval = min(INTERVAL, args.epochs)
-    sizes = {"epochs": interval, "batch": args.batch, "window": args.window}
-    step = sweep_step(key, members, optimizer, mesh=mesh, **sizes)
+    drawn = {"seed": args.seed, "epochs": interval, "batch": args.batch}
+    spans = len(series) - args.window  # where a window can start
+    step = sweep_step(optimizer, window=args.window, mesh=mesh)
     layout = shardings(None, mesh)
 
     def once() -> tuple[float, Any]:
         begin = time.perf_counter()
-        state = start_sweep(key, members, optimizer)
+        state = start_sweep(args.seed, members, optimizer)
         totals = spread_losses(zero_losses(1, interval, members), mesh)
         state = spread_members(state, mesh)
         values = shard(series, None if layout is None else layout.replicated)
-        for _ in range(args.epochs // interval):
-            state, totals, _ = step(state, totals, values, args.learning_rate)
+        given = batches(values, members, 0, **drawn, spans=spans, mesh=mesh)
+        for batch in islice(given, args.epochs // interval):
+            state, totals, _ = step(state, totals, batch, args.learning_rate)
         last = np.asarray(totals[-1])
         return time.perf_counter() - begin, last
 

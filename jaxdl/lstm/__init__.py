@@ -11,6 +11,7 @@ __getattr__, __all__ = lazily(
     {
         "LSTM": "model:LSTM",
         "apply": "model:forward",
+        "batches": "sweep:batches",
         "evaluate": "forecast:evaluate",
         "init": "model:init_params",
         "loss": "sweep:loss",

@@ -1,6 +1,7 @@
 """An ensemble fitted to arrays, in this process, without a run folder."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from jaxdl.lstm import ensemble
 from jaxdl.lstm.choices import Difference, Log
 from jaxdl.lstm.fit import Fitted, conclude, data_of, prepare, rate_at
-from jaxdl.lstm.sweep import members_of
+from jaxdl.lstm.sweep import batches, members_of
 from jaxdl.training import optimizers
 
 
@@ -40,20 +41,14 @@ def fit(
         log=log,
     )
     members = members_of(hidden, range(seeds))
-    key, optimizer = jax.random.key(seed), optimizers.adam()
-    step = ensemble.ensemble_step(
-        *(key, members, optimizer),
-        epochs=every,
-        batch=batch,
-        window=setup.window,
-        horizon=setup.horizon,
-        transform=setup.transform,
-    )
-    state = ensemble.start(key, members, optimizer, columns=values.shape[1])
+    optimizer, count = optimizers.adam(), steps // every
+    lengths = {"window": setup.window, "horizon": setup.horizon}
+    step = ensemble.ensemble_step(optimizer, **lengths, transform=setup.transform)
+    state = ensemble.start(seed, members, optimizer, columns=values.shape[1])
     metrics = ensemble.zero_metrics(1, members)
-    data = data_of(setup, values)
-    for n in range(steps // every):
-        rate = rate_at(n, steps // every, learning_rate)
-        state, metrics, _ = step(state, metrics, data, rate)
+    drawn = {"seed": seed, "epochs": every, "batch": batch, "spans": setup.spans}
+    given = batches(data_of(setup, values), members, 0, **drawn)
+    for n, own in enumerate(islice(given, count)):
+        state, metrics, _ = step(state, metrics, own, rate_at(n, count, learning_rate))
     params = jax.tree.map(np.asarray, state.params)
     return conclude(setup, members, params["best"], params["error"], values)

@@ -28,12 +28,12 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float
 
 from jaxdl.lstm.choices import Cell
 from jaxdl.lstm.model import Params, forward
-from jaxdl.lstm.series import gather_windows, window_starts
-from jaxdl.lstm.sweep import Members, member_keys, start_sweep
+from jaxdl.lstm.series import gather_windows
+from jaxdl.lstm.sweep import Members, over_members, start_sweep
 from jaxdl.lstm.transform import Transform, window_scale
 from jaxdl.training.step import TrainState
 
@@ -46,14 +46,12 @@ class Data(NamedTuple):
 
     Attributes:
         series: of all rows.
-        ends: of each part, how many of them it may see.
         windows: given at each origin of the validation part.
         truth: what follows them.
         there: whether a step of the truth lies in the validation part.
     """
 
     series: Float[Array, "n f"]
-    ends: Int[Array, " 3"]
     windows: Float[Array, "t o f"]
     truth: Float[Array, "l o f"]
     there: Bool[Array, "l o"]
@@ -109,7 +107,7 @@ def validation_error(params: Params, data: Data, transform: Transform) -> Float[
 
 
 def start(
-    key: Key[Array, ""],
+    seed: int,
     members: Members,
     optimizer: optax.GradientTransformation,
     *,
@@ -124,8 +122,8 @@ def start(
     forecast.
     """
     sizes = {"inputs": columns, "outputs": columns, "layers": layers, "cell": cell}
-    one = start_sweep(key, members, optimizer, **sizes)
-    readout = jax.tree.map(jnp.zeros_like, one.params["readout"])
+    one = start_sweep(seed, members, optimizer, **sizes)
+    readout = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), one.params["readout"])
     one = one._replace(params=one.params | {"readout": readout})
 
     def thrice(tree: Any) -> Any:
@@ -140,12 +138,8 @@ def start(
 
 
 def ensemble_step(
-    key: Key[Array, ""],
-    members: Members,
     optimizer: optax.GradientTransformation,
     *,
-    epochs: int,
-    batch: int,
     window: int,
     horizon: int,
     transform: Transform,
@@ -154,36 +148,33 @@ def ensemble_step(
     """The jitted step for `jaxdl.training.loop.fit`: validation, then an interval of mini-batches.
 
     Args:
-        key, members, optimizer, epochs, batch, mesh: see `jaxdl.lstm.sweep.sweep_step`.
+        optimizer, mesh: see `jaxdl.lstm.sweep.sweep_step`.
         window: steps that a network is given.
         horizon: steps that it continues in training.
         transform: what the changes are of.
 
     Returns:
-        ``step(state, metrics, data, learning_rate) -> (state, metrics, loss)``; see `start`,
-        `zero_metrics` and `Data`. The state and the metrics given are donated.
+        ``step(state, metrics, batch, learning_rate) -> (state, metrics, loss)``; see `start`,
+        `zero_metrics`, `batches` and `Data`. The state and the metrics given are donated.
     """
-    seeds = jnp.asarray(members.seeds)
 
-    def epoch(data, own, rate, now, number):
+    def epoch(series, rate, params, opt_state, starts):
         """One network's mini-batch."""
-        params, opt_state, end = now
-        starts = window_starts(jax.random.fold_in(own, number), batch, end, window + horizon - 1)
-        windows = gather_windows(data.series, starts, window + horizon - 1)
+        windows = gather_windows(series, starts, window + horizon - 1)
         loss, grads = jax.value_and_grad(continuation_loss)(params, windows, window, transform)
         opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rate)
         updates, opt_state = optimizer.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, loss
 
-    parts = jax.vmap(epoch, in_axes=(None, None, None, (0, 0, 0), None))
-    together = jax.vmap(parts, in_axes=(None, 0, None, (0, 0, None), None))
+    parts = jax.vmap(epoch, in_axes=(None, None, 0, 0, 0))
+    together = jax.vmap(parts, in_axes=(None, None, 0, 0, 0))
 
-    def interval(seeds, params, opt_state, first, data, rate):
-        own = jax.vmap(lambda seed: member_keys(key, seed)[1])(seeds)
+    def interval(params, opt_state, batch, rate):
+        data = batch.data
 
-        def one(carry, number):
-            *carry, losses = together(data, own, rate, (*carry, data.ends), number)
-            return tuple(carry), losses[:, 0]
+        def one(carry, starts):
+            params, opt_state, losses = together(data.series, rate, carry[0], carry[1], starts)
+            return (params, opt_state), losses[:, 0]
 
         # Before the steps: the start, which changes nothing, may be the best.
         first_parts = jax.tree.map(lambda a: a[:, 0], params["now"])
@@ -197,18 +188,15 @@ def ensemble_step(
             "best": jax.tree.map(pick, params["now"], params["best"]),
             "error": pick(errors, params["error"]),
         }
-        (kept["now"], opt_state), losses = lax.scan(
-            one, (params["now"], opt_state), first + jnp.arange(epochs)
-        )
+        (kept["now"], opt_state), losses = lax.scan(one, (params["now"], opt_state), batch.starts)
         return (kept, opt_state), losses, errors
 
-    def step(state, metrics, data, rate):
-        first = state.step * epochs
-        call = interval if mesh is None else _over_members(interval, mesh)
-        rate = jnp.asarray(rate, data.series.dtype)
-        (params, opt_state), losses, errors = call(
-            seeds, state.params, state.opt_state, first, data, rate
-        )
+    def step(state, metrics, batch, rate):
+        call = interval
+        if mesh is not None:
+            call = over_members(interval, mesh, [Spec(mesh.axis_names)])
+        rate = jnp.asarray(rate, batch.data.series.dtype)
+        (params, opt_state), losses, errors = call(state.params, state.opt_state, batch, rate)
         mean = losses.mean()
         row = jnp.stack([losses.mean(0), errors])[None]
         place = state.step % len(metrics)
@@ -220,21 +208,9 @@ def ensemble_step(
     return jax.jit(step, donate_argnums=(0, 1))
 
 
-def _over_members(interval: Any, mesh: Mesh) -> Any:
-    """`ensemble_step`'s interval, each device computing its members."""
-    split, whole = Spec(mesh.axis_names), Spec()
-    return jax.shard_map(
-        interval,
-        mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole),
-        out_specs=((split, split), Spec(None, mesh.axis_names), split),
-        check_vma=False,
-    )
-
-
 def zero_metrics(intervals: int, members: Members) -> Float[Array, "n 2 m"]:
     """Room for each member's mean loss and validation error in so many intervals."""
-    return jnp.zeros((intervals, 2, len(members.units)))
+    return jnp.asarray(np.zeros((intervals, 2, len(members.units)), np.float32))
 
 
 @jax.jit(static_argnames=("length", "changes"))

@@ -48,6 +48,11 @@ class Setup(NamedTuple):
     rows: tuple[int, int, int]
 
     @property
+    def spans(self) -> list[int]:
+        """Of each part, how many windows with what follows them lie in the rows that it sees."""
+        return [rows - self.transform.reach - self.window - self.horizon + 1 for rows in self.rows]
+
+    @property
     def given(self) -> int:
         """Last rows that a forecast needs."""
         return max(self.window + self.transform.reach, self.period)
@@ -151,7 +156,6 @@ def data_of(setup: Setup, values: Float[np.ndarray, "n f"]) -> ensemble.Data:
             jnp.asarray,
             (
                 to_float32(changes),
-                np.array([rows - reach for rows in setup.rows], np.int32),
                 _windows(setup, changes, origins),
                 to_float32(np.nan_to_num(truth)),
                 known,

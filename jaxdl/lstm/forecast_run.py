@@ -1,11 +1,9 @@
 """What ``jaxdl lstm train --data`` does: an ensemble in a run folder, judged, and read again."""
 
-import itertools
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.table import Table
@@ -23,7 +21,7 @@ from jaxdl.lstm.outcomes import by_size, training_summary
 from jaxdl.lstm.saved import to_json
 from jaxdl.lstm.setup import optimizer_of
 from jaxdl.lstm.start import Start
-from jaxdl.lstm.sweep import Members, members_of, spread_members
+from jaxdl.lstm.sweep import Members, batches, members_of, spread_members
 from jaxdl.training import checkpoint, run_folder, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
 from jaxdl.training.step import TrainState
@@ -101,15 +99,16 @@ def ensemble_task(
 ) -> Task:
     """What an ensemble brings to `jaxdl.training.session.train`; its step is `--log-every`."""
     layout, every = shardings(None, mesh), cfg.log_every
-    optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
+    optimizer = optimizer_of(cfg)
     data = fit.data_of(setup, series.series.values)
     data = shard(data, layout and layout.replicated)
     columns, count = len(series.series.names), cfg.steps // every
+    drawn = {"seed": cfg.seed, "epochs": every, "batch": cfg.batch_size, "spans": setup.spans}
 
     def start(resumed: bool) -> TrainState:
         sizes = {"columns": columns, "layers": cfg.layers, "cell": cfg.cell}
         given = begin and begin.params
-        fresh = ensemble.start(key, members, optimizer, **sizes, given=given)
+        fresh = ensemble.start(cfg.seed, members, optimizer, **sizes, given=given)
         return spread_members(fresh, mesh)
 
     def metrics() -> Any:
@@ -134,9 +133,7 @@ def ensemble_task(
 
     return Task(
         step=ensemble.ensemble_step(
-            *(key, members, optimizer),
-            epochs=every,
-            batch=cfg.batch_size,
+            optimizer,
             window=setup.window,
             horizon=setup.horizon,
             transform=setup.transform,
@@ -144,7 +141,7 @@ def ensemble_task(
         ),
         start=start,
         metrics=metrics,
-        batches=lambda _: itertools.repeat(data),
+        batches=lambda n: batches(data, members, n, **drawn, mesh=mesh),
         steps=count,
         ends=lambda done: done % INTERVALS == 0,
         end_epoch=end_epoch,

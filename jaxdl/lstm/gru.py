@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 
 class State(NamedTuple):
@@ -43,7 +44,7 @@ def gru_cell(layer: dict[str, Any], state: State, x: Float[Array, "b i"]) -> Sta
     return State((1 - z) * n + z * state.h)
 
 
-def start_biases(live: Float[Array, " h"]) -> dict[str, Float[Array, " g"]]:
+def start_biases(hidden: int) -> dict[str, Float32[np.ndarray, " g"]]:
     """All are 0, as in Chainer's GRU."""
-    zero = jnp.zeros(3 * live.shape[0], jnp.float32)
+    zero = np.zeros(3 * hidden, np.float32)
     return {"bias": zero, "recurrent_bias": zero}

@@ -19,8 +19,8 @@ A GRU has "gru_1", ..., with the arrays of `jaxdl.lstm.gru`.
 
 Padding: a hidden unit whose weights and biases are all zero stays at h = c = 0 for ever, sends
 nothing, and has gradient exactly zero everywhere; so momentum SGD, Adam and weight decay leave it
-at zero too, and a padded network equals the smaller one. `init_params` and `with_units` make such
-networks; nothing else has to know of them.
+at zero too, and a padded network equals the smaller one. `with_units` makes such networks; nothing
+else has to know of them.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,9 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Float32, Key
 
 from jaxdl.errors import InputError
 from jaxdl.lstm import cpu, gru
@@ -58,9 +59,9 @@ def lstm_cell(layer: dict[str, Any], carry: Carry, x: Float[Array, "b i"]) -> Ca
     return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
 
 
-def start_biases(live: Float[Array, " h"]) -> dict[str, Float[Array, " g"]]:
-    """The forget bias is 1 where a unit is in use, the others are 0."""
-    return {"bias": jnp.zeros((4, live.shape[0]), jnp.float32).at[2].set(live).reshape(-1)}
+def start_biases(hidden: int) -> dict[str, Float32[np.ndarray, " g"]]:
+    """The forget biases are 1, the others 0."""
+    return {"bias": np.repeat(np.array([0, 0, 1, 0], np.float32), hidden)}
 
 
 State = Carry | gru.State
@@ -89,8 +90,8 @@ class Cell(NamedTuple):
     """``scan(layer, state, x)``: see `scan_layer`."""
     scan_on_cpu: Callable[..., tuple[Any, Array]]
     """The same as XLA's CPU backend runs it fastest, equal but for rounding."""
-    start_biases: Callable[..., dict[str, Array]]
-    """The vectors at the start, of h numbers: 1 for a unit in use, 0 for padding."""
+    start_biases: Callable[[int], dict[str, Any]]
+    """The vectors at the start of a layer of so many units."""
 
 
 _gru_scan = partial(scan_layer, gru.gru_cell)
@@ -145,86 +146,65 @@ def forward(
     return read + bias[None, None, :], tuple(after)
 
 
-def _entries(
-    key: Key[Array, ""], gates: int, rows: int, columns: Int[Array, " c"]
-) -> Float[Array, "{gates} r c"]:
-    """Normal numbers, one for each gate, row and column; those of a row and column have a key of
-    their own: padding with more rows and columns changes none of them.
-    """
-
-    def entry(row, column):
-        own = jax.random.fold_in(key, (row << 16) + column)
-        return jax.random.normal(own, (gates,), jnp.float32)
-
-    across = jax.vmap(entry, in_axes=(None, 0), out_axes=1)
-    return jax.vmap(across, in_axes=(0, None), out_axes=1)(jnp.arange(rows), columns)
-
-
-def init_params(
-    key: Key[Array, ""],
+def start_params(
+    draw: Callable[..., Any],
     *,
     inputs: int,
     hidden: int,
     outputs: int,
     layers: int = 1,
-    units: int | Int[Array, ""] | None = None,
     cell: str = "lstm",
 ) -> Params:
     """Chainer's start: LeCun normal (not truncated, deviation 1 / sqrt(fan in)), forget bias 1.
 
     Args:
-        key: the same key gives the same weights with any padding.
+        draw: ``draw(rows, columns)`` gives so many normal numbers, float32, by NumPy or JAX.
         inputs: values of a step.
-        hidden: units of each layer's arrays.
+        hidden: units of each layer.
         outputs: values read out.
         layers: at least 1.
-        units: how many of `hidden` are in use (the rest is zero, see the module), perhaps traced;
-            None uses all.
         cell: the kind of the layers, one of `CELLS`.
     """
-    gates, start_biases = CELLS[cell].gates, CELLS[cell].start_biases
-    used = hidden if units is None else units
-    fan = jnp.asarray(used, jnp.float32)
-    live = (jnp.arange(hidden) < used).astype(jnp.float32)
-    params: Params = {}
+    rows, params = CELLS[cell].gates * hidden, Params()
     for n in range(layers):
         width = hidden if n else inputs
-        # One draw, as each compiles for half a second: columns 3k are the weights of input k,
-        # 3k + 1 those of unit k, 3k + 2 those of the readout (of which the first is used).
-        kinds = [3 * jnp.arange(width), 3 * jnp.arange(hidden) + 1, 3 * jnp.arange(outputs) + 2]
-        drawn = _entries(jax.random.fold_in(key, n), gates, hidden, jnp.concatenate(kinds))
-        drawn = drawn * live[None, :, None]
-        into, again, out = jnp.split(drawn, (width, width + hidden), axis=2)
-        columns = live if n else jnp.ones(width, jnp.float32)
-        into = into * (columns / jnp.sqrt(fan if n else jnp.float32(inputs)))[None, None]
-        again = again * (live / jnp.sqrt(fan))[None, None]
         params[f"{cell}_{n + 1}"] = {
-            "input": into.reshape(-1, width),
-            "recurrent": again.reshape(-1, hidden),
-            **start_biases(live),
+            "input": draw(rows, width) / np.float32(width**0.5),
+            "recurrent": draw(rows, hidden) / np.float32(hidden**0.5),
+            **CELLS[cell].start_biases(hidden),
         }
-        params["readout"] = {
-            "kernel": out[0] / jnp.sqrt(fan),
-            "bias": jnp.zeros(outputs, jnp.float32),
-        }
+    params["readout"] = {
+        "kernel": draw(hidden, outputs) / np.float32(hidden**0.5),
+        "bias": np.zeros(outputs, np.float32),
+    }
     return params
+
+
+def init_params(key: Key[Array, ""], *, layers: int = 1, **sizes: Any) -> Params:
+    """`start_params` of numbers drawn by JAX with a key; can be traced."""
+    keys = iter(jax.random.split(key, 2 * layers + 1))
+
+    def draw(*shape: int) -> Array:
+        return jax.random.normal(next(keys), shape, jnp.float32)
+
+    return jax.tree.map(jnp.asarray, start_params(draw, layers=layers, **sizes))
 
 
 def with_units(params: Params, hidden: int) -> Params:
     """The same network with `hidden` units a layer: padded with zeros, or cut to its first units.
 
-    Cutting loses nothing where the units cut off are padding.
+    Cutting loses nothing where the units cut off are padding. Arrays of NumPy stay NumPy's.
     """
     name = cell_of(params)
     gates = CELLS[name].gates
 
-    def fit(array: Array, axis: int) -> Array:
-        array = lax.slice_in_dim(array, 0, min(hidden, array.shape[axis]), axis=axis)
+    def fit(array: Any, axis: int) -> Any:
+        array = array[(slice(None),) * axis + (slice(hidden),)]
         more = [(0, 0)] * array.ndim
         more[axis] = (0, hidden - array.shape[axis])
-        return jnp.pad(array, more)
+        return (jnp if isinstance(array, jax.Array) else np).pad(array, more)
 
-    def rows(array: Array) -> Array:
+    def rows(array: Any) -> Any:
         blocks = fit(array.reshape(gates, -1, *array.shape[1:]), 1)
         return blocks.reshape(gates * hidden, *array.shape[1:])
 

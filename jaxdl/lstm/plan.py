@@ -1,15 +1,17 @@
 """The abstract steps of the LSTM sweep, for the planner and the compile check."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxdl.lstm import sweep
+from jaxdl.lstm.model import init_params
 from jaxdl.planner.steps import Step
 from jaxdl.training import optimizers
+from jaxdl.training.step import TrainState
 
 
 def lstm(
@@ -41,14 +43,18 @@ def lstm(
     """
     members = sweep.members_of(sizes, range(seeds))
     members = sweep.Members(members.units[:most], members.seeds[:most])
-    key = jax.random.key(0)
+    count = len(members.units)
     optimizer = optimizers.momentum_sgd() if optimizer is None else optimizer
-    length = {"epochs": epochs, "batch": batch, "window": window}
-    call = sweep.sweep_step(key, members, optimizer, **length, for_cpu=False)
+    call = sweep.sweep_step(optimizer, window=window, for_cpu=False)
     shape = {"inputs": columns, "outputs": columns, "layers": layers, "cell": cell}
-    start = partial(sweep.initial_sweep, optimizer=optimizer, hidden=max(sizes), **shape)
-    state = jax.eval_shape(start, key, *members)
-    metrics = jax.eval_shape(lambda: sweep.zero_losses(1, epochs, members))
+
+    def start(keys):
+        params = jax.vmap(lambda key: init_params(key, hidden=max(sizes), **shape))(keys)
+        return TrainState(jnp.int32(0), params, jax.vmap(optimizer.init)(params))
+
+    state = jax.eval_shape(lambda: start(jax.random.split(jax.random.key(0), count)))
+    metrics = jax.ShapeDtypeStruct((epochs, count), np.float32)
     series = jax.ShapeDtypeStruct((max(5000, 2 * window), columns), np.float32)
-    args = (state, metrics, series, jax.ShapeDtypeStruct((), np.float32))
-    return Step(f"{cell} sweep of {len(members.units)}", call, args, epochs, "epochs")
+    given = sweep.Batch(series, jax.ShapeDtypeStruct((epochs, count, batch), np.int32))
+    args = (state, metrics, given, jax.ShapeDtypeStruct((), np.float32))
+    return Step(f"{cell} sweep of {count}", call, args, epochs, "epochs")

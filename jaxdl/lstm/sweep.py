@@ -4,11 +4,13 @@ A sweep trains a network for each pair of a hidden size and a seed. The members 
 smaller sizes are padded to the largest (`jaxdl.lstm.model`), so each gets what it would get alone,
 but for the order in which XLA adds up a sum (the last bits). One call of the step is an interval of
 epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the LSTM post of 2016, cut in
-the graph. What is random is a key folded with the member's seed and the epoch. So members of one
-seed see the same windows whatever their size, and a run resumes bit for bit from any interval.
+the graph. The host draws where they start, by the run's seed, the member's seed and the epoch. So
+members of one seed see the same windows whatever their size, and a run resumes bit for bit from any
+interval.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,12 +20,12 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
-from jaxdl.lstm.model import Params, forward, init_params, with_units
-from jaxdl.lstm.series import gather_windows, window_starts
+from jaxdl.lstm.model import Params, forward, start_params, with_units
+from jaxdl.lstm.series import gather_windows, generator, window_starts
 from jaxdl.training.step import TrainState
 
 Step = Callable[[TrainState, Any, Any, float], tuple[TrainState, Any, Array]]
@@ -68,13 +70,50 @@ def loss(
     return mean_squared_error(predicted, windows[1:])
 
 
-def member_keys(key: Key[Array, ""], seed: Int[Array, ""]) -> Key[Array, " 2"]:
-    """A member's two keys: of its start, and of its windows."""
-    return jax.random.split(jax.random.fold_in(key, seed))
+class Batch(NamedTuple):
+    """What a step trains on.
+
+    Attributes:
+        data: on the device; the sweep's is a series (n, f).
+        starts: int32, of each epoch's and member's windows (e, m, b); see
+            `jaxdl.lstm.series.window_starts`.
+    """
+
+    data: Any
+    starts: Any
+
+
+def batches(
+    data: Any,
+    members: Members,
+    first: int,
+    *,
+    seed: int,
+    epochs: int,
+    batch: int,
+    spans: int | Sequence[int],
+    mesh: Mesh | None = None,
+) -> Iterator[Batch]:
+    """The batches of interval `first` and those after it, without end.
+
+    Args:
+        data: see `Batch`; laid out for the mesh.
+        members: see `members_of`.
+        first: the interval.
+        seed: of the run; with a member's seed and the epoch it decides the windows.
+        epochs: mini-batches in an interval.
+        batch: windows in a mini-batch.
+        spans: see `jaxdl.lstm.series.window_starts`.
+        mesh: the devices that share the members.
+    """
+    layout = None if mesh is None else NamedSharding(mesh, Spec(None, mesh.axis_names))
+    for n in itertools.count(first):
+        starts = window_starts(seed, members.seeds, n * epochs, epochs, batch, spans)
+        yield Batch(data, jnp.asarray(starts) if layout is None else shard(starts, layout))
 
 
 def start_sweep(
-    key: Key[Array, ""],
+    seed: int,
     members: Members,
     optimizer: optax.GradientTransformation,
     *,
@@ -85,53 +124,46 @@ def start_sweep(
 ) -> TrainState:
     """Interval 0 of a sweep of networks of one of `jaxdl.lstm.model.CELLS`.
 
+    The weights are drawn on the host: a program that draws them takes longer to compile than the
+    training of a small sweep.
+
+    Args:
+        seed: of the run; with a member's seed it decides the weights.
+        members: see `members_of`.
+        optimizer: see `sweep_step`.
+        inputs: values of a step.
+        outputs: values read out.
+        layers: recurrent layers.
+        cell: their kind.
+
     Returns:
         A tree of arrays: ``step`` counts intervals; params and opt_state have the members as the
         leading axis of every array.
     """
-    units = int(max(members.units))
-    sizes = {"hidden": units, "inputs": inputs, "outputs": outputs, "layers": layers}
-    return _start(key, *members, optimizer=optimizer, cell=cell, **sizes)
+    sizes = {"inputs": inputs, "outputs": outputs, "layers": layers, "cell": cell}
+
+    def one(units: int, own: int) -> Params:
+        normal = np.random.Generator(generator(seed, own, 0)).standard_normal
+
+        def draw(*shape: int) -> np.ndarray:
+            return normal(shape, np.float32)
+
+        return with_units(start_params(draw, hidden=units, **sizes), int(max(members.units)))
+
+    networks = map(one, members.units.tolist(), members.seeds.tolist())
+    params = jax.tree.map(lambda *arrays: jnp.asarray(np.stack(arrays)), *networks)
+    return TrainState(jnp.asarray(np.int32(0)), params, _start(params, optimizer))
 
 
-def initial_sweep(
-    key: Key[Array, ""],
-    units: Int[Array, " m"] | Int[np.ndarray, " m"],
-    seeds: Int[Array, " m"] | Int[np.ndarray, " m"],
-    *,
-    optimizer: optax.GradientTransformation,
-    hidden: int,
-    inputs: int,
-    outputs: int,
-    layers: int,
-    cell: str,
-) -> TrainState:
-    """`start_sweep` without its jit; `hidden` is the largest of the units."""
-
-    def one(units, seed):
-        sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
-        params = init_params(member_keys(key, seed)[0], units=units, cell=cell, **sizes)
-        return params, optimizer.init(params)
-
-    return TrainState(jnp.zeros((), jnp.int32), *jax.vmap(one)(units, seeds))
-
-
-# A program runs once in a run: compiling it carefully takes a second longer than running it
-# carelessly. One jitted function for the whole process, so that equal sweeps compile once.
-_start = jax.jit(
-    initial_sweep,
-    static_argnames=("optimizer", "hidden", "inputs", "outputs", "layers", "cell"),
-    compiler_options={"xla_backend_optimization_level": 0},
-)
+@jax.jit(static_argnames="optimizer")
+def _start(params: Any, optimizer: optax.GradientTransformation) -> Any:
+    """The optimiser's state of each member; one function, so that equal sweeps compile once."""
+    return jax.vmap(optimizer.init)(params)
 
 
 def sweep_step(
-    key: Key[Array, ""],
-    members: Members,
     optimizer: optax.GradientTransformation,
     *,
-    epochs: int,
-    batch: int,
     window: int,
     mesh: Mesh | None = None,
     for_cpu: bool | None = None,
@@ -139,58 +171,47 @@ def sweep_step(
     """The jitted step of a sweep, for `jaxdl.training.loop.fit`: one step is an interval of epochs.
 
     Args:
-        key: that of `start_sweep`; with the members' seeds and the epoch it decides the windows.
-        members: those of the state.
         optimizer: that of the state; must hold a ``learning_rate``
             (`jaxdl.training.optimizers.momentum_sgd`, `adam`). Clipping by norm works on each
             member alone.
-        epochs: mini-batches in an interval; part of what a run is, as the interval's number times
-            it is the epoch that the windows are drawn for.
-        batch: windows in a mini-batch.
         window: steps that the network is given; the targets are one step later. The state is zero
             at a window's start.
         mesh: the devices that share the members; None is one device.
         for_cpu: see `jaxdl.lstm.model.forward`.
 
     Returns:
-        ``step(state, metrics, series, learning_rate) -> (state, metrics, loss)``. The series is
-        (n, f) on the device, longer than the window (`jaxdl.lstm.series.check_window`); the metrics
+        ``step(state, metrics, batch, learning_rate) -> (state, metrics, loss)``. The batch is of
+        `batches`, its series longer than the window (`jaxdl.lstm.series.check_window`); the metrics
         are losses by epoch and member, see `zero_losses`; the loss is their mean over the
         interval, finite only if every member's is. The state and the metrics given are donated.
     """
-    seeds = jnp.asarray(members.seeds)
 
-    def epoch(series, own, params, opt_state, number):
-        """One member's mini-batch `number`."""
-        starts = window_starts(jax.random.fold_in(own, number), batch, series.shape[0], window)
+    def epoch(series, params, opt_state, starts):
+        """One member's mini-batch."""
         windows = gather_windows(series, starts, window)
-
         error, grads = jax.value_and_grad(loss)(params, windows, for_cpu=for_cpu)
         updates, opt_state = optimizer.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, error
 
-    together = jax.vmap(epoch, in_axes=(None, 0, 0, 0, None))
+    together = jax.vmap(epoch, in_axes=(None, 0, 0, 0))
 
-    def interval(seeds, params, opt_state, first, series, rate):
-        """All epochs of an interval, for as many members as there are seeds."""
-        own = jax.vmap(lambda seed: member_keys(key, seed)[1])(seeds)
-        rates = jnp.full(seeds.shape, rate, series.dtype)
+    def interval(params, opt_state, batch, rate):
+        """All epochs of an interval, for as many members as there are starts."""
+        rates = jnp.full(batch.starts.shape[1], rate, batch.data.dtype)
         opt_state = optax.tree_utils.tree_set(opt_state, learning_rate=rates)
 
-        def one(carry, number):
-            params, opt_state, losses = together(series, own, carry[0], carry[1], number)
+        def one(carry, starts):
+            params, opt_state, losses = together(batch.data, carry[0], carry[1], starts)
             return (params, opt_state), losses
 
-        return lax.scan(one, (params, opt_state), first + jnp.arange(epochs))
+        return lax.scan(one, (params, opt_state), batch.starts)
 
-    def step(state, metrics, series, rate):
-        first = state.step * epochs
-        call = interval if mesh is None else _over_members(interval, mesh)
-        rate = jnp.asarray(rate, series.dtype)
-        (params, opt_state), losses = call(
-            seeds, state.params, state.opt_state, first, series, rate
-        )
-        place = first % metrics.shape[0]
+    def step(state, metrics, batch, rate):
+        epochs = len(batch.starts)
+        call = interval if mesh is None else over_members(interval, mesh)
+        rate = jnp.asarray(rate, batch.data.dtype)
+        (params, opt_state), losses = call(state.params, state.opt_state, batch, rate)
+        place = state.step * epochs % metrics.shape[0]
         metrics = lax.dynamic_update_slice_in_dim(metrics, losses, place, axis=0)
         mean = losses.mean()
         if mesh is not None:  # every process reads it
@@ -200,14 +221,21 @@ def sweep_step(
     return jax.jit(step, donate_argnums=(0, 1))
 
 
-def _over_members(interval: Any, mesh: Mesh) -> Any:
-    """`sweep_step`'s interval, each device computing its members."""
-    split, whole = Spec(mesh.axis_names), Spec()
+def over_members(interval: Any, mesh: Mesh, more: Sequence[Spec] = ()) -> Any:
+    """An interval's function, each device computing its members.
+
+    Args:
+        interval: ``interval(params, opt_state, batch, rate)``, which returns the new params and
+            opt_state as a pair, the losses by epoch, and what else `more` names.
+        mesh: the devices.
+        more: how other results lie.
+    """
+    split, whole, by_epoch = Spec(mesh.axis_names), Spec(), Spec(None, mesh.axis_names)
     return jax.shard_map(
         interval,
         mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole),
-        out_specs=((split, split), Spec(None, mesh.axis_names)),
+        in_specs=(split, split, Batch(whole, by_epoch), whole),
+        out_specs=((split, split), by_epoch, *more),
         check_vma=False,
     )
 
@@ -243,7 +271,7 @@ def zero_losses(intervals: int, epochs: int, members: Members) -> Float[Array, "
 
     The interval of number k is written from row ``k * epochs % n``.
     """
-    return jnp.zeros((intervals * epochs, len(members.units)))
+    return jnp.asarray(np.zeros((intervals * epochs, len(members.units)), np.float32))
 
 
 def member_params(params: Any, members: Members, n: int) -> Params:

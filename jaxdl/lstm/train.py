@@ -1,12 +1,10 @@
 """The LSTM experiment's work: the series, training, predictions, and what a run leaves behind."""
 
 import dataclasses
-import itertools
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
@@ -28,6 +26,7 @@ from jaxdl.lstm.start import input_files as start_files
 from jaxdl.lstm.start import read_start
 from jaxdl.lstm.sweep import (
     Members,
+    batches,
     members_of,
     spread_losses,
     spread_members,
@@ -149,13 +148,14 @@ def lengths_of(series: Dataset) -> dict[str, Any]:
 def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None) -> Task:
     """What a sweep brings to `jaxdl.training.session.train`; its step is `--log-every` of ours."""
     layout, every = shardings(None, mesh), cfg.log_every
-    optimizer, key = optimizer_of(cfg), jax.random.key(cfg.seed)
-    width = len(series.series.names)
+    optimizer, width = optimizer_of(cfg), len(series.series.names)
+    drawn = {"seed": cfg.seed, "epochs": every, "batch": cfg.batch_size}
+    spans = len(series.training) - series.lengths.window
     values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
 
     def start(resumed: bool) -> TrainState:
         sizes = {"inputs": width, "outputs": width, "layers": cfg.layers, "cell": cfg.cell}
-        return spread_members(start_sweep(key, members, optimizer, **sizes), mesh)
+        return spread_members(start_sweep(cfg.seed, members, optimizer, **sizes), mesh)
 
     def end_epoch(epoch: Epoch) -> EpochReport:
         start = (epoch.done - 1) // INTERVALS * INTERVALS
@@ -171,16 +171,10 @@ def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None
         return EpochReport(rows, float(losses[epoch.done - 1 - start].mean()), line)
 
     return Task(
-        step=sweep_step(
-            *(key, members, optimizer),
-            epochs=every,
-            batch=cfg.batch_size,
-            window=series.lengths.window,
-            mesh=mesh,
-        ),
+        step=sweep_step(optimizer, window=series.lengths.window, mesh=mesh),
         start=start,
         metrics=lambda: spread_losses(zero_losses(INTERVALS, every, members), mesh),
-        batches=lambda _: itertools.repeat(values),
+        batches=lambda n: batches(values, members, n, **drawn, spans=spans, mesh=mesh),
         steps=cfg.steps // every,
         ends=lambda done: done % INTERVALS == 0,
         end_epoch=end_epoch,

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdl.lstm.model import LSTM, Carry, forward, init_params, lstm_cell, with_units
+from jaxdl.lstm.model import LSTM, Carry, forward, init_params, lstm_cell, start_params, with_units
+from jaxdl.lstm.sweep import member_params, members_of, start_sweep
+from jaxdl.training.optimizers import momentum_sgd
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -148,21 +150,27 @@ def test_padding_changes_nothing_and_has_no_gradient(layers: int):
     jax.tree.map(np.testing.assert_array_equal, with_units(back, 7), padded)
 
 
-@pytest.mark.slow
-def test_padding_at_the_start_is_the_start_of_the_smaller():
-    key, sizes = jax.random.key(4), {"inputs": 2, "outputs": 2, "layers": 2}
-    small = init_params(key, hidden=3, **sizes)
-    traced = jax.jit(lambda units: init_params(key, hidden=6, units=units, **sizes))(3)
-    # Two programs: the last bit may differ.
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), traced, with_units(small, 6)
-    )
+def test_padding_on_the_host_is_padding_on_the_device():
+    sizes = {"inputs": 2, "hidden": 3, "outputs": 2, "layers": 2}
+    normal = np.random.default_rng(0).standard_normal
+    small = start_params(lambda *shape: normal(shape), **sizes)
+    for units in (2, 6):
+        on_host = with_units(small, units)
+        assert all(isinstance(a, np.ndarray) for a in jax.tree.leaves(on_host))
+        on_device = with_units(jax.tree.map(jnp.asarray, small), units)
+        jax.tree.map(np.testing.assert_array_equal, on_host, on_device)
 
 
 @pytest.mark.slow
-def test_chainers_start():
+@pytest.mark.parametrize("way", ["key", "sweep"])
+def test_chainers_start(way: str):
     """LeCun normal: deviation 1 / sqrt(fan in); forget bias 1; other biases 0."""
-    params = init_params(jax.random.key(5), inputs=40, hidden=50, outputs=30, layers=2)
+    sizes = {"inputs": 40, "outputs": 30, "layers": 2}
+    if way == "key":
+        params = init_params(jax.random.key(5), hidden=50, **sizes)
+    else:  # padded, beside a larger network
+        members = members_of((50, 60), (7,))
+        params = member_params(start_sweep(5, members, momentum_sgd(), **sizes).params, members, 0)
     fans = {"input": 40, "recurrent": 50}
     for name, fan in fans.items():
         array = np.asarray(params["lstm_1"][name])

@@ -1,9 +1,9 @@
 """Series: the sine, windows, scaling without a look at the tail."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from jaxdl.errors import InputError
 from jaxdl.lstm.series import (
@@ -48,11 +48,34 @@ def test_windows_are_pieces_of_the_series_with_the_step_after():
 
 
 def test_starts_reach_every_window_and_no_further():
-    starts = np.asarray(window_starts(jax.random.key(0), 2000, 12, 5))
-    assert set(starts.tolist()) == set(range(7))  # the last window's target is step 11
-    again = np.asarray(window_starts(jax.random.key(0), 2000, 12, 5))
-    np.testing.assert_array_equal(starts, again)
-    assert (starts != np.asarray(window_starts(jax.random.key(1), 2000, 12, 5))).any()
+    """A window of 5 in a series of 12: the last start's target is step 11."""
+    starts = window_starts(0, np.array([0, 1, 0]), 0, 20, 100, 12 - 5)
+    assert starts.shape == (20, 3, 100)
+    assert starts.dtype == np.int32
+    assert set(starts[:, 0].ravel().tolist()) == set(range(7))
+    np.testing.assert_array_equal(starts[:, 0], starts[:, 2])  # of one seed
+    for other in (starts[:, 1], window_starts(1, np.array([0]), 0, 20, 100, 7)[:, 0]):
+        assert abs((starts[:, 0] == other).mean() - 1 / 7) < 0.05  # independent: one in seven
+    counts = np.bincount(starts[:, 0].ravel())
+    assert ((counts - 2000 / 7) ** 2 / (2000 / 7)).sum() < chi2.isf(1e-6, 6)
+
+
+@pytest.mark.parametrize("batch", [1, 8, 13])
+def test_an_epochs_windows_do_not_depend_on_those_drawn_with_it(batch: int):
+    seeds = np.array([-1, 4])
+    whole = window_starts(3, seeds, 0, 9, batch, 1000)
+    pieces = [window_starts(3, seeds, first, 3, batch, 1000) for first in (0, 3, 6)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert len(np.unique(whole.reshape(18, batch), axis=0)) == 18
+
+
+def test_several_lengths_share_the_draws():
+    """Of a length that divides another, the starts are remainders."""
+    starts = window_starts(0, np.array([5]), 2, 4, 50, [10, 100, 30])
+    assert starts.shape == (4, 1, 3, 50)
+    np.testing.assert_array_equal(starts[:, :, 0], starts[:, :, 1] % 10)
+    np.testing.assert_array_equal(starts[:, :, 0], starts[:, :, 2] % 10)
+    np.testing.assert_array_equal(starts[:, :, 1], window_starts(0, np.array([5]), 2, 4, 50, 100))
 
 
 def test_scaling_makes_the_training_part_standard_and_comes_back():
@@ -104,4 +127,4 @@ def test_no_window_fits(steps: int, tail: int, window: int, message: str):
 
 def test_the_shortest_series_that_fits():
     check_window(11, 10, "the file")
-    assert int(window_starts(jax.random.key(0), 1, 11, 10)[0]) == 0
+    assert not window_starts(0, np.array([0]), 0, 3, 5, 11 - 10).any()

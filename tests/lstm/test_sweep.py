@@ -1,5 +1,7 @@
 """The sweep against members trained alone, one by one, in pieces; and prediction in closed loop."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import jax
@@ -18,7 +20,9 @@ from jaxdl.lstm.forecast import (
 from jaxdl.lstm.model import Params, forward
 from jaxdl.lstm.series import gather_windows, sine, to_float32, window_starts
 from jaxdl.lstm.sweep import (
+    Batch,
     Members,
+    batches,
     member_params,
     members_of,
     start_sweep,
@@ -31,7 +35,7 @@ from jaxdl.training.optimizers import adam, momentum_sgd
 from jaxdl.training.step import TrainState
 from tests.lstm.test_model import numpy_forward
 
-KEY = jax.random.key(3)
+SEED = 3
 EPOCHS, BATCH, WINDOW = 4, 6, 9
 OPTIMIZERS: dict[str, Any] = {
     "momentum": momentum_sgd,
@@ -54,15 +58,20 @@ def in_dtype(state: TrainState, dtype: Any) -> TrainState:
     return jax.tree.map(cast, state)
 
 
+def draw(members: Members, series: Any, first: int = 0) -> Iterator[Batch]:
+    spans = len(series) - WINDOW
+    return batches(series, members, first, seed=SEED, epochs=EPOCHS, batch=BATCH, spans=spans)
+
+
 def train(
     members: Members, series: Any, intervals: int, *, optimizer: Any = None, rate: float = 0.1
 ) -> tuple[TrainState, np.ndarray, Any]:
     optimizer = optimizer or momentum_sgd()
-    state = in_dtype(start_sweep(KEY, members, optimizer), series.dtype)
-    step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
-    totals = zero_losses(intervals, EPOCHS, members)
-    for _ in range(intervals):
-        state, totals, _ = step(state, totals, series, rate)
+    state = in_dtype(start_sweep(SEED, members, optimizer), series.dtype)
+    step = sweep_step(optimizer, window=WINDOW)
+    totals = zero_losses(intervals, EPOCHS, members).astype(series.dtype)
+    for batch in islice(draw(members, series), intervals):
+        state, totals, _ = step(state, totals, batch, rate)
     return state, np.asarray(totals), step
 
 
@@ -114,22 +123,23 @@ def test_the_sweep_is_a_plain_loop(name: str):
     series = jnp.asarray(sine(10, 6))
     members, rate = members_of((2, 4), (5,)), 0.125
     optimizer = OPTIMIZERS[name]()
-    state = in_dtype(start_sweep(KEY, members, optimizer), jnp.float64)
-    step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
+    state = in_dtype(start_sweep(SEED, members, optimizer), jnp.float64)
+    step = sweep_step(optimizer, window=WINDOW)
     copy = jax.tree.map(jnp.copy, state.params)
-    state, losses, _ = step(state, zero_losses(1, EPOCHS, members), series, rate)
+    totals = jnp.zeros((EPOCHS, 2))
+    state, losses, _ = step(state, totals, next(draw(members, series)), rate)
 
     def loss_fn(params, windows):
         return jnp.square(forward(params, windows[:-1])[0] - windows[1:]).mean()
 
     value_and_grad = jax.jit(jax.value_and_grad(loss_fn))
-    windows_key = jax.random.split(jax.random.fold_in(KEY, 5))[1]
     for n in range(2):
         own = member_params(copy, members, n)
         moved = [jax.tree.map(np.zeros_like, own) for _ in range(2)]
         for epoch in range(EPOCHS):
-            starts = window_starts(jax.random.fold_in(windows_key, epoch), BATCH, 60, WINDOW)
-            loss, grads = value_and_grad(own, gather_windows(series, starts, WINDOW))
+            starts = window_starts(SEED, np.array([5]), epoch, 1, BATCH, 60 - WINDOW)[0, 0]
+            windows = gather_windows(series, jnp.asarray(starts), WINDOW)
+            loss, grads = value_and_grad(own, windows)
             assert float(losses[epoch, n]) == pytest.approx(float(loss), rel=1e-9)
             if name == "momentum":
                 moved[0] = jax.tree.map(lambda v, g: 0.9 * v + g, moved[0], grads)
@@ -157,13 +167,13 @@ def test_resumed_is_straight_bit_for_bit(name: str, series: Any, tmp_path: Any):
         with checkpoint.open_manager(tmp_path / f"{stop}", checkpoint.Score("none")) as manager:
             checkpoint.save(manager, stop, state._asdict(), {}, None)
             manager.wait_until_finished()
-            like = start_sweep(jax.random.key(99), members, optimizer)._asdict()
+            like = start_sweep(99, members, optimizer)._asdict()
             state = TrainState(**checkpoint.restore(manager, like))
         again = np.zeros_like(losses)
         again[: stop * EPOCHS] = losses[: stop * EPOCHS]
         totals = jnp.asarray(again)
-        for _ in range(stop, 3):
-            state, totals, _ = step(state, totals, series, 0.1)
+        for batch in islice(draw(members, series, stop), 3 - stop):
+            state, totals, _ = step(state, totals, batch, 0.1)
         same(state, straight)
         np.testing.assert_array_equal(totals, losses)
 
@@ -173,7 +183,8 @@ def test_one_program_for_all_intervals_and_rates(series: Any):
     members = members_of((2, 3), (0, 1))
     state, _, step = train(members, series, 2)
     for rate in (0.01, 0.5):
-        state, _, _ = step(state, zero_losses(2, EPOCHS, members), series, rate)
+        batch = next(draw(members, series))
+        state, _, _ = step(state, zero_losses(2, EPOCHS, members), batch, rate)
     assert step._cache_size() == 1
     assert int(state.step) == 4
 
@@ -182,7 +193,7 @@ def test_one_program_for_all_intervals_and_rates(series: Any):
 def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
     """The benchmark's "compiled already" is this: start, step and all, a second time."""
     members, optimizer, compiled = members_of((2, 3), (0, 1)), momentum_sgd(), []
-    step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
+    step = sweep_step(optimizer, window=WINDOW)
 
     def count(event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
@@ -192,13 +203,13 @@ def test_a_second_sweep_of_the_same_shape_compiles_nothing(series: Any):
     try:
         counts = []
         for _ in range(2):
-            state = start_sweep(KEY, members, optimizer)
-            values = series.astype(jnp.float32)
-            np.asarray(step(state, zero_losses(1, EPOCHS, members), values, 0.1)[1])
+            state = start_sweep(SEED, members, optimizer)
+            batch = next(draw(members, series))
+            np.asarray(step(state, zero_losses(1, EPOCHS, members), batch, 0.1)[1])
             counts.append(len(compiled))
     finally:
         jax.monitoring.unregister_event_duration_listener(count)
-    assert counts[0] >= 2  # start and step
+    assert counts[0] == 2  # the optimiser's start, the step: no weight is drawn by a program
     assert counts[1] == counts[0]
 
 
@@ -208,10 +219,10 @@ def test_sizes_share_a_seeds_windows_and_seeds_do_not():
     series = jnp.asarray(to_float32(np.random.default_rng(4).normal(size=(60, 1))))
     members = members_of((2, 3), (0, 1))
     optimizer = momentum_sgd()
-    state = start_sweep(KEY, members, optimizer)
+    state = start_sweep(SEED, members, optimizer)
     silent = state._replace(params=jax.tree.map(jnp.zeros_like, state.params))
-    step = sweep_step(KEY, members, optimizer, epochs=EPOCHS, batch=BATCH, window=WINDOW)
-    losses = np.asarray(step(silent, zero_losses(1, EPOCHS, members), series, 0.0)[1])
+    step, batch = sweep_step(optimizer, window=WINDOW), next(draw(members, series))
+    losses = np.asarray(step(silent, zero_losses(1, EPOCHS, members), batch, 0.0)[1])
     np.testing.assert_array_equal(losses[:, 0], losses[:, 1])
     np.testing.assert_array_equal(losses[:, 2], losses[:, 3])
     assert len(np.unique(losses)) == 2 * EPOCHS  # other windows in each epoch, for each seed
@@ -226,7 +237,7 @@ def fit_sweep(
         step=step,
         start=lambda resumed: state,
         metrics=lambda: zero_losses(2, EPOCHS, members),
-        batches=lambda first: iter([series] * 5),
+        batches=lambda first: draw(members, series, first),
         steps=5,
         ends=lambda done: done % 2 == 0,
         end_epoch=lambda epoch: EpochReport({}, None),
@@ -252,7 +263,7 @@ def test_it_runs_in_the_loop_and_fills_the_totals(series: Any):
     members = members_of((2, 3), (0, 1))
     straight, want, step = train(members, series, 5)
     ended, shown = [], []
-    state = start_sweep(KEY, members, momentum_sgd())
+    state = start_sweep(SEED, members, momentum_sgd())
     same(fit_sweep(series, state, step, 0.1, ended, shown), straight)
     np.testing.assert_array_equal(np.concatenate(ended)[: 5 * EPOCHS], want)
     assert not ended[2][EPOCHS:].any()
@@ -264,10 +275,11 @@ def test_one_member_that_diverges_stops_the_loop(series: Any):
     """The others are not touched: their losses stay what they were."""
     members = members_of((2, 3), (0, 1))
     _, want, step = train(members, series, 1)
-    bad = start_sweep(KEY, members, momentum_sgd())
+    bad = start_sweep(SEED, members, momentum_sgd())
     bad = bad._replace(params=jax.tree.map(lambda a: a.at[1].set(jnp.nan), bad.params))
     copy = jax.tree.map(jnp.copy, bad)
-    losses = np.asarray(step(copy, zero_losses(1, EPOCHS, members), series, 0.1)[1])
+    batch = next(draw(members, series))
+    losses = np.asarray(step(copy, zero_losses(1, EPOCHS, members), batch, 0.1)[1])
     np.testing.assert_array_equal(np.delete(losses, 1, 1), np.delete(want, 1, 1))
     assert np.isnan(losses[:, 1]).all()
     with pytest.raises(TrainingError, match="interval 0"):
@@ -280,15 +292,16 @@ def test_it_learns_several_values_and_layers():
     wave = sine(10, 20)
     series = jnp.asarray(to_float32(np.hstack([wave, np.roll(wave, 3, 0)])))
     members, optimizer = members_of((4,), (0,)), adam()
-    state = start_sweep(KEY, members, optimizer, inputs=2, outputs=2, layers=2)
-    step = sweep_step(KEY, members, optimizer, epochs=150, batch=8, window=10)
-    losses = np.asarray(step(state, zero_losses(1, 150, members), series, 0.02)[1])
+    state = start_sweep(SEED, members, optimizer, inputs=2, outputs=2, layers=2)
+    step = sweep_step(optimizer, window=10)
+    batch = next(batches(series, members, 0, seed=SEED, epochs=150, batch=8, spans=190))
+    losses = np.asarray(step(state, zero_losses(1, 150, members), batch, 0.02)[1])
     assert losses[-1, 0] < losses[0, 0] / 10
 
 
 def network(width: int = 1) -> Any:
     members = members_of((3, 4), (0, 1))
-    return start_sweep(KEY, members, momentum_sgd(), inputs=width, outputs=width, layers=2).params
+    return start_sweep(SEED, members, momentum_sgd(), inputs=width, outputs=width, layers=2).params
 
 
 def slow(params: Params, window: np.ndarray, length: int, way: str) -> np.ndarray:
