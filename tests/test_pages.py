@@ -7,13 +7,9 @@ from contextlib import redirect_stdout
 import pytest
 
 from jaxdl.__main__ import SUBJECTS, main
+from tests.helpers.pages import CURRENT, FENCE, TEXTS, TOPS, commands, snippets
 from tests.helpers.processes import ROOT
 
-TOPS = ("jaxdl", "experiments", "benchmarks", "tests", "containers")
-PAGES = sorted([*ROOT.glob("*.md"), *(path for top in TOPS for path in (ROOT / top).rglob("*.md"))])
-TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
-# What was, not what is: it may name files that are gone.
-CURRENT = {name: text for name, text in TEXTS.items() if name != "CHANGELOG.md"}
 LONGEST = {
     "CONTRIBUTING.md": 60,
     "README.md": 110,
@@ -28,18 +24,6 @@ FORBIDDEN = {
     r"\b(goes|gone) on\b": "resumes, resumed",
     r"\btold (apart|with)\b": "separate",
 }
-FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-
-
-def fences(text: str) -> list[str]:
-    """The code of a page, block by block."""
-    return [block.split("\n", 1)[1].removesuffix("```") for block in FENCE.findall(text)]
-
-
-def commands(text: str) -> list[str]:
-    """The lines of a page's code, continued lines joined, without comments."""
-    lines = "\n".join(fences(text)).replace("\\\n", " ").splitlines()
-    return [" ".join(bare.split()) for line in lines if (bare := re.split(r"\s#|^#", line)[0])]
 
 
 def anchors(text: str) -> set[str]:
@@ -120,6 +104,7 @@ def test_the_japanese_page_says_the_same():
     """The same commands, links and numbers."""
     english, japanese = TEXTS["README.md"], TEXTS["README.ja.md"]
     assert commands(english) == commands(japanese)
+    assert [code for _, code in snippets(english)] == [code for _, code in snippets(japanese)]
     others = {"README.md", "README.ja.md"}
     assert set(links(english)) - others == set(links(japanese)) - others
 
