@@ -14,9 +14,11 @@ A command in no class fails, and so does an exception that no page needs.
 import argparse
 import ast
 import gzip
+import json
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -65,9 +67,12 @@ EXCEPTED = {
     "it runs this test, or rewrites the code": ("make check", "make test", "make format"),
 }
 ELSEWHERE = {
+    "make help": "tests/test_page_commands.py::test_make_lists_its_targets",
     "jaxdl doctor": "tests/doctor/test_doctor.py::test_this_machine",
     "jaxdl doctor --json": "tests/doctor/test_doctor.py::test_this_machine",
-}
+    "jaxdl doctor --quick":
+        "tests/doctor/test_doctor.py::test_quick_imports_no_jax_and_its_reader_may_leave",
+}  # fmt: skip
 READERS = (
     (tyro, "cli"),
     (argparse.ArgumentParser, "parse_args"),
@@ -114,11 +119,12 @@ def kind(line: str) -> str | None:
     """The class of a command; None if it has none."""
     if line in ELSEWHERE or any(begins(line, e) for words in EXCEPTED.values() for e in words):
         return "excepted"
-    if line == "make help":
-        return "run"
     if re.match(PARSED, f"{line} "):
         return "parsed"
     return "run" if line.startswith("jaxdl ") else None
+
+
+RUN = [line for line in ALL if kind(line) == "run" and line not in FIRST]
 
 
 def masks(folder: Path, level: int) -> None:
@@ -165,9 +171,8 @@ def trained(home: Path) -> Path:
     (home / "questions-words.txt").write_text(": royal\nking queen man woman\n")
     (home / "glove.100d.txt").write_text(f"king {'1 ' * 100}\n")
     (home / "longer.csv").write_text((home / "flow.csv").read_text() + "2016-01,70\n")
-    (home / "runs" / "demo").mkdir()
     for name in ("demo/fcn", "a", "b"):
-        (home / "runs" / name).symlink_to(home / "runs" / "photos")
+        shutil.copytree(home / "runs" / "photos", home / "runs" / name)
     (home / "runs" / "word2vec").symlink_to(home / "runs" / "words")
     return home
 
@@ -226,14 +231,23 @@ def test_readmes_snippets_run(number: int, home: Path, monkeypatch: pytest.Monke
         assert float(names["loss"]) < 0.5
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in ALL if kind(line) == "run" and line not in FIRST]
-)
-def test_a_command_runs(line: str, trained: Path):
-    if line == "make help":
-        subprocess.run(line.split(), cwd=processes.ROOT, check=True, capture_output=True)
-    else:
-        call(line, trained)
+@pytest.fixture(scope="module")
+def outcomes(trained: Path) -> dict[str, tuple[int, str]]:
+    """The status of each command that is run, and its errors."""
+    done = processes.finish("tests.helpers.lines", *RUN, folder=trained)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("line", RUN)
+def test_a_command_runs(line: str, outcomes: dict[str, tuple[int, str]]):
+    status, errors = outcomes[line]
+    assert status == 0, errors
+
+
+def test_make_lists_its_targets():
+    made = subprocess.check_output(["make", "help"], cwd=processes.ROOT, text=True)
+    assert "  bench-fcn " in made
 
 
 class Parsed(Exception):
