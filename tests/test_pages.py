@@ -1,12 +1,11 @@
 """The Markdown pages: short lines, links that lead somewhere, names that exist, plain words."""
 
-import io
 import re
-from contextlib import redirect_stdout
 
 import pytest
 
-from jaxdl.__main__ import SUBJECTS, main
+from jaxdl import __main__ as program
+from jaxdl.cli.options import Command, by_flag
 from tests.helpers.pages import CURRENT, FENCE, TEXTS, TOPS, commands, snippets
 from tests.helpers.processes import ROOT
 
@@ -117,32 +116,34 @@ def test_the_japanese_page_says_the_same():
 
 def options(text: str) -> set[str]:
     """The flags in a text, --help apart; ``--[no-]flag`` is two."""
-    both = re.sub(r"--\[no-\]([a-z-]+)", r"--\1 --no-\1", text)
-    return set(re.findall(r"--[a-z][a-z-]*", both)) - {"--help"}
+    both = re.sub(r"--\[no-\]([a-z0-9-]+)", r"--\1 --no-\1", text)
+    return set(re.findall(r"--[a-z][a-z0-9-]*", both)) - {"--help"}
 
 
-@pytest.mark.slow
-def test_commands_have_the_options_that_pages_name():
-    """`jaxdl SUBJECT COMMAND --option`; a page of a subject may name those of all its commands."""
-    asked: dict[tuple[str, ...], set[str]] = {}
-    for line in [line for text in CURRENT.values() for line in commands(text)]:
-        before, mine, words = line.partition("jaxdl ")
-        if not mine or before.startswith(("from", "docker", "python")):
-            continue
-        subject, *rest = words.split()
-        which = (subject, rest[0]) if subject in SUBJECTS else (subject,)
-        asked.setdefault(which, set()).update(options(words))
-    assert {("fcn", "train"), ("word2vec", "query"), ("lstm", "predict")} <= set(asked)
-    has: dict[tuple[str, ...], set[str]] = {}
-    for which in asked:
-        printed = io.StringIO()
-        with redirect_stdout(printed), pytest.raises(SystemExit) as end:
-            main([*which, "--help"])
-        assert end.value.code == 0, which
-        has[which] = options(printed.getvalue())
-    unknown = {" ".join(which): named - has[which] for which, named in asked.items()}
-    for subject in SUBJECTS:
-        named = options(" ".join(re.findall(r"`([^`\n]+)`", TEXTS[f"jaxdl/{subject}/README.md"])))
-        mine = set().union(*(has[which] for which in has if which[0] == subject))
-        unknown[f"page of {subject}"] = named - mine
-    assert not {which: names for which, names in unknown.items() if names}
+def taken(command: Command) -> set[str]:
+    """The flags that a command takes."""
+    flags = {f for f, option in by_flag(command.options).items() if not option.positional}
+    both = {f.replace("--", "--no-", 1) for f in flags if by_flag(command.options)[f].kind is bool}
+    return flags | both | ({"--config"} if command.where is not None else set())
+
+
+def test_options_that_the_text_names_exist():
+    """Of ``jaxdl SUBJECT COMMAND --option``; a subject's page may name those of all its commands.
+
+    tests/test_page_commands.py has what is in fences.
+    """
+    has = {name: taken(command) for name, command in program.commands().items()}
+    unknown, seen = set[tuple[str, str, str]](), set[str]()
+    for page, text in CURRENT.items():
+        spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
+        for span in spans:
+            which = next((name for name in has if f"{span} ".startswith(f"jaxdl {name} ")), None)
+            if which is not None:
+                seen |= {which}
+                unknown |= {(page, which, flag) for flag in options(span) - has[which]}
+        subject = page.split("/")[1] if page.startswith("jaxdl/") else ""
+        if subject in program.SUBJECTS:
+            mine = set().union(*(has[name] for name in has if name.split()[0] == subject))
+            unknown |= {(page, subject, flag) for flag in options(" ".join(spans)) - mine}
+    assert not unknown
+    assert {"fcn train", "lstm predict", "word2vec query", "digits"} <= seen
