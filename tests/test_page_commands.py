@@ -50,8 +50,10 @@ LESS = {
     "epochs=5": "epochs=2",
     "Forecaster(seeds=3": "Forecaster(seeds=1, steps=20, log_every=20",
 }
+# Programs that read options before they do anything.
+OWN = r"python (-m (benchmarks|experiments)\b|containers/)"
 # `jaxdl doctor --host` asks the machine's docker.
-PARSED = r"jaxdl \w+ (train|finetune) (?!--help)|jaxdl (digits|doctor --host) |python |make \S"
+PARSED = rf"jaxdl \w+ (train|finetune) (?!--help)|jaxdl (digits|doctor --host) |{OWN}|make \S"
 CHECKS: dict[str, Callable[[Any], object]] = {
     "fcn train": lambda cfg: check_fcn(settle(cfg)),
     "fcn finetune": lambda options: check_fcn(settle(config_of(options))),
@@ -290,6 +292,7 @@ def test_a_program_takes_its_options(line: str, trained: Path, monkeypatch: pyte
     monkeypatch.chdir(trained)
     found = programs(line)
     assert found
+    assert all(re.match(f"jaxdl |{OWN}", own) for own in found)
     for words in map(shlex.split, found):
         if words[0] == "jaxdl":
             name = " ".join(words[1 : 3 if words[1] in program.SUBJECTS else 2])
