@@ -4,7 +4,7 @@
   Added to README.md's trainings, and to its snippets, are options that shorten them (`LESS`).
 - Parsed: what trains or measures for minutes. Its own program reads its options; a training also
   refuses what it would refuse (`CHECKS`), and stops there. Of a `make` target these are the
-  programs that it would start.
+  programs that it would start. Commands of the text in backticks, too, if they have options.
 - Excepted: `EXCEPTED` has the first words of the command, and why; `ELSEWHERE` and `SNIPPETS` name
   the test that runs it instead.
 
@@ -127,6 +127,14 @@ def kind(line: str) -> str | None:
 
 
 RUN = [line for line in ALL if kind(line) == "run" and line not in FIRST]
+# In the text, with options; tests/test_pages.py looks at those of `jaxdl`.
+INLINE = [
+    plain(span).replace("--seed N", "--seed 0")
+    for text in pages.CURRENT.values()
+    for span in pages.spans(text)
+    if re.match(rf"{OWN}.* --|make .*--", plain(span))
+]
+PARSE = sorted({line for line in [*ALL, *INLINE] if kind(line) == "parsed"})
 
 
 def masks(folder: Path, level: int) -> None:
@@ -287,7 +295,7 @@ def as_main(name: str) -> None:
         runpy.run_module(name, run_name="__main__")
 
 
-@pytest.mark.parametrize("line", [line for line in ALL if kind(line) == "parsed"])
+@pytest.mark.parametrize("line", PARSE)
 def test_a_program_takes_its_options(line: str, trained: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(trained)
     found = programs(line)

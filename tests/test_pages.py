@@ -6,7 +6,7 @@ import pytest
 
 from jaxdl import __main__ as program
 from jaxdl.cli.options import Command, by_flag
-from tests.helpers.pages import CURRENT, FENCE, TEXTS, TOPS, commands, snippets
+from tests.helpers.pages import CURRENT, FENCE, TEXTS, TOPS, commands, snippets, spans
 from tests.helpers.processes import ROOT
 
 LONGEST = {
@@ -82,8 +82,7 @@ def test_files_tests_and_targets_exist():
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     gone: set[tuple[str, str]] = set()
     for name, text in CURRENT.items():
-        spans = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *commands(text)]
-        for span in spans:
+        for span in [*spans(text), *commands(text)]:
             if re.match(rf"({'|'.join(TOPS)})/\S*$", span) and not (ROOT / span).exists():
                 gone.add((name, span))
             if re.match(r"test_\w+$", span) and f"def {span}(" not in code:
@@ -135,8 +134,8 @@ def test_options_that_the_text_names_exist():
     has = {name: taken(command) for name, command in program.commands().items()}
     unknown, seen = set[tuple[str, str, str]](), set[str]()
     for page, text in CURRENT.items():
-        spans = re.findall(r"`([^`]+)`", FENCE.sub("", text))
-        for span in spans:
+        named = spans(text)
+        for span in named:
             which = next((name for name in has if f"{span} ".startswith(f"jaxdl {name} ")), None)
             if which is not None:
                 seen |= {which}
@@ -144,6 +143,6 @@ def test_options_that_the_text_names_exist():
         subject = page.split("/")[1] if page.startswith("jaxdl/") else ""
         if subject in program.SUBJECTS:
             mine = set().union(*(has[name] for name in has if name.split()[0] == subject))
-            unknown |= {(page, subject, flag) for flag in options(" ".join(spans)) - mine}
+            unknown |= {(page, subject, flag) for flag in options(" ".join(named)) - mine}
     assert not unknown
     assert {"fcn train", "lstm predict", "word2vec query", "digits"} <= seen

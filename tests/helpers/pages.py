@@ -26,6 +26,11 @@ def commands(text: str) -> list[str]:
     return [" ".join(bare.split()) for line in joined if (bare := re.split(r"\s#|^#", line)[0])]
 
 
+def spans(text: str) -> list[str]:
+    """What a page has in backticks outside of its fences."""
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+
+
 def snippets(text: str) -> list[tuple[str, str]]:
     """A page's snippets of Python, each with the heading that it stands below."""
     found = []
