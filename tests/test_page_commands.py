@@ -1,6 +1,6 @@
 """Every fenced command and Python snippet of every page is run, parsed, or excepted for a reason.
 
-- Run: as a reader types it, in a folder that holds the things that the pages speak of (`home`).
+- Run: as a reader types it, in a folder that holds the things that the pages speak of.
   Added to README.md's trainings, and to its snippets, are options that shorten them (`LESS`).
 - Parsed: what trains or measures for minutes. Its own program reads its options; a training also
   refuses what it would refuse (`CHECKS`), and stops there. Of a `make` target these are the
@@ -13,12 +13,10 @@ A command in no class fails, and so does an exception that no page needs.
 
 import argparse
 import ast
-import gzip
 import json
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 import warnings
@@ -26,10 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
 import tyro
-from PIL import Image
 
 from jaxdl import __main__ as program
 from jaxdl.cli.command import parse
@@ -38,7 +34,7 @@ from jaxdl.fcn.finetune import config_of
 from jaxdl.fcn.settle import settle
 from jaxdl.lstm.command import settled
 from jaxdl.word2vec.config import check as check_words
-from tests.helpers import pages, processes
+from tests.helpers import pages, processes, reader
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
 
@@ -137,53 +133,20 @@ INLINE = [
 PARSE = sorted({line for line in [*ALL, *INLINE] if kind(line) == "parsed"})
 
 
-def masks(folder: Path, level: int) -> None:
-    """Eight photos with a bright rectangle, and masks in which it has that value."""
-    rng = np.random.default_rng(0)
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    for n in range(8):
-        inside = np.zeros((40, 48), np.uint8)
-        inside[5 + n : 25 + n, 10:30] = 1
-        photo = rng.integers(0, 90, (40, 48, 3), np.uint8) + 127 * inside[..., None]
-        Image.fromarray(inside * level).save(folder / "masks" / f"{n}.png")
-        Image.fromarray(photo).save(folder / "images" / f"{n}.jpg")
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the photos, the text and the series that the pages speak of."""
-    folder, rng = tmp_path_factory.mktemp("readme"), np.random.default_rng(0)
-    masks(folder / "photos", 255)
-    (folder / "photos" / "images" / "0.jpg").rename(folder / "photo.jpg")
-    (folder / "photos" / "masks" / "0.png").unlink()
-    royal = "the king and the queen rule a land", "a man and a woman walk in the land"
-    (folder / "text.txt").write_text("\n".join(royal * 40) + "\n")
-    months = np.arange("2010-01", "2016-01", dtype="datetime64[M]")
-    level = 50 + np.arange(72) / 5 + 9 * np.sin(np.arange(72) * np.pi / 6) + rng.normal(size=72)
-    rows = [f"{month},{value:.3f}" for month, value in zip(months, level, strict=True)]
-    (folder / "flow.csv").write_text("month,level\n" + "\n".join(rows) + "\n")
+    """A folder with the photos, the text and the series that README.md speaks of."""
+    folder = tmp_path_factory.mktemp("readme")
+    reader.write_own(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def trained(home: Path) -> Path:
-    """The same after README.md's commands, with what the subjects' pages speak of besides."""
+    """The same after README.md's commands, with what the other pages speak of."""
     for line in FIRST:
         call(line, home, LESS.get(" ".join(line.split()[:3]), ""))
-    masks(home / "more-photos", 255)
-    (home / "another-folder").symlink_to(home / "photos" / "images")
-    for name in ("another.png", "new.jpg"):
-        Image.open(home / "photo.jpg").save(home / name)
-    (home / "more.txt.gz").write_bytes(gzip.compress(b"a queen walks\n"))
-    (home / "wordsim353.tsv").write_text("king\tqueen\t9\nman\twoman\t8\nking\tland\t2\n")
-    (home / "simlex999.txt").write_text("king\tqueen\t9\nman\twoman\t8\nking\tland\t2\n")
-    (home / "questions-words.txt").write_text(": royal\nking queen man woman\n")
-    (home / "glove.100d.txt").write_text(f"king {'1 ' * 100}\n")
-    (home / "longer.csv").write_text((home / "flow.csv").read_text() + "2016-01,70\n")
-    for name in ("demo/fcn", "a", "b"):
-        shutil.copytree(home / "runs" / "photos", home / "runs" / name)
-    (home / "runs" / "word2vec").symlink_to(home / "runs" / "words")
+    reader.write_more(home)
     return home
 
 
