@@ -17,7 +17,7 @@ SUBJECTS = ("fcn", "word2vec", "lstm")
 def test_the_loop_trains_in_at_most_15_lines(subject: str):
     text = (ROOT / "jaxdl" / subject / "README.md").read_text()
     section = text.split("## A training loop on arrays\n")[1]
-    block = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
+    (block,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     assert len([line for line in block.splitlines() if line and "import" not in line]) <= 15
     names: dict = {}
     exec(block, names)

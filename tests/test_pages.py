@@ -1,19 +1,14 @@
 """The Markdown pages: short lines, links that lead somewhere, names that exist, plain words."""
 
-import io
 import re
-from contextlib import redirect_stdout
 
 import pytest
 
-from jaxdl.__main__ import SUBJECTS, main
+from jaxdl import __main__ as program
+from jaxdl.cli.options import Command, by_flag
+from tests.helpers.pages import CURRENT, FENCE, TEXTS, TOPS, commands, snippets, spans
 from tests.helpers.processes import ROOT
 
-TOPS = ("jaxdl", "experiments", "benchmarks", "tests", "containers")
-PAGES = sorted([*ROOT.glob("*.md"), *(path for top in TOPS for path in (ROOT / top).rglob("*.md"))])
-TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
-# What was, not what is: it may name files that are gone.
-CURRENT = {name: text for name, text in TEXTS.items() if name != "CHANGELOG.md"}
 LONGEST = {
     "CONTRIBUTING.md": 60,
     "README.md": 110,
@@ -28,18 +23,6 @@ FORBIDDEN = {
     r"\b(goes|gone) on\b": "resumes, resumed",
     r"\btold (apart|with)\b": "separate",
 }
-FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-
-
-def fences(text: str) -> list[str]:
-    """The code of a page, block by block."""
-    return [block.split("\n", 1)[1].removesuffix("```") for block in FENCE.findall(text)]
-
-
-def commands(text: str) -> list[str]:
-    """The lines of a page's code, continued lines joined, without comments."""
-    lines = "\n".join(fences(text)).replace("\\\n", " ").splitlines()
-    return [" ".join(bare.split()) for line in lines if (bare := re.split(r"\s#|^#", line)[0])]
 
 
 def anchors(text: str) -> set[str]:
@@ -99,8 +82,7 @@ def test_files_tests_and_targets_exist():
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     gone: set[tuple[str, str]] = set()
     for name, text in CURRENT.items():
-        spans = [*re.findall(r"`([^`\n]+)`", FENCE.sub("", text)), *commands(text)]
-        for span in spans:
+        for span in [*spans(text), *commands(text)]:
             if re.match(rf"({'|'.join(TOPS)})/\S*$", span) and not (ROOT / span).exists():
                 gone.add((name, span))
             if re.match(r"test_\w+$", span) and f"def {span}(" not in code:
@@ -120,6 +102,7 @@ def test_the_japanese_page_says_the_same():
     """The same commands, links and numbers."""
     english, japanese = TEXTS["README.md"], TEXTS["README.ja.md"]
     assert commands(english) == commands(japanese)
+    assert [code for _, code in snippets(english)] == [code for _, code in snippets(japanese)]
     others = {"README.md", "README.ja.md"}
     assert set(links(english)) - others == set(links(japanese)) - others
 
@@ -132,32 +115,34 @@ def test_the_japanese_page_says_the_same():
 
 def options(text: str) -> set[str]:
     """The flags in a text, --help apart; ``--[no-]flag`` is two."""
-    both = re.sub(r"--\[no-\]([a-z-]+)", r"--\1 --no-\1", text)
-    return set(re.findall(r"--[a-z][a-z-]*", both)) - {"--help"}
+    both = re.sub(r"--\[no-\]([a-z0-9-]+)", r"--\1 --no-\1", text)
+    return set(re.findall(r"--[a-z][a-z0-9-]*", both)) - {"--help"}
 
 
-@pytest.mark.slow
-def test_commands_have_the_options_that_pages_name():
-    """`jaxdl SUBJECT COMMAND --option`; a page of a subject may name those of all its commands."""
-    asked: dict[tuple[str, ...], set[str]] = {}
-    for line in [line for text in CURRENT.values() for line in commands(text)]:
-        before, mine, words = line.partition("jaxdl ")
-        if not mine or before.startswith(("from", "docker", "python")):
-            continue
-        subject, *rest = words.split()
-        which = (subject, rest[0]) if subject in SUBJECTS else (subject,)
-        asked.setdefault(which, set()).update(options(words))
-    assert {("fcn", "train"), ("word2vec", "query"), ("lstm", "predict")} <= set(asked)
-    has: dict[tuple[str, ...], set[str]] = {}
-    for which in asked:
-        printed = io.StringIO()
-        with redirect_stdout(printed), pytest.raises(SystemExit) as end:
-            main([*which, "--help"])
-        assert end.value.code == 0, which
-        has[which] = options(printed.getvalue())
-    unknown = {" ".join(which): named - has[which] for which, named in asked.items()}
-    for subject in SUBJECTS:
-        named = options(" ".join(re.findall(r"`([^`\n]+)`", TEXTS[f"jaxdl/{subject}/README.md"])))
-        mine = set().union(*(has[which] for which in has if which[0] == subject))
-        unknown[f"page of {subject}"] = named - mine
-    assert not {which: names for which, names in unknown.items() if names}
+def taken(command: Command) -> set[str]:
+    """The flags that a command takes."""
+    flags = {f for f, option in by_flag(command.options).items() if not option.positional}
+    both = {f.replace("--", "--no-", 1) for f in flags if by_flag(command.options)[f].kind is bool}
+    return flags | both | ({"--config"} if command.where is not None else set())
+
+
+def test_options_that_the_text_names_exist():
+    """Of ``jaxdl SUBJECT COMMAND --option``; a subject's page may name those of all its commands.
+
+    tests/test_page_commands.py has what is in fences.
+    """
+    has = {name: taken(command) for name, command in program.commands().items()}
+    unknown, seen = set[tuple[str, str, str]](), set[str]()
+    for page, text in CURRENT.items():
+        named = spans(text)
+        for span in named:
+            which = next((name for name in has if f"{span} ".startswith(f"jaxdl {name} ")), None)
+            if which is not None:
+                seen |= {which}
+                unknown |= {(page, which, flag) for flag in options(span) - has[which]}
+        subject = page.split("/")[1] if page.startswith("jaxdl/") else ""
+        if subject in program.SUBJECTS:
+            mine = set().union(*(has[name] for name in has if name.split()[0] == subject))
+            unknown |= {(page, subject, flag) for flag in options(" ".join(named)) - mine}
+    assert not unknown
+    assert {"fcn train", "lstm predict", "word2vec query", "digits"} <= seen

@@ -85,10 +85,12 @@ class Warm:
         flags: str = OLDER,
         at: tuple[str, int] | None = None,
         devices: int | None = None,
+        folder: Path = ROOT,
     ) -> None:
-        """Start it on so many devices; a signal comes when it prints a line with `at`'s text."""
+        """Start it in the folder, on so many devices; a signal comes at a line with `at`'s text."""
         name, *words = module.split()
         request = {"module": name, "arguments": [*words, *arguments], "at": at}
+        request["folder"] = str(folder)
         given = environment(flags)
         if devices is not None:
             given["JAX_NUM_CPU_DEVICES"] = str(devices)
@@ -116,9 +118,9 @@ class Warm:
 
 
 def finish(
-    module: str, *arguments: str, flags: str = OLDER, fresh: bool = False
+    module: str, *arguments: str, flags: str = OLDER, fresh: bool = False, folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments`` to its end; the module may have words after it.
+    """``python -m module arguments`` in a folder, to its end; the module may have words after it.
 
     A fresh process imports everything itself, with another seed of Python's hashes: straight runs,
     which others are compared with to the bit, are fresh.
@@ -126,13 +128,13 @@ def finish(
     if fresh:
         return subprocess.run(
             [sys.executable, "-m", *module.split(), *arguments],
-            cwd=ROOT,
-            env=environment(flags),
+            cwd=folder,
+            env=environment(flags) | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
         )
-    process = Warm(module, *arguments, flags=flags)
+    process = Warm(module, *arguments, flags=flags, folder=folder)
     output, errors = process.communicate()
     return subprocess.CompletedProcess(module, process.returncode, output, errors)
 

@@ -80,6 +80,7 @@ def become(request: dict) -> str:
             jax.config.update(name.lower(), type(getattr(jax.config, name.lower()))(value))
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["at"]:
         signal_at(*request["at"])

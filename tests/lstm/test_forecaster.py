@@ -251,6 +251,7 @@ def test_the_snippet_of_the_page_runs(
 ):
     monkeypatch.chdir(tmp_path)
     page = (Path(saved.__file__).parent / "README.md").read_text()
-    (code,) = [c for c in re.findall(r"```python\n(.*?)```", page, re.S) if "Forecaster" in c]
+    section = page.split("## From Python\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
     exec(code.replace("seeds=8", "seeds=1, steps=20, log_every=20"), {})
     assert "1961-01" in capsys.readouterr().out
