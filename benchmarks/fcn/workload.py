@@ -19,6 +19,7 @@ from jaxdl.planner.jaxpr_cost import count_flops
 
 CLASSES = 21
 CANVASES = 4  # programs that we compile for a stream
+LEAST = 64 * 64  # pixels of a batch: with fewer, starting a layer takes a good part of its time
 # Heights and widths in a round of ten, about as often as in VOC2012: half of it is 375 x 500.
 ROUND = (
     *((375, 500), (500, 375), (333, 500), (375, 500), (375, 500)),
@@ -54,6 +55,16 @@ class Pictures:
 
     def __getitem__(self, i: int) -> Picture:
         return self.pictures[i]
+
+
+def too_small(size: str, batch: int, width: int) -> str:
+    """What to say of work that is too little to mean anything; empty if it is enough."""
+    if width == 1 and (size == "voc" or batch * int(size) ** 2 >= LEAST):
+        return ""
+    return (
+        f"{size}, batch {batch}, 1/{width} of the channels: too small; this times how layers "
+        "start, and its share of the roof means nothing"
+    )
 
 
 def stream_sizes(count: int) -> list[tuple[int, int]]:
