@@ -30,7 +30,7 @@ C = TypeVar("C", bound="Options")
 
 WIDTH = Range(1, 64)  # what divides the channels: the first layers have 64
 BUSY = 0.1  # of the cores, used by others: seconds mean little
-WIDE = 150  # columns: folded tables cannot be read
+WIDE = 180  # columns: folded tables cannot be read
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class Bench:
     def _print_head(self, versions: Mapping[str, str]) -> None:
         machine = self._machine
         self.console.print(
-            f"machine: {machine['processor']}; {machine['cores']} cores to use, "
+            f"machine: {machine['processor']}; cores: {machine['cores']}, "
             f"{host_memory() / 1e9:.1f} GB; NumPy's kernels: {machine['kernels']}"
         )
         self.console.print("versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()))

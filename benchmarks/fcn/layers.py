@@ -136,7 +136,7 @@ def run(cfg: Config) -> None:
     table = Table(title=f"{cfg.size}x{cfg.size}, batch {cfg.batch}; roof {rates.described()}")
     for name in ("layer", "direction", "ms", "CPU ms", "Gflop", "Gflop/s", "of the roof"):
         table.add_column(name, justify="left" if name in ("layer", "direction") else "right")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, direction, best, flops in layers(cfg.size, cfg.batch, cfg.width, cfg.budget):
         row = {"layer": name, "direction": direction, **best._asdict(), "flops": flops}
         rate = flops / best.seconds
