@@ -59,13 +59,15 @@ def run(cfg: Config) -> None:
     shown = Table(title=", ".join(f"{count} {name}" for name, count in what.items()))
     for name in ("", "ms", "CPU ms", "first call, s"):
         shown.add_column(name, justify="right" if name else "left")
+    rows: list[dict[str, Any]] = []
     for name, times in found.items():
         seconds, cpu = (statistics.median(own) for own in zip(*times, strict=True))
-        row: dict[str, Any] = {"system": name, "seconds": seconds, "cpu_s": cpu, **what}
-        row |= {"first_s": compiling if name == "jax" else None, "difference": float(difference)}
-        bench.add(row | {"peak_mb": own_peak_mb(), "version": versions[name]})
+        rows.append({"system": name, "seconds": seconds, "cpu_s": cpu, **what})
+        rows[-1] |= {"first_s": compiling if name == "jax" else None, "peak_mb": own_peak_mb()}
+        rows[-1] |= {"difference": float(difference), "version": versions[name]}
         first = f"{compiling:.2f}" if name == "jax" else ""
         shown.add_row(name, f"{1e3 * seconds:.2f}", f"{1e3 * cpu:.2f}", first)
+    bench.add(*rows)
     bench.console.print(shown)
     peak = f"peak of the process: {own_peak_mb():.0f} MB"
     bench.console.print(f"they differ by {difference:.1e} of the largest value; {peak}")

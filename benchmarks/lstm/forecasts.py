@@ -79,7 +79,7 @@ def row_of(name: str, found: dict[str, Any]) -> dict[str, Any]:
     totals = {key: own["total"]["mase"] for key, own in found["test"]["methods"].items()}
     return {
         "series": name,
-        "transform": ", ".join(map(str, found["setup"]["transform"].values())),
+        "transform": ", ".join(f"{k} {v}" for k, v in found["setup"]["transform"].items()),
         "chosen": "naive" if found["naive"] else "mean change" if found["unlearnt"] else "",
         "mase": totals["forecast"],
         "ratio": totals["forecast"] / totals["naive"],

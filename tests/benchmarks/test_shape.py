@@ -143,7 +143,7 @@ def test_the_head_comes_once_and_each_row_says_all(tmp_path: Path, capsys):
     assert found["quick"].all()
     for name in ("processor", "cores", "kernels", "jax", "jaxlib", "numpy"):
         assert found[name].nunique() == 1, name
-    assert found["busy_share"].between(0, 1).all() or sys.platform != "linux"
+    assert found["busy_share"].dropna().between(0, 1).all()
     assert not {"json", "out", "sizes"} & set(found.columns)
 
 
