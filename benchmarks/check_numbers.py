@@ -20,7 +20,7 @@ from jax.errors import JaxRuntimeError
 from rich.table import Table
 
 from benchmarks import shape
-from benchmarks.process import own_peak_mb
+from benchmarks.process import forget_peak, own_peak_mb
 from benchmarks.real_steps import TIES, TOLERANCE, Case, cases
 from jaxdl.cli.command import main
 from jaxdl.devices import arithmetic
@@ -125,6 +125,7 @@ def run_all(cfg: Config) -> int:
     if not known:
         bench.console.print("this jaxlib has no such fusions to leave out: float64 alone")
     for case in waiting:
+        forget_peak()
         begin, cpu = time.perf_counter(), time.process_time()
         arrays, *found = check(case, known)
         cells: list[str] = []

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.fcn.jax_runner import MEAN, random_params
 from jaxdl.digits import task
 from jaxdl.digits.data import open_digits
 from jaxdl.digits.model import LeNet
@@ -28,7 +29,6 @@ from jaxdl.word2vec.negative_sampling import unigram_table
 from jaxdl.word2vec.objectives import Objective
 from jaxdl.word2vec.step import train_blocks
 
-MEAN = (123.68, 116.779, 103.939)
 # Of an array, relative to its largest value: ten times what rounding gives.
 TOLERANCE = 1e-4
 TIES = 5e-3  # FCN gradients: a pixel whose ReLU or pooling ties within rounding goes another way
@@ -62,14 +62,6 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def fcn_params(stride: Any, width: int) -> Any:
-    """A random start; biases and skips' scores too, which would hide a difference as zeros."""
-    model = FCN(stride, VOC_CLASSES, width)
-    params = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))["params"]
-    rng = np.random.default_rng(2)
-    return jax.tree.map(lambda a: a + 0.01 * rng.standard_normal(a.shape, np.float32), params)
-
-
 def fcn_batch(canvas: tuple[int, int]) -> Batch:
     """A drawn scene of VOC's size on its canvas."""
     size = TRUE_SIZES[canvas]
@@ -80,8 +72,8 @@ def fcn_batch(canvas: tuple[int, int]) -> Batch:
 
 
 def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
-    params = cast(fcn_params(stride, width), dtype)
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
+    params = cast(random_params(model, seed=1), dtype)
     optimizer = optimizers.momentum_sgd()
     loss = pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
     step = dense_step(loss, optimizer, add_outcome)
@@ -91,8 +83,8 @@ def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> W
 
 
 def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
-    params = cast(fcn_params(stride, width), dtype)
     model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
+    params = cast(random_params(model, seed=1), dtype)
     mean = jnp.asarray(MEAN, jnp.float32)
     predict = predict_batch(model, mean)
     batch, (height, wide) = fcn_batch(canvas), TRUE_SIZES[canvas]

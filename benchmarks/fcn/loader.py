@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from PIL import Image
 from rich.table import Table
 
 from benchmarks import shape
-from benchmarks.fcn.jax_runner import training
+from benchmarks.fcn.jax_runner import random_params, training
 from benchmarks.fcn.workload import CANVASES, CLASSES, draw, stream_sizes
 from benchmarks.process import forget_peak, own_peak_mb
 from jaxdl.cli.command import main
@@ -112,8 +110,7 @@ def measure(folder: Path, images: int, batch: int, width: int) -> list[dict[str,
         return batches.BatchSource(data, every, canvases, batch, seed=0, epochs=epochs, cache=cache)
 
     model: Any = FCN(32, CLASSES, width)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
-    call, _ = training(model, jax.tree.map(np.asarray, params))
+    call, _ = training(model, random_params(model, seed=0))
     for cache, name in CACHES.items():
         forget_peak()
         images_per_s = rate(make(cache), len(ids))
