@@ -254,8 +254,8 @@ def begin(
     results = Results(program, inputs)
     if cfg.json is not None:
         results.check(cfg.json)
-        if not cfg.json.exists():
-            results.write_json(cfg.json, [])  # whether the place takes a file, only a file tells
     if work is not None:
         work_folder(work, program)
+    if cfg.json is not None and not cfg.json.exists():
+        results.write_json(cfg.json, [])  # whether the place takes a file, only a file tells
     return Bench(cfg, results, versions or {})

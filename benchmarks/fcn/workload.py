@@ -136,7 +136,7 @@ def write_example(path: Path, stride: Any, width: int, size: tuple[int, int]) ->
     mean = jnp.asarray(MEAN, jnp.float32)
     loss_fn = pixel_loss(model, mean, "mean")
     (loss, _), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, batch)
-    images = np.float32(batch.images) - np.float32(MEAN)[None, None, None, :]
+    images = np.asarray(batch.images, np.float32) - np.asarray(MEAN, np.float32)
     logits: Any = jax.jit(model.apply)({"params": params}, images, batch.sizes)
     named: dict[str, Any] = {"images": batch.images, "labels": batch.labels}
     named |= {"logits": logits, "loss": loss}

@@ -123,7 +123,7 @@ def test_a_peer_is_asked_for_its_version_without_importing_it():
 
 
 def test_the_head_comes_once_and_each_row_says_all(tmp_path: Path, capsys):
-    rows = tmp_path / "new" / "rows.json"
+    rows = tmp_path / "work" / "rows.json"
     cfg = Config(quick=True, json=rows)
     bench = shape.begin(cfg, "benchmarks.x", work=tmp_path / "work", versions={"torch": "2.13"})
     head = capsys.readouterr().out
