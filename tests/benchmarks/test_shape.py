@@ -13,11 +13,12 @@ import pytest
 
 from benchmarks import check_numbers, shape
 from benchmarks.fcn import __main__ as fcn
-from benchmarks.fcn import layers, loader
+from benchmarks.fcn import layers, loader, real_photos
 from benchmarks.lstm import __main__ as lstm
 from benchmarks.lstm import exported, forecasts
 from benchmarks.process import ROOT
 from benchmarks.word2vec import __main__ as word2vec
+from benchmarks.word2vec import same_as_gensim
 from jaxdl.errors import InputError
 
 PROGRAMS: dict[str, tuple[Any, Callable[[Any], object]]] = {
@@ -28,6 +29,8 @@ PROGRAMS: dict[str, tuple[Any, Callable[[Any], object]]] = {
     "forecasts": (forecasts.Config, forecasts.run),
     "exported": (exported.Config, exported.run),
     "word2vec": (word2vec.Config, word2vec.run),
+    "real_photos": (real_photos.Options, real_photos.run_all),
+    "same_as_gensim": (same_as_gensim.Config, same_as_gensim.run),
     "check_numbers": (check_numbers.Config, check_numbers.run_all),
 }
 ALONE = "--tools ours --gensim-python none "
@@ -79,6 +82,9 @@ class Config(shape.Options):
         ("word2vec", ALONE + "--analogies a b", "--analogies: give one file"),
         ("word2vec", ALONE + "--json file/rows.json", NO_PLACE),
         ("word2vec", "--gensim-python none", "none: no Python that has gensim; run make bench-w"),
+        ("real_photos", "--updates 4", "--updates 4: must be a multiple of 3"),
+        ("real_photos", "--json file/rows.json", NO_PLACE),
+        ("same_as_gensim", "--gensim-python none", "none: no Python that has gensim"),
         ("check_numbers", "--only nothing", "--only nothing: no step has this in its name"),
         ("check_numbers", "--only (", "is no pattern"),
         ("check_numbers", "--only digits --json file/rows.json", NO_PLACE),
