@@ -99,15 +99,16 @@ lint-containers: env-dev ## hadolint, shellcheck, and the schemas of compose fil
 
 ##@ Measure
 
-bench-fcn: env env-torch ## the FCN beside PyTorch, by layer, and the loader; ARGS, LAYERS, LOADER='--images 20'
+# ARGS is for the first program, and for all three if it is --quick or --help.
+bench-fcn: env env-torch ## the FCN beside PyTorch (ARGS), by layer (LAYERS), the loader (LOADER='--images 20')
 	$(PY) -m benchmarks.fcn --torch-python $(TORCH_VENV)/bin/python $(ARGS)
-	$(PY) -m benchmarks.fcn.layers $(LAYERS)
-	$(PY) -m benchmarks.fcn.loader $(LOADER)
+	$(PY) -m benchmarks.fcn.layers $(filter --quick --help,$(ARGS)) $(LAYERS)
+	$(PY) -m benchmarks.fcn.loader $(filter --quick --help,$(ARGS)) $(LOADER)
 
 bench-word2vec: env env-gensim ## word2vec beside gensim; ARGS='--corpus FILE'
 	$(PY) -m benchmarks.word2vec --gensim-python $(GENSIM_VENV)/bin/python $(ARGS)
 
-bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; ARGS='--epochs 2000'
+bench-lstm: env env-torch ## the LSTM sweep beside PyTorch; ARGS='--steps 2000'
 	$(PY) -m benchmarks.lstm --torch-python $(TORCH_VENV)/bin/python $(ARGS)
 
 bench-forecasts: env env-forecast ## seven series beside seasonal naive, ETS and Theta; ARGS='--names nile'

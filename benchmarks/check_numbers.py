@@ -4,69 +4,40 @@ jaxlib 0.10.2 is silently wrong on CPUs, in large arrays alone (`jaxdl.devices.a
 step runs on one CPU device as the experiments run it, once more without the fusions that are wrong,
 and, where that is cheap, in float64. A table tells the largest difference of each step's outputs:
 losses, updated parameters, and gradients (momentum starts at zero, so a step's velocity is its
-gradient). Exit status 1 where one exceeds the tolerance.
+gradient). Exit status 1 where one exceeds the tolerance. The steps: benchmarks/real_steps.py.
 """
 
-import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.errors import JaxRuntimeError
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks import shape
+from benchmarks.process import forget_peak, own_peak_mb
+from benchmarks.real_steps import TIES, TOLERANCE, Case, cases
+from jaxdl.cli.command import main
 from jaxdl.devices import arithmetic
-from jaxdl.digits import task
-from jaxdl.digits.data import open_digits
-from jaxdl.digits.model import LeNet
-from jaxdl.fcn.data.batches import Batch, preprocess
-from jaxdl.fcn.data.scenes import make_scene
-from jaxdl.fcn.metrics import empty_metrics
-from jaxdl.fcn.models.fcn import FCN
-from jaxdl.fcn.plan import VOC_CLASSES
-from jaxdl.fcn.task import add_outcome, pixel_loss, predict_batch
-from jaxdl.lstm import sweep
-from jaxdl.lstm.series import sine
-from jaxdl.planner.choices import VOC_CANVASES
-from jaxdl.training import optimizers
-from jaxdl.training.step import dense_step, start_state
-from jaxdl.word2vec import blocks
-from jaxdl.word2vec.model import Tables, init_tables
-from jaxdl.word2vec.negative_sampling import unigram_table
-from jaxdl.word2vec.objectives import Objective
-from jaxdl.word2vec.step import train_blocks
+from jaxdl.errors import InputError
 
 # Leaves out the fusions that may be wrong.
 WITHOUT: dict[str, bool | str] = {"xla_cpu_experimental_ynn_fusion_type": ""}
-MEAN = (123.68, 116.779, 103.939)
-# Of an array, relative to its largest value: ten times what rounding gives.
-TOLERANCE = 1e-4
-TIES = 5e-3  # FCN gradients: a pixel whose ReLU or pooling ties within rounding goes another way
-TRUE_SIZES = {(384, 512): (375, 500), (512, 384): (500, 375), (512, 512): (500, 500)}
 
 
-class Work(NamedTuple):
-    """A jitted step, its arguments (host arrays or shared: some are donated), what to compare."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(shape.Options):
+    """Do our own steps compute right at real sizes? The status is 1 where one does not."""
 
-    call: Any
-    args: tuple[Any, ...]
-    pick: Callable[[Any], Any] = lambda outputs: outputs
-
-
-class Case(NamedTuple):
-    """One row: `make` gives the work in float32 or float64."""
-
-    name: str
-    make: Callable[[Any], Work]
-    double: bool  # float64 is cheap enough
-    largest: float = TOLERANCE  # difference allowed in one array; the median's is TOLERANCE
+    quick: bool = False
+    """Narrow networks, one canvas."""
+    only: str = ""
+    """Steps whose name has this pattern."""
 
 
 class Difference(NamedTuple):
@@ -75,147 +46,6 @@ class Difference(NamedTuple):
     worst: float
     where: str
     median: float
-
-
-def cast(tree: Any, dtype: Any) -> Any:
-    """Floating-point arrays in that dtype, on the host."""
-
-    def one(x):
-        x = np.asarray(x)
-        return x.astype(dtype) if np.issubdtype(x.dtype, np.floating) else x
-
-    return jax.tree.map(one, tree)
-
-
-def fcn_params(stride: Any, width: int) -> Any:
-    """A random start; biases and skips' scores too, which would hide a difference as zeros."""
-    model = FCN(stride, VOC_CLASSES, width)
-    params = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))["params"]
-    rng = np.random.default_rng(2)
-    return jax.tree.map(lambda a: a + 0.01 * rng.standard_normal(a.shape, np.float32), params)
-
-
-def fcn_batch(canvas: tuple[int, int]) -> Batch:
-    """A drawn scene of VOC's size on its canvas."""
-    size = TRUE_SIZES[canvas]
-    image, label = make_scene(np.random.default_rng(7), *size)
-    images, labels = np.zeros((1, *canvas, 3), np.uint8), np.full((1, *canvas), 255, np.uint8)
-    images[0, : size[0], : size[1]], labels[0, : size[0], : size[1]] = image, label
-    return Batch(images, labels, np.array([size], np.int32))
-
-
-def fcn_train(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
-    params = cast(fcn_params(stride, width), dtype)
-    model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
-    optimizer = optimizers.momentum_sgd()
-    loss = pixel_loss(model, jnp.asarray(MEAN, jnp.float32), "mean")
-    step = dense_step(loss, optimizer, add_outcome)
-    state = start_state(params, optimizer)
-    args = (state, empty_metrics(VOC_CLASSES), fcn_batch(canvas), np.float32(1e-3))
-    return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
-
-
-def fcn_predict(stride: Any, width: int, canvas: tuple[int, int], dtype: Any) -> Work:
-    params = cast(fcn_params(stride, width), dtype)
-    model = FCN(stride, VOC_CLASSES, width, compute_dtype=dtype)
-    mean = jnp.asarray(MEAN, jnp.float32)
-    predict = predict_batch(model, mean)
-    batch, (height, wide) = fcn_batch(canvas), TRUE_SIZES[canvas]
-
-    def both(params, images, sizes):
-        """The logits too: a random network sees one class nearly everywhere."""
-        logits = model.apply({"params": params}, preprocess(images, mean), sizes)
-        return {"classes": predict(params, images, sizes), "logits": logits}
-
-    def pick(outputs):
-        return jax.tree.map(lambda array: array[:, :height, :wide], outputs)
-
-    return Work(jax.jit(both), (params, batch.images, batch.sizes), pick)
-
-
-def word_stream(words: int) -> tuple[np.ndarray, tuple[Any, ...], dict[str, Any]]:
-    """Counts of words by Zipf's law, a text of them, and what `blocks.subsample` takes."""
-    rng = np.random.default_rng(3)
-    share = 1 / np.arange(1, words + 1)
-    ids = rng.choice(words, size=1 << 18, p=share / share.sum()).astype(np.int32)
-    counts = np.maximum(np.bincount(ids, minlength=words), 1)
-    keep = blocks.keep_probability(counts, 1e-3).astype(np.float32)
-    args = (jax.random.key(4), ids, np.arange(len(ids), dtype=np.int32) // 1000, keep)
-    return counts, args, {"window": 5, "shrink": "each", "size": 32}
-
-
-def subsample(words: int, dtype: Any) -> Work:
-    _, args, static = word_stream(words)
-    return Work(jax.jit(partial(blocks.subsample, **static)), args)
-
-
-def word_blocks(words: int) -> tuple[Any, tuple[Any, ...]]:
-    """`blocks.prepare` for a dispatch, and its arguments."""
-    counts, args, static = word_stream(words)
-    stream = blocks.subsample(*args, **static)
-    prepare = partial(blocks.prepare, objective=Objective(), blocks=400, size=32, cap=100.0)
-    at = np.int32(0)
-    return jax.jit(prepare), (stream, unigram_table(counts), None, jax.random.key(5), at)
-
-
-def prepare(words: int, dtype: Any) -> Work:
-    with jax.enable_x64(False):
-        return Work(*word_blocks(words))
-
-
-def word2vec(words: int, dtype: Any) -> Work:
-    with jax.enable_x64(False):
-        call, args = word_blocks(words)
-        prepared, tables = cast(call(*args), dtype), init_tables(jax.random.key(6), words, 100)
-    # Outputs that are not zero, as after an epoch: else the first gradients of the inputs are.
-    outputs = np.random.default_rng(7).uniform(-0.1, 0.1, (words, 100))
-    tables = cast(Tables(tables.inputs, jnp.asarray(outputs)), dtype)
-    step = partial(train_blocks, objective=Objective(), sum_first=False)
-    rate = np.asarray(0.025, dtype), np.asarray(1e-7, dtype)
-    return Work(jax.jit(step, donate_argnums=0), (tables, prepared, None, *rate))
-
-
-def lstm(seeds: int, dtype: Any) -> Work:
-    members, optimizer = sweep.members_of((2, 3, 4, 5), range(seeds)), optimizers.momentum_sgd()
-    drawn = {"seed": 8, "epochs": 100, "batch": 32, "spans": len(sine()) - 50}
-    batch = next(sweep.batches(sine().astype(dtype), members, 0, **drawn))
-    with jax.enable_x64(False):
-        state = cast(sweep.start_sweep(8, members, optimizer), dtype)
-        totals = cast(sweep.zero_losses(1, 100, members), dtype)
-    step = sweep.sweep_step(optimizer, window=50)
-    return Work(step, (state, totals, batch, np.asarray(0.1, dtype)))
-
-
-def digits(dtype: Any) -> Work:
-    data = open_digits(None)
-    model, optimizer = LeNet(len(data.classes)), optimizers.momentum_sgd()
-    image = jnp.zeros((1, *data.train.images.shape[1:], 1), jnp.float32)
-    params = jax.jit(model.init)(jax.random.key(9), image)["params"]
-    batch = next(task.batches(data.train, 64, seed=0, first=0))
-    step = dense_step(
-        task.picture_loss(model), optimizer, lambda totals, new: task.update_metrics(totals, *new)
-    )
-    state = start_state(cast(params, dtype), optimizer)
-    args = (state, task.empty_metrics(len(data.classes)), batch, np.float32(0.01))
-    return Work(step, args, lambda outputs: (outputs[0], outputs[2]))
-
-
-def cases(quick: bool) -> Iterator[Case]:
-    """All rows; `quick` leaves out the full width and all canvases but one."""
-    words = 70_000
-    yield Case("digits", digits, True)
-    yield Case("lstm, 8 seeds, 100 epochs", partial(lstm, 8), True)
-    yield Case(f"word2vec, {words} words: subsample", partial(subsample, words), False)
-    yield Case(f"word2vec, {words} words: prepare", partial(prepare, words), False)
-    yield Case(f"word2vec, {words} words: train", partial(word2vec, words), True)
-    shapes: list[tuple[int, int]] = [(32, 32), (8, 8)] if quick else [(32, 32), (8, 8), (8, 1)]
-    for stride, width in shapes:
-        for canvas in VOC_CANVASES[:1] if quick else VOC_CANVASES:
-            size = f"{canvas[0]}x{canvas[1]}, width 1/{width}"
-            double = width > 1 and canvas == VOC_CANVASES[0]
-            for what, make in (("train", fcn_train), ("predict", fcn_predict)):
-                made, largest = partial(make, stride, width, canvas), (TOLERANCE, TIES)
-                yield Case(f"fcn{stride}s {what} {size}", made, double, largest[what == "train"])
 
 
 def difference(got: Any, want: Any) -> Difference:
@@ -266,35 +96,66 @@ def check(case: Case, known: bool) -> tuple[int, Difference | None, Difference |
     return len(jax.tree.leaves(ours)), without, double
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def chosen(cfg: Config, known: bool) -> list[Case]:
+    """The cases that run here; InputError if there are none."""
+    try:
+        pattern = re.compile(cfg.only)
+    except re.error as error:
+        raise InputError(
+            f"--only {cfg.only}: is no pattern ({error}); give a part of a name"
+        ) from error
+    found = [case for case in cases(cfg.quick) if pattern.search(case.name)]
+    if not found:
+        names = "; ".join(case.name for case in cases(cfg.quick))
+        raise InputError(f"--only {cfg.only}: no step has this in its name; there are: {names}")
+    return [case for case in found if known or case.double]
+
+
+def run_all(cfg: Config) -> int:
     """Run the cases, print the table; 1 if something is off."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="narrow networks, one canvas")
-    parser.add_argument("--only", default="", help="cases whose name has this pattern")
-    args = parser.parse_args(words)
+    cfg = shape.settled(cfg)
     jax.config.update("jax_platforms", "cpu")
     known, bad = has_option(), False
-    table = Table("step", "arrays", "without the fusions", "median", "float64", "median", "s")
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(f"jax {jax.__version__}: sums that are wrong: {arithmetic.wrong_rows()}")
-    console.print("" if known else "this jaxlib has no such fusions to leave out: float64 alone")
-    for case in cases(args.quick):
-        if not re.search(args.only, case.name) or not (known or case.double):
-            continue
-        begin = time.perf_counter()
+    waiting = chosen(cfg, known)
+    bench = shape.begin(cfg, "benchmarks.check_numbers")
+    table = Table("step", "arrays", "without the fusions", "median", "float64", "median")
+    for name in ("s", "CPU s", "peak MB"):
+        table.add_column(name, justify="right")
+    bench.console.print(f"sums that are wrong: {arithmetic.wrong_rows()}")
+    if not known:
+        bench.console.print("this jaxlib has no such fusions to leave out: float64 alone")
+    for case in waiting:
+        forget_peak()
+        begin, cpu = time.perf_counter(), time.process_time()
         arrays, *found = check(case, known)
-        cells = []
-        for d in found:
+        cells: list[str] = []
+        row: dict[str, Any] = {"step": case.name, "arrays": arrays, "tolerance": case.largest}
+        wrong = False
+        for name, d in zip(("without", "float64"), found, strict=True):
             sound = d is None or (d.worst <= case.largest and d.median <= TOLERANCE)
-            mark, bad = ("", bad) if sound else (" !", True)
-            cells += [f"{d.worst:.1e} {d.where}{mark}", f"{d.median:.0e}"] if d else ["", ""]
-        table.add_row(case.name, str(arrays), *cells, f"{time.perf_counter() - begin:.0f}")
+            wrong |= not sound
+            cells += (
+                [f"{d.worst:.1e} {d.where}{'' if sound else ' !'}", f"{d.median:.0e}"]
+                if d
+                else ["", ""]
+            )
+            for key in Difference._fields:
+                value = getattr(d, key, None)
+                row[f"{name}_{key}"] = None if value == np.inf else value  # JSON has no infinity
+        row |= {"wrong": wrong, "seconds": time.perf_counter() - begin}
+        row |= {"cpu_s": time.process_time() - cpu, "peak_mb": own_peak_mb()}
+        bench.add(row)
+        bad |= wrong
+        figures = (f"{row[name]:.0f}" for name in ("seconds", "cpu_s", "peak_mb"))
+        table.add_row(case.name, str(arrays), *cells, *figures)
         print(case.name, *cells, file=sys.stderr, flush=True)
-    console.print(table)
+    bench.console.print(table)
     verdict = "WRONG: a" if bad else "No"
-    console.print(f"{verdict} difference above {TOLERANCE:g} (an FCN's gradients: {TIES:g})")
+    bench.console.print(f"{verdict} difference above {TOLERANCE:g} (an FCN's gradients: {TIES:g})")
+    bench.end()
     return int(bad)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    example = "python -m benchmarks.check_numbers --quick --only fcn  # the FCNs, narrow"
+    sys.exit(main(lambda: run_all(shape.options(Config, "benchmarks.check_numbers", example))))

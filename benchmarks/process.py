@@ -1,4 +1,4 @@
-"""Run a command and measure it: its status, when it started, its seconds, its peak memory.
+"""Run a command and measure it: its status, start, seconds, CPU seconds and peak memory.
 
 The command is the child of a small process that this file is too (standard library alone): Linux
 counts what the parent held as the child's peak, and a benchmark holds more than some peers.
@@ -23,11 +23,15 @@ _HAND_CHOICE = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 class Measured(NamedTuple):
-    """A finished process; `started` in seconds since 1970, `peak_mb` in 1e6 bytes."""
+    """A finished process; `started` in seconds since 1970, `peak_mb` in 1e6 bytes.
+
+    `cpu_s` are the user's and the system's seconds of it and of the processes that it started.
+    """
 
     status: int  # negative: the signal that ended it
     started: float
     seconds: float
+    cpu_s: float
     peak_mb: float
 
 
@@ -76,7 +80,8 @@ def _launch(log: str, command: Sequence[str]) -> Measured:
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - clock
     child.returncode = os.waitstatus_to_exitcode(status)  # it was waited for here
-    return Measured(child.returncode, started, seconds, usage.ru_maxrss * _KIB / 1e6)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(child.returncode, started, seconds, cpu, usage.ru_maxrss * _KIB / 1e6)
 
 
 if __name__ == "__main__":

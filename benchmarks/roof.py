@@ -82,7 +82,7 @@ def _best(call: Callable[[], object]) -> float:
     return best
 
 
-def _kernel() -> str:
+def kernel() -> str:
     """The name of the kernels that NumPy's OpenBLAS uses here."""
     libraries = threadpoolctl.threadpool_info()
     names = [lib["architecture"] for lib in libraries if lib["internal_api"] == "openblas"]
@@ -93,16 +93,16 @@ def rates(threads: int) -> Rates:
     """Of this process, which may run on as many cores as it has `threads`."""
     side, size = 1024, 1 << 25  # 4 MiB and 128 MiB an array
     a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
-    products = {f"NumPy, {_kernel()}": _best(lambda: np.matmul(a, b, out=c))}
+    products = {f"NumPy, {kernel()}": _best(lambda: np.matmul(a, b, out=c))}
     left, right = jax.device_put((a, b), jax.devices("cpu")[0])
     multiply = jax.jit(partial(jnp.matmul, precision="highest"))
     jax.block_until_ready(multiply(left, right))
     products["XLA"] = _best(lambda: jax.block_until_ready(multiply(left, right)))
-    kernel = min(products, key=products.__getitem__)
+    fastest = min(products, key=products.__getitem__)
     source, target = (np.ones(size, np.float32).reshape(threads, -1) for _ in range(2))
     with ThreadPoolExecutor(threads) as pool:
         copy = _best(lambda: list(pool.map(np.copyto, target, source)))
-    return Rates(2 * side**3 / products[kernel], 2 * size * _FLOAT / copy, kernel)
+    return Rates(2 * side**3 / products[fastest], 2 * size * _FLOAT / copy, fastest)
 
 
 def measure_rates(threads: int) -> Rates:

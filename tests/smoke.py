@@ -154,18 +154,19 @@ def benchmarks(folder: Path) -> None:
     write_inputs(folder / "text")
     lane = Lane(ROOT, environment(folder))
     python = [sys.executable, "-m"]
-    words = ["--tools", "ours", "--epochs", "1", "--seeds", "1", "--corpus"]
-    words += [str(folder / "text/text.txt"), "--out", str(folder / "words")]
-    lane.run("benchmarks.word2vec --tools ours", [*python, "benchmarks.word2vec", *words])
+    words = ["--quick", "--tools", "ours", "--corpus", str(folder / "text/text.txt")]
+    words += ["--out", str(folder / "words")]
+    lane.run("benchmarks.word2vec --quick --tools ours", [*python, "benchmarks.word2vec", *words])
     mine = folder / "loader" / "mine.txt"  # what the benchmark did not make stays
     mine.parent.mkdir()
     mine.write_text("mine")
-    loader = ["--images", "1", "--width", "32", "--out", str(mine.parent)]
-    lane.run(
-        "benchmarks.fcn.loader --images 1 --width 32", [*python, "benchmarks.fcn.loader", *loader]
-    )
+    loader = ["--quick", "--images", "1", "--width", "32", "--out", str(mine.parent)]
+    lane.run("benchmarks.fcn.loader --quick", [*python, "benchmarks.fcn.loader", *loader])
     if [path.name for path in mine.parent.iterdir()] != ["mine.txt"]:
         raise RuntimeError(f"{mine.parent}: the loader's benchmark left or deleted files")
+    rows = folder / "layers.json"
+    layers = [*python, "benchmarks.fcn.layers", "--quick", "--width", "32", "--json", str(rows)]
+    lane.run("benchmarks.fcn.layers --quick", layers, str(rows))
 
 
 def notebook(folder: Path) -> None:
@@ -184,7 +185,7 @@ def main() -> int:
         calls = (
             partial(marked_tests, "tests/test_gpu_benchmark.py"),
             use_wheel,
-            partial(marked_tests, "tests/test_benchmarks.py"),
+            partial(marked_tests, "tests/benchmarks"),
             benchmarks,
             notebook,
         )

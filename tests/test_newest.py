@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.check_numbers import Case, Work, check, difference, has_option
+from benchmarks.check_numbers import check, difference, has_option
+from benchmarks.real_steps import Case, Work
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,24 +14,23 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, NamedTuple
 
-import tyro
-from rich.console import Console
-
+from benchmarks import shape
 from benchmarks.fcn import workload
 from benchmarks.fcn.table import Row, table
 from benchmarks.process import ROOT, own_choice
 from benchmarks.roof import measure_rates
 from jaxdl.cli.command import main
-from jaxdl.cli.options import Range, check_ranges
+from jaxdl.cli.options import Range
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.files.results import Results, work_folder
 
 What = Literal["step", "predict"]
 System = Literal["ours", "ours remat", "torch", "torch dense"]
+QUICK = {"strides": (32,), "sizes": ("64",), "batches": (1,), "images": 4, "runs": 1, "width": 16}
+QUICK |= {"systems": ("ours", "torch")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(shape.Options):
     """The FCN's training step and prediction beside PyTorch: 224x224, and a stream of VOC's sizes.
 
     All programs wait in processes of their own and work in turn, a part of the work at a time, so
@@ -52,7 +51,7 @@ class Config:
     """Images of the stream."""
     runs: Annotated[int, Range(1)] = 3
     """Times over; a figure is the median, with the lowest and highest."""
-    width: Annotated[int, Range(1)] = 1
+    width: Annotated[int, shape.WIDTH] = 1
     """Divides the channels; 1 is VGG-16."""
     threads: Annotated[int, Range(1)] = 2
     """Threads of PyTorch. (Ours takes the cores it may run on.)"""
@@ -66,8 +65,6 @@ class Config:
     """PyTorch's torch.compile (needs a C++ compiler)."""
     torch_python: Path = Path(".venv-torch/bin/python")
     """A Python that has PyTorch; `make bench-fcn` makes it."""
-    json: Path | None = None
-    """Write the rows here."""
     out: Path = Path("runs/bench-fcn")
     """Work folder, new or its own from before."""
 
@@ -111,18 +108,18 @@ def answer(process: subprocess.Popen, log: Path) -> dict[str, Any]:
     return json.loads(line)
 
 
-def check(cfg: Config) -> None:
-    """Refuse what cannot run, in one line."""
+def check(cfg: Config) -> dict[str, str]:
+    """Refuse what cannot run, in one line; PyTorch's version if it takes part."""
     for name in ("strides", "whats", "sizes", "batches", "systems"):
         values = getattr(cfg, name)
         if not values or len(set(values)) != len(values):
             raise InputError(f"--{name}: name at least one, each once")
-    check_ranges(cfg)
     for size in cfg.sizes:
         if size != "voc" and not (size.isdecimal() and int(size) >= 1):
             raise InputError(f"--sizes {size}: give the side of a square image, or voc")
-    if any("torch" in system for system in cfg.systems) and not cfg.torch_python.is_file():
-        raise InputError(f"{cfg.torch_python}: no such Python; run make bench-fcn, which makes it")
+    if any("torch" in system for system in cfg.systems):
+        return {"torch": shape.peer(cfg.torch_python, "torch", "bench-fcn").version}
+    return {}
 
 
 def tasks(cfg: Config) -> list[Task]:
@@ -203,6 +200,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
             if difference is not None and not difference < 1e-3:
                 raise TrainingError(f"{program.system}: differs from ours by {difference:.1e}")
         seconds: dict[str, list[float]] = {system: [0.0] * cfg.runs for system in systems}
+        cpu = dict.fromkeys(systems, 0.0)
         last: dict[str, dict[str, Any]] = {}
         parts = min(program.batches for program in programs)
         repeat = 1 if task.size == "voc" else 3  # short work, thrice
@@ -212,6 +210,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                     first, end = (program.batches * (part + i) // parts for i in (0, 1))
                     last[program.system] = program.ask(first, end)
                     seconds[program.system][run] += last[program.system]["seconds"]
+                    cpu[program.system] += last[program.system]["cpu_s"]
     rows = []
     for program in programs:
         done = program.head.get("flops_done")
@@ -222,8 +221,11 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                 what=f"fcn{task.stride}s {task.what}",
                 size=task.size,
                 batch=task.batch,
+                images=images,
                 images_per_s=median(rates),
                 peak_mb=last[program.system]["peak_mb"],
+                seconds=sum(seconds[program.system]),
+                cpu_s=cpu[program.system],
                 share_of_roof=median(rates) * flops / images / roof,
                 share_done=None if done is None else median(rates) * done / images / roof,
                 low=rates[0],
@@ -232,6 +234,7 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
                 start_peak_mb=program.head["start_peak_mb"],
                 compiled_mb=program.head.get("compiled_mb"),
                 compilations=last[program.system].get("compilations"),
+                version=program.head["version"],
             )
         )
     return rows
@@ -239,16 +242,15 @@ def measure(cfg: Config, task: Task, example: Path, roof: float) -> list[Row]:
 
 def run(cfg: Config) -> list[Row]:
     """All tasks in turn; prints the table."""
-    check(cfg)
-    results = Results("benchmarks.fcn")
-    if cfg.json is not None:
-        results.check(cfg.json)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.width = max(console.width, 140)  # folded tables cannot be read
-    work_folder(cfg.out, "benchmarks.fcn")
+    cfg = shape.settled(cfg, **QUICK)
+    bench = shape.begin(cfg, "benchmarks.fcn", work=cfg.out, versions=check(cfg))
+    for size in cfg.sizes:
+        for batch in cfg.batches:
+            if small := workload.too_small(size, batch, cfg.width):
+                bench.console.print(small)
     rates = measure_rates(cfg.threads)
     roof = rates.flops
-    console.print(f"roof: {rates.described()}, {cfg.threads} threads")
+    bench.console.print(f"roof: {rates.described()}, {cfg.threads} threads")
     rows: list[Row] = []
     examples: dict[int, Path] = {
         stride: cfg.out.absolute() / f"example-{stride}.npz" for stride in cfg.strides
@@ -256,13 +258,15 @@ def run(cfg: Config) -> list[Row]:
     for stride, path in examples.items():
         workload.write_example(path, stride, cfg.width, (75, 50))
     for task in tasks(cfg):
-        rows += measure(cfg, task, examples[task.stride], roof)
-        console.print(table(rows[-len(cfg.systems) :]))
-        if cfg.json is not None:
-            results.write_json(cfg.json, [asdict(row) for row in rows])
-    console.print(table(rows))
+        found = measure(cfg, task, examples[task.stride], roof)
+        bench.add(*map(asdict, found))
+        bench.console.print(table(found))
+        rows += found
+    bench.console.print(table(rows))
+    bench.end()
     return rows
 
 
 if __name__ == "__main__":
-    main(lambda: run(tyro.cli(Config, prog="python -m benchmarks.fcn")))
+    example = "python -m benchmarks.fcn --sizes 224 --runs 3  # full width, square images alone"
+    main(lambda: run(shape.options(Config, "benchmarks.fcn", example)))

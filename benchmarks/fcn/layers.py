@@ -4,21 +4,22 @@
 step's time, but says which of them is far from the roof.
 """
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks import shape
+from benchmarks.fcn.workload import too_small
+from benchmarks.process import own_peak_mb
 from benchmarks.roof import measure_rates
-from jaxdl.cli import command
+from jaxdl.cli.command import main
+from jaxdl.cli.options import Range
 from jaxdl.devices.heap import keep_freed_memory
 from jaxdl.fcn.losses import pixel_xent
 from jaxdl.fcn.models import vgg
@@ -26,27 +27,47 @@ from jaxdl.fcn.models.bilinear import upsample
 from jaxdl.fcn.models.cpu.convolution import input_gradient, kernel_gradient, layer
 from jaxdl.fcn.models.fcn import forms
 from jaxdl.fcn.models.vgg import BLOCKS, convolve, max_pool
-from jaxdl.files.results import Results
 from jaxdl.planner.jaxpr_cost import count_flops
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(shape.Options):
+    """Where the FCN's time goes: each layer's forward pass, input's and filter's gradient."""
+
+    size: Annotated[int, Range(1)] = 224
+    """Side of the square images."""
+    batch: Annotated[int, Range(1)] = 1
+    """Images in a batch."""
+    width: Annotated[int, shape.WIDTH] = 1
+    """Divides the channels; 1 is VGG-16."""
+    budget: Annotated[float, Range(0)] = 0.5
+    """Seconds for which each layer and direction is timed; its fastest call counts."""
+
+
+class Best(NamedTuple):
+    """The fastest call: its seconds, and those of its CPUs."""
+
+    seconds: float
+    cpu_s: float
+
+
 class Timed(NamedTuple):
-    """A layer in one direction: seconds of the fastest call, and flops (0 where none count)."""
+    """A layer in one direction: its fastest call, and flops (0 where none count)."""
 
     layer: str
     direction: str
-    seconds: float
+    best: Best
     flops: float
 
 
-def timed(call: Callable[..., Any], *args: Any, budget: float = 0.5) -> float:
-    """Seconds of the fastest call in so many; compiled before."""
+def timed(call: Callable[..., Any], *args: Any, budget: float = 0.5) -> Best:
+    """The fastest call in so many seconds; compiled before."""
     jax.block_until_ready(call(*args))
-    best, end = float("inf"), time.perf_counter() + budget
+    best, end = Best(float("inf"), 0.0), time.perf_counter() + budget
     while True:
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         jax.block_until_ready(call(*args))
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, Best(time.perf_counter() - begin, time.process_time() - cpu))
         if time.perf_counter() >= end:
             return best
 
@@ -104,41 +125,37 @@ def layers(size: int, batch: int, width: int, budget: float = 0.5) -> Iterator[T
     yield Timed("upsampling, loss", "both", fastest(jax.jit(jax.value_and_grad(head)), scores), 0.0)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=224, help="side of the square images")
-    parser.add_argument("--batch", type=int, default=1, help="images in a batch")
-    parser.add_argument("--width", type=int, default=1, help="divides the channels")
-    parser.add_argument("--json", type=Path, help="write the rows here")
-    args = parser.parse_args()
-    results = Results("benchmarks.fcn.layers")
-    if args.json is not None:
-        results.check(args.json)
+def run(cfg: Config) -> None:
+    """All layers in turn; prints the table."""
+    cfg = shape.settled(cfg, size=64, width=16, budget=0.0)
+    bench = shape.begin(cfg, "benchmarks.fcn.layers")
+    if small := too_small(str(cfg.size), cfg.batch, cfg.width):
+        bench.console.print(small)
     keep_freed_memory()
-    rates = measure_rates(os.cpu_count() or 1)
-    roof = rates.flops
-    console = Console(highlight=False, markup=False)
-    rows = []
-    table = Table(title=f"{args.size}x{args.size}, batch {args.batch}; roof {rates.described()}")
-    for name in ("layer", "direction", "ms", "Gflop", "Gflop/s", "of the roof"):
+    rates = measure_rates(len(shape.cores()))
+    table = Table(title=f"{cfg.size}x{cfg.size}, batch {cfg.batch}; roof {rates.described()}")
+    for name in ("layer", "direction", "ms", "CPU ms", "Gflop", "Gflop/s", "of the roof"):
         table.add_column(name, justify="left" if name in ("layer", "direction") else "right")
-    for row in layers(args.size, args.batch, args.width):
-        rate = row.flops / row.seconds
-        rows.append(row._asdict() | {"share_of_roof": rate / roof})
-        cells = [f"{row.flops / 1e9:.2f}", f"{rate / 1e9:.0f}", f"{rate / roof:.0%}"]
-        shown = cells if row.flops else ["", "", ""]
-        table.add_row(row.layer, row.direction, f"{row.seconds * 1e3:.2f}", *shown)
-    console.print(table)
+    rows: list[dict[str, Any]] = []
+    for name, direction, best, flops in layers(cfg.size, cfg.batch, cfg.width, cfg.budget):
+        row = {"layer": name, "direction": direction, **best._asdict(), "flops": flops}
+        rate = flops / best.seconds
+        rows.append(row | {"share_of_roof": rate / rates.flops, "version": jax.__version__})
+        cells = [f"{flops / 1e9:.2f}", f"{rate / 1e9:.0f}", f"{rate / rates.flops:.0%}"]
+        times = (f"{1e3 * number:.2f}" for number in best)
+        table.add_row(name, direction, *times, *(cells if flops else ["", "", ""]))
+    bench.add(*(row | {"peak_mb": own_peak_mb()} for row in rows))
+    bench.console.print(table)
     for direction in ("forward", "input", "filter"):
         of = [row for row in rows if row["direction"] == direction and row["flops"]]
         seconds, flops = (sum(row[name] for row in of) for name in ("seconds", "flops"))
-        console.print(
-            f"{direction}: {seconds * 1e3:.0f} ms, {flops / seconds / roof:.0%} of the roof"
+        bench.console.print(
+            f"{direction}: {seconds * 1e3:.0f} ms, {flops / seconds / rates.flops:.0%} of the roof"
         )
-    if args.json is not None:
-        results.write_json(args.json, rows)
+    bench.console.print(f"peak of the process: {own_peak_mb():.0f} MB")
+    bench.end()
 
 
 if __name__ == "__main__":
-    command.main(main)
+    example = "python -m benchmarks.fcn.layers --size 384  # larger images"
+    main(lambda: run(shape.options(Config, "benchmarks.fcn.layers", example)))

@@ -1,26 +1,44 @@
 """How fast images come, and how long training waits for them; `python -m benchmarks.fcn.loader`."""
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from PIL import Image
+from rich.table import Table
 
-from benchmarks.fcn.jax_runner import training
+from benchmarks import shape
+from benchmarks.fcn.jax_runner import random_params, training
 from benchmarks.fcn.workload import CANVASES, CLASSES, draw, stream_sizes
-from jaxdl.cli import command
+from benchmarks.process import forget_peak, own_peak_mb
+from jaxdl.cli.command import main
+from jaxdl.cli.options import Range
 from jaxdl.devices import cpu_memory
+from jaxdl.errors import writing
 from jaxdl.fcn.choices import Cache
 from jaxdl.fcn.data import batches, records, voc
 from jaxdl.fcn.models.fcn import FCN
-from jaxdl.files.results import Results
+
+FEW = 20  # images: of fewer, a second is too short to measure a rate in
+CACHES: dict[Cache, str] = {"none": "decoded", "host": "host memory", "device": "on the device"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(shape.Options):
+    """How fast images come from each cache, and how long training waits for them."""
+
+    images: Annotated[int, Range(1)] = 40
+    """Images of VOC's sizes."""
+    batch: Annotated[int, Range(1)] = 4
+    """Images in a batch."""
+    width: Annotated[int, shape.WIDTH] = 1
+    """Divides the network's channels; 1 is VGG-16."""
+    out: Path = Path("runs/bench-fcn/loader")
+    """The images lie in a new folder here, which is removed at the end."""
 
 
 def write_tree(root: Path, count: int) -> Path:
@@ -48,12 +66,15 @@ def rate(source: batches.BatchSource, images: int) -> float:
     return images / (time.perf_counter() - begin)
 
 
-def waiting(call: Callable[[Any], Any], read: Iterator[Any], warm: int) -> tuple[float, float]:
-    """Seconds in which the loop asked for a batch, and all; as `loop.fit` does, one loss late."""
-    asked, begin, last = 0.0, time.perf_counter(), None
+def waiting(call: Callable[[Any], Any], read: Iterator[Any], warm: int) -> dict[str, float]:
+    """Seconds, and the share in which the loop asked for a batch; one loss late, as `loop.fit`.
+
+    The first `warm` batches do not count.
+    """
+    asked, begin, cpu, last = 0.0, time.perf_counter(), time.process_time(), None
     for n in range(1 << 30):
         if n == warm:
-            asked, begin = 0.0, time.perf_counter()
+            asked, begin, cpu = 0.0, time.perf_counter(), time.process_time()
         start = time.perf_counter()
         batch = next(read, None)
         if batch is None:
@@ -64,37 +85,14 @@ def waiting(call: Callable[[Any], Any], read: Iterator[Any], warm: int) -> tuple
             float(last)
         last = loss
     float(last)  # type: ignore[arg-type]
-    return asked, time.perf_counter() - begin
+    seconds, used = time.perf_counter() - begin, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_s": used, "waiting_share": asked / seconds}
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=40, help="images of VOC's sizes")
-    parser.add_argument("--batch", type=int, default=4, help="images in a batch")
-    parser.add_argument("--width", type=int, default=1, help="divides the network's channels")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/bench-fcn/loader"),
-        help="the images lie in a new folder here, which is removed at the end",
-    )
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    args = parser.parse_args()
-    results = Results("benchmarks.fcn.loader")
-    if args.json is not None:
-        results.check(args.json)
-    cpu_memory.start()
-    args.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="loader-", dir=args.out) as folder:
-        found = measure(Path(folder), args.images, args.batch, args.width)
-    print(json.dumps(found, indent=1))
-    if args.json is not None:
-        results.write_json(args.json, found)
-
-
-def measure(folder: Path, images: int, batch: int, width: int) -> dict[str, float]:
+def measure(folder: Path, images: int, batch: int, width: int) -> list[dict[str, Any]]:
     """Images a second, and the share of training spent waiting, of each way to keep images.
+
+    Seconds, CPU seconds and the share are of an epoch of training.
 
     Args:
         folder: empty; images and prepared records are written into it.
@@ -106,31 +104,54 @@ def measure(folder: Path, images: int, batch: int, width: int) -> dict[str, floa
     ids = source.ids("trainval")
     data = records.prepare(source, ids, folder / "prepared", num_classes=CLASSES)
     canvases = batches.choose_canvases(data.sizes, CANVASES)
-    every, found = range(len(ids)), {}
+    every, found = range(len(ids)), []
 
     def make(cache: Cache, epochs: int = 1) -> batches.BatchSource:
         return batches.BatchSource(data, every, canvases, batch, seed=0, epochs=epochs, cache=cache)
 
-    names: dict[str, Cache] = {
-        "decoded": "none",
-        "host memory": "host",
-        "on the device": "device",
-    }
-    for name, cache in names.items():
-        found[f"{name}, images/s"] = rate(make(cache), len(ids))
     model: Any = FCN(32, CLASSES, width)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
-    for name, cache in names.items():
-        call, _ = training(model, jax.tree.map(np.asarray, params))
+    call, _ = training(model, random_params(model, seed=0))
+    for cache, name in CACHES.items():
+        forget_peak()
+        images_per_s = rate(make(cache), len(ids))
         loop = make(cache, epochs=2)
         for canvas in range(len(canvases)):  # compiled before the loop
             n = next((n for n in range(len(loop)) if loop.canvas(n) == canvases[canvas]), None)
             if n is not None:
                 jax.block_until_ready(call(loop[n]))
-        asked, seconds = waiting(call, batches.read_ahead(loop), loop.per_epoch)
-        found[f"{name}, share of training spent waiting"] = asked / seconds
+        row = {"images_from": name, "images_per_s": images_per_s}
+        row |= waiting(call, batches.read_ahead(loop), loop.per_epoch)
+        found.append(row | {"peak_mb": own_peak_mb(), "version": jax.__version__})
     return found
 
 
+def run(cfg: Config) -> None:
+    """Each way to keep images; prints the table."""
+    cfg = shape.settled(cfg, images=2, batch=1, width=16)
+    bench = shape.begin(cfg, "benchmarks.fcn.loader")
+    if cfg.images < FEW or cfg.width > 1:
+        bench.console.print(
+            f"{cfg.images} images, 1/{cfg.width} of the channels: too small; below {FEW} images a "
+            "rate means nothing, nor does waiting beside a narrow network"
+        )
+    with writing(cfg.out):
+        cfg.out.mkdir(parents=True, exist_ok=True)
+    cpu_memory.start()
+    with tempfile.TemporaryDirectory(prefix="loader-", dir=cfg.out) as folder:
+        rows = measure(Path(folder), cfg.images, cfg.batch, cfg.width)
+    bench.add(*rows)
+    table = Table(title=f"{cfg.images} images of VOC's sizes, batch {cfg.batch}")
+    names = ("images/s", "training, s", "CPU s", "spent waiting", "peak MB")
+    for name in ("images", *names):
+        table.add_column(name, justify="left" if name == "images" else "right")
+    for row in rows:
+        cells = [f"{row[name]:.2f}" for name in ("images_per_s", "seconds", "cpu_s")]
+        cells += [f"{row['waiting_share']:.1%}", f"{row['peak_mb']:.0f}"]
+        table.add_row(row["images_from"], *cells)
+    bench.console.print(table)
+    bench.end()
+
+
 if __name__ == "__main__":
-    command.main(main)
+    example = "python -m benchmarks.fcn.loader --images 200  # more images"
+    main(lambda: run(shape.options(Config, "benchmarks.fcn.loader", example)))

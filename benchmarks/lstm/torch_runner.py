@@ -32,11 +32,11 @@ def train(hidden: int, series, args: argparse.Namespace) -> dict[str, float]:
         optimizer = torch.optim.Adam(network.parameters(), lr=args.learning_rate)
     else:
         optimizer = torch.optim.SGD(network.parameters(), lr=args.learning_rate, momentum=0.9)
-    steps = torch.arange(args.window + 1)[:, None]
+    offsets = torch.arange(args.window + 1)[:, None]
     start = time.perf_counter()
-    for _ in range(args.epochs):
+    for _ in range(args.steps):
         first = torch.randint(len(series) - args.window, (1, args.batch))
-        windows = series[first + steps]
+        windows = series[first + offsets]
         optimizer.zero_grad()
         loss = loss_of(network(windows[:-1]), windows[1:])
         loss.backward()
@@ -80,7 +80,7 @@ def compare(path: str) -> float:
 def main() -> None:
     """The command line: no defaults, the benchmark gives every value."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("hidden", "epochs", "batch", "window", "seed", "threads"):
+    for name in ("hidden", "steps", "batch", "window", "seed", "threads"):
         nargs = "+" if name == "hidden" else None
         parser.add_argument(f"--{name}", type=int, required=True, nargs=nargs)
     parser.add_argument("--optimizer", choices=["momentum", "adam"], required=True)

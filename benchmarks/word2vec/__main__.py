@@ -7,25 +7,23 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import tyro
-from rich.console import Console
 
+from benchmarks import shape
 from benchmarks.process import measure, own_choice
 from benchmarks.roof import Rates, Step, better, measure_rates
-from benchmarks.word2vec.table import QUALITY, WIDTH, Row, comparisons, roof, tables
+from benchmarks.word2vec.table import QUALITY, Row, comparisons, roof, tables
 from jaxdl.cli.command import main
+from jaxdl.cli.options import Range
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.files.atomic import check_output
-from jaxdl.files.results import Results, work_folder
 from jaxdl.word2vec import vectors
 from jaxdl.word2vec.data.corpus import LONGEST_SENTENCE
 from jaxdl.word2vec.data.docstrings import write_docstrings
@@ -35,6 +33,9 @@ from jaxdl.word2vec.evaluation import evaluate_analogies, evaluate_word_pairs
 Tool = Literal["ours", "gensim-iterator", "gensim-file"]
 
 MIN_COUNT = 5
+LEAST = 1_000_000  # tokens of a text: training on fewer is start-up
+QUICK = {"epochs": (1,), "seeds": (1,)}
+QUICK_BYTES = 1_000_000  # of the text, at most
 # Options that our command and gensim's runner both have.
 HYPER = {
     "--dim": 100,
@@ -53,18 +54,18 @@ EVALUATIONS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(shape.Options):
     """Skip-gram training beside gensim: speed, memory and quality on one text, in one run."""
 
     corpus: tuple[Path, ...] = ()
     """UTF-8 text files, a sentence a line; none: docstrings of this environment's packages."""
-    epochs: tuple[int, ...] = (1, 5)
+    epochs: Annotated[tuple[int, ...], Range(1)] = (1, 5)
     """Each tool runs with each of these."""
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: Annotated[tuple[int, ...], Range(0)] = (1, 2, 3)
     """And with each of these."""
     tools: tuple[Tool, ...] = ("ours", "gensim-iterator", "gensim-file")
     """Who takes part: ours, gensim's iterator API, gensim's corpus_file."""
-    workers: int = 2
+    workers: Annotated[int, Range(1)] = 2
     """Threads of gensim."""
     gensim_python: Path = Path(".venv-gensim/bin/python")
     """A Python that has gensim; `make bench-word2vec` makes it."""
@@ -72,26 +73,22 @@ class Config:
     """Judged pairs, with wordsim or simlex in the file's name; none: those in gensim's package."""
     analogies: tuple[Path, ...] = ()
     """A file of analogies; none: the one in gensim's package."""
-    json: Path | None = None
-    """Write the rows here; it is written after each run."""
     out: Path = Path("runs/bench-word2vec")
     """Work folder, new or its own: the text, and a folder for each run."""
 
-    def __post_init__(self) -> None:
-        for name, numbers in (("epochs", self.epochs), ("seeds", self.seeds)):
-            least = 1 if name == "epochs" else 0
-            if not numbers or min(numbers) < least or len(set(numbers)) < len(numbers):
-                shown = " ".join(map(str, numbers))
-                raise InputError(f"--{name} {shown}: give different numbers of {least} or more")
-        if not self.tools or len(set(self.tools)) < len(self.tools):
-            raise InputError(f"--tools {' '.join(self.tools)}: name one or more, each once")
-        if self.workers < 1:
-            raise InputError(f"--workers {self.workers}: give 1 or more")
-        if len(self.analogies) > 1:
-            raise InputError("--analogies: give one file")
-        for path in (*self.word_pairs, *self.analogies):
-            if not path.is_file():
-                raise InputError(f"{path}: no such file; name an evaluation file")
+
+def check(config: Config) -> None:
+    """Refuse what cannot run, in one line."""
+    for name in ("epochs", "seeds", "tools"):
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            shown = " ".join(map(str, values))
+            raise InputError(f"--{name} {shown}: name one or more, each once")
+    if len(config.analogies) > 1:
+        raise InputError("--analogies: give one file")
+    for path in (*config.corpus, *config.word_pairs, *config.analogies):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; name another")
 
 
 class Text(NamedTuple):
@@ -136,11 +133,8 @@ def _lines(files: Sequence[Path]) -> Iterator[list[bytes]]:
     yield line
 
 
-def find_evaluations(config: Config) -> dict[str, Path]:
-    """Row's name of a figure -> its file: those given, else those that come with gensim.
-
-    Raises InputError if gensim takes part and is not there.
-    """
+def find_evaluations(config: Config, gensim: shape.Peer | None) -> dict[str, Path]:
+    """Row's name of a figure -> its file: those given, else those that come with gensim."""
     found: dict[str, Path] = {}
     for path in config.word_pairs:
         name = path.name.lower()
@@ -150,23 +144,17 @@ def find_evaluations(config: Config) -> dict[str, Path]:
         found[key] = path
     for path in config.analogies:
         found["analogy"] = path
-    if config.tools != ("ours",) or config.gensim_python.is_file():
-        folder = _gensim_folder(config.gensim_python) / "test" / "test_data"
+    if gensim is not None:
+        folder = gensim.folder / "test" / "test_data"
         found = {key: folder / name for key, name in EVALUATIONS.items()} | found
     return found
 
 
-def _gensim_folder(python: Path) -> Path:
-    """Where the package is; asking does not import it."""
-    code = (
-        "from importlib.util import find_spec as f; print(*f('gensim').submodule_search_locations)"
-    )
-    try:
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        remedy = "run make bench-word2vec, or name another with --gensim-python, or --tools ours"
-        raise InputError(f"{python}: no Python that has gensim; {remedy}") from error
-    return Path(done.stdout.strip())
+def find_gensim(config: Config) -> shape.Peer | None:
+    """gensim, if it takes part or is there; raises as `shape.peer`."""
+    if config.tools != ("ours",) or config.gensim_python.is_file():
+        return shape.peer(config.gensim_python, "gensim", "bench-word2vec")
+    return None
 
 
 def evaluate(path: Path, files: dict[str, Path]) -> dict[str, float | None]:
@@ -188,8 +176,8 @@ def evaluate(path: Path, files: dict[str, Path]) -> dict[str, float | None]:
 
 def train(
     config: Config, tool: Tool, text: Text, epochs: int, seed: int, files: dict[str, Path]
-) -> tuple[Row, float]:
-    """One run in a process of its own, evaluated; and the seconds until the process ended.
+) -> Row:
+    """One run in a process of its own, evaluated.
 
     Raises TrainingError if it fails: the message names its log.
     """
@@ -224,7 +212,7 @@ def train(
         told = json.loads((folder / "run" / "summary.json").read_text())["word2vec"]
         seconds, rates = told["train_seconds"], (told["raw_words_per_s"], told["words_per_s"])
         shutil.rmtree(folder / "data")
-    row = Row(
+    return Row(
         tool=name,
         mode=mode or "command",
         epochs=epochs,
@@ -232,58 +220,75 @@ def train(
         raw_wps=rates[0],
         eff_wps=rates[1],
         train_s=seconds,
+        tokens=text.tokens,
         total_s=saved.stat().st_mtime - done.started,
+        process_s=done.seconds,
+        cpu_s=done.cpu_s,
         peak_mb=done.peak_mb,
         **evaluate(saved, files),
     )
-    return row, done.seconds
 
 
 def run(config: Config) -> list[Row]:
     """Everything; prints as it goes, the table at the end."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.width = max(console.width, WIDTH)  # folded tables cannot be read
-    results = Results("benchmarks.word2vec", config.corpus)
-    if config.json is not None:
-        results.check(config.json)
+    config = shape.settled(config, **QUICK)
+    check(config)
     check_output(config.out / "text.txt", config.corpus)
-    files = find_evaluations(config)
-    work_folder(config.out, "benchmarks.word2vec")
+    gensim = find_gensim(config)
+    files = find_evaluations(config, gensim)
+    versions = {} if gensim is None else {"gensim": gensim.version}
+    given = {"work": config.out, "inputs": config.corpus, "versions": versions}
+    bench = shape.begin(config, "benchmarks.word2vec", **given)
     sources = config.corpus or (write_docstrings(config.out / "docstrings.txt"),)
+    if config.quick and not config.corpus:
+        sources = (start_of(sources[0], config.out / "few.txt"),)
     text = write_text(sources, (config.out / "text.txt").absolute())
     named = " ".join(path.name for path in sources)
     title = f"{named}: {text.tokens:,} tokens in {text.lines:,} lines, {text.vocabulary:,} words"
-    console.print(title)
+    bench.console.print(title)
+    small = text.tokens < LEAST
+    if small:
+        bench.console.print(
+            f"fewer than {LEAST:,} tokens: too small; seconds and words/s are of a start, and no "
+            "share of the roof is told"
+        )
     for key in sorted(EVALUATIONS.keys() - files.keys()):
-        console.print(f"{QUALITY[key]} is left out: no file; give one, or a gensim")
-    before = machine()
+        bench.console.print(f"{QUALITY[key]} is left out: no file; give one, or a gensim")
+    before = {} if small else machine()
     rows: list[Row] = []
     # Seed by seed, tool by tool: what else the machine does falls on all tools.
     for seed in config.seeds:
         for epochs in config.epochs:
             for tool in config.tools:
-                row, ended = train(config, tool, text, epochs, seed, files)
+                row = train(config, tool, text, epochs, seed, files)
                 rows.append(row)
-                console.print(
+                bench.add(asdict(row) | {"version": versions.get(row.tool)})
+                bench.console.print(
                     f"{tool}, epochs {epochs}, seed {seed}: {row.raw_wps:,.0f} raw words/s, "
-                    f"vectors after {row.total_s:.1f} s, process ended after {ended:.1f} s"
+                    f"vectors after {row.total_s:.1f} s, process ended after {row.process_s:.1f} s"
                 )
-                if config.json is not None:
-                    results.write_json(config.json, [asdict(row) for row in rows])
     for shown in tables(rows):
-        console.print(shown)
-    after = machine()
-    best = {n: better(before[n], after[n]) for n in before}
-    for line in (*comparisons(rows), *roof(Step(), best, rows)):
-        console.print(line)
+        bench.console.print(shown)
+    best = {n: better(before[n], rates) for n, rates in ({} if small else machine()).items()}
+    for line in (*comparisons(rows), *([] if small else roof(Step(), best, rows))):
+        bench.console.print(line)
+    bench.end()
     return rows
+
+
+def start_of(path: Path, start: Path) -> Path:
+    """The first lines of a text, `QUICK_BYTES` of them at most, in another file."""
+    with path.open("rb") as file:
+        content = file.read(QUICK_BYTES)
+    start.write_bytes(content[: content.rfind(b"\n") + 1])
+    return start
 
 
 def machine() -> dict[int, Rates]:
     """What one thread can do, and one on each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {threads: measure_rates(threads) for threads in sorted({1, cores or 1})}
+    return {threads: measure_rates(threads) for threads in sorted({1, len(shape.cores())})}
 
 
 if __name__ == "__main__":
-    main(lambda: run(tyro.cli(Config, prog="python -m benchmarks.word2vec")))
+    example = "python -m benchmarks.word2vec --corpus text.txt --epochs 5  # your own text"
+    main(lambda: run(shape.options(Config, "benchmarks.word2vec", example)))

@@ -17,11 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from benchmarks import shape
 from benchmarks.word2vec.questions import PHRASES, TEXT, answers
 from jaxdl.cli.command import main
-from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.word2vec.data.corpus import encode
 from jaxdl.word2vec.data.phrases import Rules
@@ -40,9 +38,11 @@ print(json.dumps([{"words": kv.index_to_key, "vectors": kv.vectors.tolist()} for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(shape.Options):
     """Ours beside gensim's: files of vectors, phrases, a notebook."""
 
+    quick: bool = False
+    """Without the notebook and its files."""
     gensim_python: Path = Path(".venv-gensim/bin/python")
     """A Python that has gensim; `make same-as-gensim` makes it."""
 
@@ -63,25 +63,38 @@ def differences(ours: Any, theirs: Any, at: str = "") -> Iterator[tuple[str, flo
 
 def run(config: Config) -> None:
     """Print how far each file's answers are apart; TrainingError if that is too far."""
+    config = shape.settled(config)
+    gensim = shape.peer(config.gensim_python, "gensim", "same-as-gensim").version
+    bench = shape.begin(config, "benchmarks.word2vec.same_as_gensim", versions={"gensim": gensim})
     found = json.loads(asked(config, str(HERE / "questions.py")))
-    bar, far, folder = Bar(), [], Path(found["folder"])
+    far, folder = [], Path(found["folder"])
     ours = answers(KeyedVectors, folder) | {"phrases": phrases(folder / TEXT)}
+    theirs = found["answers"] | {"phrases": found["phrases"]}
+    if not config.quick:
+        own, other = notebooks(config)
+        ours, theirs = ours | own, theirs | other
+    for name, each in theirs.items():
+        apart = list(differences(ours[name], each, name))
+        far += [at for at, distance in apart if not distance <= NEAR]
+        most = max(distance for _, distance in apart)
+        bench.console.print(f"{name}: {len(apart)} answers, at most {most:.1e} apart")
+        row = {"about": name, "answers": len(apart), "gensim": gensim}
+        bench.add(row | {"apart": most if most < float("inf") else None})  # JSON has no infinity
+    if far:
+        raise TrainingError(f"{len(far)} answers are not gensim's: {', '.join(far[:5])}")
+
+
+def notebooks(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a notebook prints with our import line, and what gensim reads in its files; theirs."""
     with tempfile.TemporaryDirectory() as place:
         theirs, own = Path(place, "gensim"), Path(place, "ours")
         for each in (theirs, own):
             each.mkdir()
         notebook = json.loads(asked(config, str(HERE / "notebook.py"), cwd=theirs))
-        ours |= {"a notebook": notebook_of_ours(own)}
+        ours = {"a notebook": notebook_of_ours(own)}
         files = json.loads(asked(config, "-c", LOADED, cwd=own))
         ours |= {"files of ours": [vectors(own / name) for name in ("vectors.bin", "vectors.txt")]}
-    theirs = found["answers"] | {"phrases": found["phrases"]}
-    theirs |= {"a notebook": notebook, "files of ours": files}
-    for name, each in theirs.items():
-        apart = list(differences(ours[name], each, name))
-        far += [at for at, distance in apart if not distance <= NEAR]
-        bar.line(f"{name}: {len(apart)} answers, at most {max(d for _, d in apart):.1e} apart")
-    if far:
-        raise TrainingError(f"{len(far)} answers are not gensim's: {', '.join(far[:5])}")
+    return ours, {"a notebook": notebook, "files of ours": files}
 
 
 def asked(config: Config, *words: str, cwd: Path | None = None) -> str:
@@ -133,4 +146,5 @@ def phrases(path: Path) -> list[list[Any]]:
 
 
 if __name__ == "__main__":
-    main(lambda: run(tyro.cli(Config, prog="python -m benchmarks.word2vec.same_as_gensim")))
+    name = "benchmarks.word2vec.same_as_gensim"
+    main(lambda: run(shape.options(Config, name, f"python -m {name} --json rows.json  # a file")))

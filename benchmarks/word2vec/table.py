@@ -12,7 +12,6 @@ from rich.text import Text
 from benchmarks.roof import Rates, Step
 
 Key = tuple[str, str, int]  # tool, mode, epochs
-WIDTH = 150  # columns that a table may need
 QUALITY = {"ws353": "WS353", "simlex": "SimLex", "analogy": "analogies"}
 
 
@@ -26,8 +25,11 @@ class Row:
     seed: int
     raw_wps: float  # tokens of the text a second of training
     eff_wps: float  # of these, left after min_count and subsampling
+    tokens: int  # of the text
     train_s: float
     total_s: float  # from the start of the process to the saved vectors
+    process_s: float  # until it ended, as `cpu_s`
+    cpu_s: float
     peak_mb: float
     ws353: float | None = None  # Spearman's correlation
     simlex: float | None = None
@@ -66,6 +68,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         "raw kwords/s": ("raw_wps", "{:,.0f}", 1e-3),
         "eff kwords/s": ("eff_wps", "{:,.0f}", 1e-3),
         "end to end, s": ("total_s", "{:.1f}"),
+        "CPU s": ("cpu_s", "{:.1f}"),
         "peak MB": ("peak_mb", "{:,.0f}"),
     }
     quality = {
