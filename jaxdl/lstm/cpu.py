@@ -20,8 +20,20 @@ def scan_layer(
 ) -> tuple[Any, Float[Array, "t b h"]]:
     """`jaxdl.lstm.model.scan_layer`."""
     weights = jnp.concatenate([layer["recurrent"], layer["input"], layer["bias"][:, None]], axis=1)
-    every, h, c = _scan(weights, x.swapaxes(1, 2), carry.h.T, carry.c.T)
-    return type(carry)(h.T, c.T), every.swapaxes(1, 2)
+    batch = x.shape[1]
+    more = -batch % LANES if batch > LANES else 0
+
+    def across(array: Array) -> Array:
+        """The batch last, and filled up with zeros to whole vectors."""
+        turned = array.swapaxes(-1, -2)
+        return jnp.pad(turned, [(0, 0)] * (turned.ndim - 1) + [(0, more)])
+
+    found = _scan(weights, across(x), across(carry.h), across(carry.c))
+    every, h, c = (array[..., :batch].swapaxes(-1, -2) for array in found)
+    return type(carry)(h, c), every
+
+
+LANES = 16  # of a vector: what is left over of a row takes as long as several
 
 
 def _product(a: Float[Array, "m k"], b: Float[Array, "k n"]) -> Float[Array, "m n"]:

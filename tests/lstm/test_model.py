@@ -56,11 +56,16 @@ def test_forward_is_the_equations(inputs: int, outputs: int, layers: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", [1, 2])
-def test_gradients_are_differences(layers: int):
-    """The derivative by hand: of every parameter, the inputs and the first state."""
-    params, x = network(2, 3, 2, layers), series(5, 3, 2)
-    start = tuple(Carry(series(1, 3, 3, n)[0], series(1, 3, 3, n + 9)[0]) for n in range(layers))
+@pytest.mark.parametrize(("layers", "batch"), [(1, 3), (2, 3), (1, 19)])
+def test_gradients_are_differences(layers: int, batch: int):
+    """The derivative by hand: of every parameter, the inputs and the first state.
+
+    A batch of 19 is filled up to whole vectors (`jaxdl/lstm/cpu.py`).
+    """
+    params, x = network(2, 3, 2, layers), series(5, batch, 2)
+    start = tuple(
+        Carry(series(1, batch, 3, n)[0], series(1, batch, 3, n + 9)[0]) for n in range(layers)
+    )
 
     def value(params, x, start):
         y, carry = forward(params, x, start)
