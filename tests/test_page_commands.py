@@ -13,6 +13,7 @@ A command in no class fails, and so does an exception that no page needs.
 
 import argparse
 import ast
+import contextlib
 import json
 import re
 import runpy
@@ -28,6 +29,7 @@ import pytest
 import tyro
 
 from jaxdl import __main__ as program
+from jaxdl import signals
 from jaxdl.cli.command import parse
 from jaxdl.fcn.checks import check as check_fcn
 from jaxdl.fcn.finetune import config_of
@@ -273,6 +275,8 @@ def test_a_program_takes_its_options(line: str, trained: Path, monkeypatch: pyte
         given = words[2:] if words[1] == "-m" else words[1:]
         with monkeypatch.context() as patch, warnings.catch_warnings(action="ignore"):
             patch.setattr(sys, "argv", given)
+            # This process is no command: its watcher would end it 5 s after a signal of any test.
+            patch.setattr(signals, "commanded", contextlib.nullcontext)
             for place, name in READERS:
                 patch.setattr(place, name, stops(getattr(place, name)))
             with pytest.raises(Parsed):
