@@ -180,14 +180,30 @@ def start_params(
     return params
 
 
-def init_params(key: Key[Array, ""], *, layers: int = 1, **sizes: Any) -> Params:
-    """`start_params` of numbers drawn by JAX with a key; can be traced."""
+def init_params(
+    key: Key[Array, ""],
+    *,
+    inputs: int,
+    hidden: int,
+    outputs: int,
+    layers: int = 1,
+    cell: str = "lstm",
+) -> Params:
+    """A network's start, float32, as the module's text has it: `start_params`, drawn by JAX.
+
+    Args:
+        key: the same key gives the same weights; may be traced.
+        inputs, hidden, outputs, layers, cell: see `start_params`.
+
+    Source: Chainer's `links.LSTM`, which the LSTM post of 2016 uses.
+    """
     keys = iter(jax.random.split(key, 2 * layers + 1))
 
     def draw(*shape: int) -> Array:
         return jax.random.normal(next(keys), shape, jnp.float32)
 
-    return jax.tree.map(jnp.asarray, start_params(draw, layers=layers, **sizes))
+    sizes = {"inputs": inputs, "hidden": hidden, "outputs": outputs, "layers": layers}
+    return jax.tree.map(jnp.asarray, start_params(draw, **sizes, cell=cell))
 
 
 def with_units(params: Params, hidden: int) -> Params:
