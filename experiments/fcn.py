@@ -22,7 +22,7 @@ from jaxdl.fcn.metrics import compute_metrics, empty_metrics
 from jaxdl.fcn.models.fcn import FCN
 from jaxdl.fcn.rates import skip_multipliers, with_skip_rates
 from jaxdl.fcn.saved import load, match_classes
-from jaxdl.fcn.start import VGG_MEAN, fresh_params
+from jaxdl.fcn.start import VGG_MEAN, fresh_params, zero_params
 from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
 from jaxdl.training import checkpoint, session
 from jaxdl.training.loop import Epoch, EpochReport, Task
@@ -57,11 +57,11 @@ def train_stage(cfg: Config, data: Data, number: int, stride: Any, before: Path 
         seed=cfg.seed + stride,
         epochs=cfg.epochs[number],
     )
-    parts = (data.examples, data.rows("test"), data.canvases, cfg.batch_size)
-    test = BatchSource(*parts, seed=None)
+    test = BatchSource(data.examples, data.rows("test"), data.canvases, cfg.batch_size, seed=None)
 
     def begin(resumed: bool) -> TrainState:
-        params = fresh_params(model, cfg.seed)
+        drawn = before is None and not resumed
+        params = fresh_params(model, cfg.seed) if drawn else zero_params(model)
         if before is not None and not resumed:
             saved = load(before)  # the best step; scores are passed on by class name
             passed, _ = match_classes(saved.params, saved.classes, data.classes)

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from experiments import digits, fcn, fcn_finetune, lstm_sine, word2vec, word2vec_puzzle
 from jaxdl.cli.progress import Bar
 from jaxdl.digits.data import open_digits
+from jaxdl.fcn.config import Config
 from jaxdl.training.checkpoint import load_params
 from jaxdl.training.run_folder import FORMAT
 from tests.helpers import processes
@@ -47,46 +49,54 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
+TINY: dict[str, Any] = {"batch_size": 3, "canvases": 1, "samples": 1, "warmup": 1}
+
+
+@pytest.fixture(scope="module")
+def demo(data: Path) -> tuple[Config, dict[str, float]]:
+    """The FCN script's run, and what it returned."""
+    small: dict[str, Any] = {"scenes": (6, 3), "epochs": (1, 1, 1), "width_divisor": 64}
+    cfg = dataclasses.replace(
+        fcn.PRESETS["demo"], **small, **TINY, data_dir=data, out=data / "script"
+    )
+    return cfg, fcn.experiment(cfg)
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("experiment scripts")
-def test_the_fcn_script_ends_in_the_commands_bits(tmp_path: Path, data: Path):
+def test_the_fcn_script_ends_in_the_commands_bits(
+    tmp_path: Path, demo: tuple[Config, dict[str, float]]
+):
     """The checkpoint is passed on in both: three stages."""
     from jaxdl.fcn.command import run
 
-    tiny: dict[str, Any] = {
-        "scenes": (6, 3),
-        "width_divisor": 64,
-        "epochs": (1, 1, 1),
-        "batch_size": 3,
-    }
-    tiny |= {"canvases": 1, "samples": 1, "warmup": 1, "data_dir": data}
-    cfg = dataclasses.replace(fcn.PRESETS["demo"], **tiny)
-    found = fcn.experiment(dataclasses.replace(cfg, out=tmp_path / "script"))
-    summary = run(dataclasses.replace(cfg, out=tmp_path / "command"), Bar())
+    cfg, found = demo
+    summary = run(dataclasses.replace(cfg, out=tmp_path), Bar())
+    assert list(found) == ["fcn32s", "fcn16s", "fcn8s"]
     for stage, score in found.items():
-        folders = (tmp_path / name / stage / "checkpoints" for name in ("script", "command"))
-        same(*folders)
+        same(*(home / stage / "checkpoints" for home in (cfg.out, tmp_path)))
         assert score == summary[stage]["mean_iu"]
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("experiment scripts")
 def test_the_fine_tuning_script_ends_in_the_commands_bits(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, demo: tuple[Config, dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ):
-    """From the demo's FCN-8s to two new classes; the command takes the network from the run."""
+    """From the demo's FCN-8s to two new classes; the command takes the network from the run.
+
+    The demo is trained already: the script finds it finished.
+    """
     from jaxdl.fcn.command import run
     from jaxdl.fcn.finetune import Finetune, config_of
 
     monkeypatch.setattr(fcn_finetune, "IMAGES", (6, 3))
-    tiny: dict[str, Any] = {"batch_size": 3, "canvases": 1, "samples": 1, "warmup": 1}
-    rest: dict[str, Any] = tiny | {"width_divisor": 64, "data_dir": data}
-    demo, scratch = (
-        dataclasses.replace(cfg, epochs=(1, 1, 1), scenes=(6, 3), **rest)
-        for cfg in (fcn.PRESETS["demo"], fcn_finetune.SCRATCH)
-    )
+    trained, data = demo[0], demo[0].data_dir
+    shutil.copytree(trained.out, tmp_path / "script" / "demo")
+    rest: dict[str, Any] = TINY | {"width_divisor": 64, "data_dir": data}
+    scratch = dataclasses.replace(fcn_finetune.SCRATCH, epochs=(1, 1, 1), **rest)
     script = dataclasses.replace(fcn_finetune.CONFIG, epochs=(2,), out=tmp_path / "script", **rest)
-    found = fcn_finetune.experiment(script, scratch, demo)
+    found = fcn_finetune.experiment(script, scratch, trained)
     options = Finetune(
         run=tmp_path / "script" / "demo" / "fcn8s",
         config=dataclasses.replace(
@@ -95,7 +105,7 @@ def test_the_fine_tuning_script_ends_in_the_commands_bits(
             out=tmp_path / "command",
             data_dir=data,
             epochs=(2,),
-            **tiny,
+            **TINY,
         ),
     )
     summary = run(config_of(options), Bar())

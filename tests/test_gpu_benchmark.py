@@ -63,6 +63,7 @@ def test_parts_run_without_the_packages_of_commands_and_data(tmp_path: Path, bar
     assert (tmp_path / "table.txt").read_text() == summary.summary(found, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "status", "note"),
     [

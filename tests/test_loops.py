@@ -37,6 +37,7 @@ def test_public_names_are_there_and_no_module_hides_them(subject: str):
         _ = package.nothing
 
 
+@pytest.mark.slow
 def test_importing_changes_nothing():
     """Neither options of JAX, nor the environment, signal handlers or logging; no JAX yet."""
     code = """

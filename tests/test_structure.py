@@ -65,17 +65,19 @@ def upward(names: set[str], module: str) -> set[str]:
     return {name for name in ours if not may_import(room(module), room(name))}
 
 
-TREES = {module: ast.parse(path.read_text()) for module, path in FILES.items()}
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    return {module: ast.parse(path.read_text()) for module, path in FILES.items()}
 
 
-def test_imports_point_one_way():
-    found = {module: upward(imported(tree), module) for module, tree in TREES.items()}
+def test_imports_point_one_way(trees: dict[str, ast.Module]):
+    found = {module: upward(imported(tree), module) for module, tree in trees.items()}
     assert not {module: names for module, names in found.items() if names}
 
 
-def test_no_file_is_part_of_a_circle():
+def test_no_file_is_part_of_a_circle(trees: dict[str, ast.Module]):
     """Python would let a circle pass if the import order happens to suit it."""
-    found = {module: imported(tree) for module, tree in TREES.items()}
+    found = {module: imported(tree) for module, tree in trees.items()}
     waiting = {
         name: {m for m in FILES if m != name and any(f"{n}.".startswith(f"{m}.") for n in names)}
         for name, names in found.items()
@@ -86,22 +88,22 @@ def test_no_file_is_part_of_a_circle():
     assert not waiting
 
 
-def test_one_place_chooses_the_forms_for_cpus():
+def test_one_place_chooses_the_forms_for_cpus(trees: dict[str, ast.Module]):
     """A reader can skip `models/cpu`, and delete it with one `if`."""
     folder = "jaxdl.fcn.models.cpu"
     users = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         if any(f"{name}.".startswith(f"{folder}.") for name in imported(tree))
         and not module.startswith(folder)
     }
     assert users == {"jaxdl.fcn.models.fcn", "benchmarks.fcn.layers"}
-    assert not any(name.startswith(folder) for name in at_top(TREES["jaxdl.fcn.models.fcn"]))
+    assert not any(name.startswith(folder) for name in at_top(trees["jaxdl.fcn.models.fcn"]))
 
 
-def test_no_other_framework_is_needed():
+def test_no_other_framework_is_needed(trees: dict[str, ast.Module]):
     """torch is imported where a .pth is read, and nowhere else; TensorFlow never."""
-    for module, tree in TREES.items():
+    for module, tree in trees.items():
         if not module.startswith("benchmarks"):
             assert "tensorflow" not in {name.split(".")[0] for name in imported(tree)}, module
             assert "torch" not in {name.split(".")[0] for name in at_top(tree)}, module
@@ -111,12 +113,12 @@ def test_files_are_short():
     assert not [str(p) for p in FILES.values() if len(p.read_text().splitlines()) > 300]
 
 
-def test_functions_are_short():
+def test_functions_are_short(trees: dict[str, ast.Module]):
     long = [
         f"{path}: {node.name}"
         for module, path in FILES.items()
         if not module.startswith("tests")
-        for node in ast.walk(TREES[module])
+        for node in ast.walk(trees[module])
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 80
     ]
     assert not long

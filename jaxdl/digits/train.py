@@ -65,6 +65,9 @@ def digits_task(cfg: Config, data: DigitData, mesh: Mesh | None) -> Task:
         return task.update_metrics(metrics, *outcome)
 
     def start(resumed: bool) -> TrainState:
+        if resumed:
+            like = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+            return shard(start_state(like, optimizer), layout and layout.state)
         # It runs once: compiled as carefully as a step it would take longer than all else.
         init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 1})
         state = start_state(init(jax.random.key(cfg.seed), image)["params"], optimizer)

@@ -42,6 +42,15 @@ def fresh_params(model: FCN, seed: int) -> Any:
     return init(model, jax.random.fold_in(jax.random.key(seed), model.stride))
 
 
+def zero_params(model: FCN) -> Any:
+    """Zeros (NumPy's) in place of the parameters: what is passed on, or restored, replaces them.
+
+    Nothing is compiled, and memory that is not touched is not taken.
+    """
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+    return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+
+
 def check_width(cfg: Config, saved: Saved) -> None:
     """InputError if the trunk of --start-from is of another width: next to nothing would fit."""
     width = saved.model.width
@@ -53,7 +62,7 @@ def check_width(cfg: Config, saved: Saved) -> None:
 
 
 def start_params(
-    cfg: Config, name: str, fresh: Any, begin: Start, classes: Sequence[str], bar: Bar
+    cfg: Config, name: str, model: FCN, begin: Start, classes: Sequence[str], bar: Bar
 ) -> tuple[Any, dict[str, Any]]:
     """A stage's parameters before training, and the record of where each came from.
 
@@ -69,21 +78,20 @@ def start_params(
     elif trunk is not None:
         params, origin = {"trunk": trunk}, str(cfg.weights)
     else:
+        fresh = fresh_params(model, cfg.seed)
         names = list(by_name(fresh))
         return fresh, {"source": None, "loaded": [], "initialized": names, "unused": []}
-    moved = transfer(params, fresh)
-    new = {part for part in moved.params if f"{part}/kernel" in moved.initialized}
-    zeros = {part: jax.tree.map(jnp.zeros_like, moved.params[part]) for part in new - {"trunk"}}
+    moved = transfer(params, zero_params(model))
     lists = {"loaded": moved.loaded, "initialized": moved.initialized, "unused": moved.unused}
     bar.line(f"{name} starts from {origin}")
     for key, names in lists.items():
-        bar.line(f"  {key + ':':13} {parts_of(names, fresh)}")
+        bar.line(f"  {key + ':':13} {parts_of(names, moved.params)}")
     record: dict[str, Any] = {"source": origin, **lists}
     if matched is not None and (matched["initialized"] or matched["unused"]):
         told = "; ".join(f"{key}: {some(names)}" for key, names in matched.items() if names)
         bar.line(f"  classes       {told}")
         record["classes"] = matched
-    return {**moved.params, **zeros}, record
+    return moved.params, record
 
 
 def parts_of(names: Sequence[str], params: Any) -> str:

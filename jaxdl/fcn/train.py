@@ -29,11 +29,11 @@ from jaxdl.fcn.setup import check_size, optimizer_of, stage_model
 from jaxdl.fcn.start import (
     Start,
     first_start,
-    fresh_params,
     kept_optimizer,
     start_params,
     write_record,
     write_start,
+    zero_params,
 )
 from jaxdl.fcn.task import make_evaluate, make_predict, make_prepare, make_step
 from jaxdl.fcn.worse import first_rise, never_warm, worse_than_start
@@ -117,9 +117,10 @@ def stage_task(
     stride, epochs = cfg.stages[number], cfg.epochs[number]
     name, model = f"fcn{stride}s", stage_model(cfg, number, len(data.classes))
     colour, optimizer = jnp.asarray(begin.mean, jnp.float32), optimizer_of(cfg, number)
-    fresh = fresh_params(model, cfg.seed)
-    frozen = Frozen(model, fresh["trunk"], colour) if cfg.freeze == "trunk" else None
-    layout = shardings(start_state(fresh, optimizer), mesh, cfg.fsdp)
+    zeros = zero_params(model)
+    frozen = Frozen(model, zeros["trunk"], colour) if cfg.freeze == "trunk" else None
+    shapes = jax.eval_shape(lambda params: start_state(params, optimizer), zeros)
+    layout = shardings(shapes, mesh, cfg.fsdp)
     whole = None if layout is None else layout.replicated
     training, test = sources(cfg, number, data, mesh)
     steps, per_epoch = len(training), training.per_epoch
@@ -136,9 +137,9 @@ def stage_task(
 
     def start(resumed: bool) -> TrainState:
         if resumed:
-            shapes = fresh if frozen is None else frozen.scores(fresh)
-            return shard(start_state(shapes, optimizer), layout and layout.state)
-        params, moved = start_params(cfg, name, fresh, begin, data.classes, bar)
+            like = zeros if frozen is None else frozen.scores(zeros)
+            return shard(start_state(like, optimizer), layout and layout.state)
+        params, moved = start_params(cfg, name, model, begin, data.classes, bar)
         laid, some = shard(params, whole), min(-(-rates.IMAGES // cfg.batch_size), per_epoch)
         plain_batches = (join_rows(b, layout) for b in batches.read_ahead(training))
         slower = {}

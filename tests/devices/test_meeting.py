@@ -113,6 +113,7 @@ def test_missing_ones_are_named(pool: ThreadPoolExecutor):
     assert "did not come" in found[1]
 
 
+@pytest.mark.slow
 def test_what_is_waited_for_is_said(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):

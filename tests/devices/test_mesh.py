@@ -16,7 +16,7 @@ from jaxdl.errors import InputError
 from jaxdl.fcn.data.batches import BatchSource
 from jaxdl.fcn.data.decode import VOID
 from tests.helpers.meshed import BATCH, CLASSES, STEPS, Scenes
-from tests.helpers.processes import QUICK, ROOT, environment
+from tests.helpers.processes import QUICK, ROOT, Warm, environment
 
 # One worker runs the file: its runs are made once.
 pytestmark = [pytest.mark.xdist_group("mesh"), pytest.mark.slow]
@@ -28,18 +28,11 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def start(devices: int, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.meshed", *arguments],
-        cwd=ROOT,
-        env={**environment(QUICK), "JAX_NUM_CPU_DEVICES": str(devices)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(devices: int, *arguments: str) -> Warm:
+    return Warm("tests.helpers.meshed", *arguments, flags=QUICK, devices=devices)
 
 
-def finish(*processes: subprocess.Popen[str]) -> None:
+def finish(*processes: Warm) -> None:
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), errors
 

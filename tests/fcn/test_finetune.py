@@ -118,25 +118,23 @@ def test_scores_go_to_the_classes_of_their_names():
 def test_as_many_classes_of_other_names_are_not_taken_for_the_same(stage: Path):
     """Their arrays have the same shapes; the scores start at zero, not at those of others."""
     saved = load(stage)
-    fresh = jax.tree.map(jnp.asarray, params_of(9))
     begin = Start(saved, None, saved.mean)
     params, record = start_params(
-        Config(start_from=stage), "fcn8s", fresh, begin, ("x", "y", "z"), Bar()
+        Config(start_from=stage), "fcn8s", MODEL, begin, ("x", "y", "z"), Bar()
     )
     assert_equal(params["trunk"], saved.params["trunk"])
     assert not any(array.any() for name, array in by_name(params).items() if "score_" in name)
     assert record["classes"]["unused"] == list(CLASSES)
-    assert parts_of(record["initialized"], fresh) == "score_pool3, score_pool4, score_pool5"
-    assert parts_of(record["loaded"], fresh) == "trunk"
-    assert parts_of([], fresh) == "none"
+    assert parts_of(record["initialized"], params) == "score_pool3, score_pool4, score_pool5"
+    assert parts_of(record["loaded"], params) == "trunk"
+    assert parts_of([], params) == "none"
 
 
 def test_an_fcn_32s_starts_an_8s_at_once_with_every_bit(stage: Path):
     small = {k: v for k, v in params_of(2).items() if k in ("trunk", "score_pool5")}
     saved = load(stage)._replace(params=small)
-    fresh = jax.tree.map(jnp.zeros_like, params_of(0))
     begin = Start(saved, None, saved.mean)
-    params, record = start_params(Config(start_from=stage), "fcn8s", fresh, begin, CLASSES, Bar())
+    params, record = start_params(Config(start_from=stage), "fcn8s", MODEL, begin, CLASSES, Bar())
     assert_equal({k: params[k] for k in small}, small)
     assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(params))
     assert "classes" not in record

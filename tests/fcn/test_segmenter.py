@@ -169,6 +169,7 @@ def test_options_are_the_commands():
         Segmenter(["a", "b"]).predict(np.zeros((4, 4, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_arrays_need_no_tensorflow_datasets():
     code = (
         "import sys; from jaxdl import Segmenter; import jaxdl.fcn.segmenter;"

@@ -18,27 +18,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import install_import_hook
 
-with install_import_hook("jaxdl", "beartype.beartype"):
-    from jaxdl.devices import launchers
-    from jaxdl.devices import processes as hosts
-    from jaxdl.devices.mesh import (
-        gather_to_host,
-        join_rows,
-        local_rows,
-        make_mesh,
-        shard,
-        shardings,
-    )
-    from jaxdl.errors import InputError
-    from jaxdl.fcn.data.batches import BatchSource
-    from jaxdl.fcn.losses import reduce_pixels, soft_dice_loss, weighted_xent
-    from jaxdl.fcn.metrics import Metrics, compute_metrics, empty_metrics
-    from jaxdl.fcn.models.fcn import FCN
-    from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
-    from jaxdl.training import checkpoint, optimizers
-    from jaxdl.training.step import TrainState, dense_step, start_state
+from jaxdl.devices import launchers
+from jaxdl.devices import processes as hosts
+from jaxdl.devices.mesh import (
+    gather_to_host,
+    join_rows,
+    local_rows,
+    make_mesh,
+    shard,
+    shardings,
+)
+from jaxdl.errors import InputError
+from jaxdl.fcn.data.batches import BatchSource
+from jaxdl.fcn.losses import reduce_pixels, soft_dice_loss, weighted_xent
+from jaxdl.fcn.metrics import Metrics, compute_metrics, empty_metrics
+from jaxdl.fcn.models.fcn import FCN
+from jaxdl.fcn.task import add_outcome, make_evaluate, pixel_loss
+from jaxdl.training import checkpoint, optimizers
+from jaxdl.training.step import TrainState, dense_step, start_state
 
 STEPS, CLASSES, BATCH = 20, 3, 6  # 8 devices do not divide 6 images: two rows are void
 

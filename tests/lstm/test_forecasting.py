@@ -66,6 +66,7 @@ def test_bands_cover_what_they_are_to_cover():
     assert not none.half(4).any()
 
 
+@pytest.mark.slow
 def test_the_networks_follow_a_trend_that_the_naive_forecast_misses(fitted: fit.Fitted):
     found = measure(fitted, TREND)
     totals = {name: one["total"]["mase"] for name, one in found["methods"].items()}
@@ -80,6 +81,7 @@ def test_the_networks_follow_a_trend_that_the_naive_forecast_misses(fitted: fit.
     assert ahead.median[-6:].mean() > TREND[-6:].mean() + 3
 
 
+@pytest.mark.slow
 def test_the_tail_decides_nothing_but_the_last_networks(fitted: fit.Fitted):
     other = TREND.copy()
     other[-HELD:] = 5 - other[-HELD:]
@@ -97,6 +99,7 @@ def test_the_tail_decides_nothing_but_the_last_networks(fitted: fit.Fitted):
         assert all(np.array_equal(a, b) for a, b in pairs) == same
 
 
+@pytest.mark.slow
 def test_a_forecast_sees_nothing_after_its_origin(fitted: fit.Fitted):
     origins = np.array([130, 140])
     ours = fit.forecast(fitted, TREND, 12, part=1, origins=origins)
@@ -108,6 +111,7 @@ def test_a_forecast_sees_nothing_after_its_origin(fitted: fit.Fitted):
     np.testing.assert_allclose(alone.median, ours.median[:, 1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_saved_forecasts_the_same(fitted: fit.Fitted, tmp_path):
     again = saved.from_json(saved.to_json(fitted), fitted.params)
     ours, theirs = (fit.forecast(own, TREND, 30) for own in (fitted, again))
@@ -123,6 +127,7 @@ def test_what_is_saved_forecasts_the_same(fitted: fit.Fitted, tmp_path):
         forecast_run.pick(fitted, "9:1", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_start_that_validation_prefers_is_named(fitted: fit.Fitted):
     """Networks that read out zeros forecast what the difference alone does."""
     assert not fitted.unlearnt

@@ -514,6 +514,7 @@ def test_page_tells_of_wrong_pictures_and_empty_predictions(tmp_path: Path) -> N
     assert "FCN-32s predicts hardly anything but background" in text
 
 
+@pytest.mark.slow
 def test_page_survives_a_cut_off_picture(tmp_path: Path) -> None:
     _fake_run(tmp_path, ("fcn32s",))
     for lost in ("samples/one.jpg", "samples/<two>_truth.png", "fcn32s/samples/<two>.png"):

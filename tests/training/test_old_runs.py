@@ -37,10 +37,9 @@ def test_an_fcn_run_starts_the_next_stage():
     """FCN-32s' trunk and scores are the 16s network's; its new score is fresh."""
     cfg = fcn.Config(start_from=RUNS / "fcn", width_divisor=64)
     saved = load(RUNS / "fcn")
-    shapes = jax.eval_shape(FCN(16, 21, 64).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    fresh = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes["params"])
     begin = Start(saved, None, saved.mean)
-    params, moved = start_params(cfg, "fcn16s", fresh, begin, saved.classes, Bar())
+    model = FCN(16, 21, 64)
+    params, moved = start_params(cfg, "fcn16s", model, begin, saved.classes, Bar())
     assert moved["initialized"] == ["score_pool4/bias", "score_pool4/kernel"]
     assert not moved["unused"]
     assert float(jnp.abs(params["trunk"]["conv5_3"]["kernel"]).max()) > 0

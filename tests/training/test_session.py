@@ -78,6 +78,7 @@ def same(a: Any, b: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_and_resumed_is_straight(tmp_path: Path):
     """Parameters, momentum, batch statistics, rows; in mid-epoch, and at an epoch's end."""
     straight = session.train(task(), tmp_path / "straight").state
@@ -117,6 +118,7 @@ def test_the_only_checkpoint_is_missed(tmp_path: Path):
         session.train(task(), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_early_ends_there_again(tmp_path: Path):
     """Stopped before, killed after its last row, or started once more: the scores are saved."""
     early = {"enough": lambda scores: stale(scores, task().score, 1)}
