@@ -74,7 +74,7 @@ format: env-dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff format .
 
 smoke: env-notebooks ## the wheel alone in a clean environment; benchmarks, a notebook in small forms: 3 minutes
-	$(PY) -m tests.smoke
+	$(KEEP_BYTECODE) $(PY) -m tests.smoke
 
 test-pages: env-browser ## the pages in Chromium, with no network (apt-get install chromium)
 	$(PY) -m pytest tests/browser -m browser $(ARGS)

@@ -167,11 +167,20 @@ def save(manager: ocp.CheckpointManager, step: int, state: Any, meta: dict, metr
 
 
 def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
-    """The latest step's state, in the shapes, dtypes and devices of `like`; None without a step."""
+    """The latest step's state, in the shapes, dtypes and devices of `like`; None without a step.
+
+    NumPy's arrays have no device: what is restored in their place is on this process' first.
+    """
     step = manager.latest_step()
     if step is None:
         return None
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def place(array: Any) -> jax.ShapeDtypeStruct:
+        found = ocp.utils.to_shape_dtype_struct(array)
+        return found if found.sharding is not None else found.update(sharding=first)
+
+    target = jax.tree.map(place, like)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
     return manager.restore(step, args=args)["state"]
 

@@ -76,8 +76,13 @@ def test_restore_gives_the_same_bits_in_the_same_types(tmp_path: Path):
         checkpoint.save(manager, 7, kept, {"classes": ["a", "b"]}, None)
     blank = start_state(jax.tree.map(jnp.zeros_like, state.params), optimizer)
     with checkpoint.open_manager(tmp_path, best) as manager:
-        found = checkpoint.restore(manager, {**blank._asdict(), "totals": empty_metrics(3)})
+        like = {**blank._asdict(), "totals": empty_metrics(3)}
+        found = checkpoint.restore(manager, like)
+        of_numpy = checkpoint.restore(manager, jax.tree.map(np.asarray, like))
     same(found, kept)
+    same(of_numpy, kept)
+    here = {jax.devices()[0]}
+    assert all(leaf.devices() == here for leaf in jax.tree.leaves(of_numpy))
     assert jax.tree.structure(found) == jax.tree.structure(kept)
     assert TrainState(**{k: found[k] for k in TrainState._fields}).step.dtype == jnp.int32
 
