@@ -76,7 +76,7 @@ git ls-files -z --cached --others --exclude-standard \
   | tar --null --files-from - --ignore-failed-read -c | tar -x --no-same-owner -C "$NEWEST/jaxdl"
 
 within() { # a command in the new system, with this environment but for what is of our Pythons
-  env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u TMPDIR HOME="$HOME" \
+  env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE -u VIRTUAL_ENV -u TMPDIR HOME="$HOME" \
     PATH=/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     chroot "$NEWEST" sh -c 'cd /jaxdl && exec "$@"' sh "$@"
 }
@@ -86,9 +86,11 @@ echo "== the newest pins"
 within pip --disable-pip-version-check install -q -c constraints.txt -e '.[dev]'
 within python -c 'import sys, jax, flax, numpy
 print("Python", sys.version.split()[0], *(f"{m.__name__} {m.__version__}" for m in (jax, flax, numpy)))'
-if [ $# -gt 0 ]; then within python -m pytest -n 2 --dist loadgroup "$@"; exit; fi
+# Outside of the tree, which is copied again each time: programs are kept for the next run.
+tests() { within python -m pytest -n 2 --dist loadgroup -o cache_dir=/var/cache/jaxdl "$@"; }
+if [ $# -gt 0 ]; then tests "$@"; exit; fi
 failed=0
-within python -m pytest -n 2 --dist loadgroup || failed=1
+tests || failed=1
 # XLA's CUDA compiler in a folder of its own: beside it every command would look for a GPU.
 echo "== the compile check"
 within pip --disable-pip-version-check install -q --no-deps --upgrade --target /cuda \
