@@ -30,7 +30,7 @@ from jaxdl.word2vec.data.docstrings import write_docstrings
 from jaxdl.word2vec.data.tokens import in_order, read_pieces
 from jaxdl.word2vec.evaluation import evaluate_analogies, evaluate_word_pairs
 
-Tool = Literal["ours", "gensim-iterator", "gensim-file"]
+Tool = Literal["ours", "ours-workers", "gensim-iterator", "gensim-file"]
 
 MIN_COUNT = 5
 LEAST = 1_000_000  # tokens of a text: training on fewer is start-up
@@ -43,7 +43,6 @@ HYPER = {
     "--negatives": 5,
     "--subsample": 1e-3,
     "--min-count": MIN_COUNT,
-    "--learning-rate": 0.025,
 }
 LAST_RATE = 1e-4  # our command's default
 EVALUATIONS = {
@@ -64,9 +63,11 @@ class Config(shape.Options):
     seeds: Annotated[tuple[int, ...], Range(0)] = (1, 2, 3)
     """And with each of these."""
     tools: tuple[Tool, ...] = ("ours", "gensim-iterator", "gensim-file")
-    """Who takes part: ours, gensim's iterator API, gensim's corpus_file."""
+    """Who takes part: ours, ours with --workers, gensim's iterator API, gensim's corpus_file."""
+    rates: Annotated[tuple[float, float], Range(0, above=True)] = (0.035, 0.025)
+    """Learning rates of ours and of gensim; by default each tool's own."""
     workers: Annotated[int, Range(1)] = 2
-    """Threads of gensim."""
+    """Threads of gensim, processes of ours-workers."""
     gensim_python: Path = Path(".venv-gensim/bin/python")
     """A Python that has gensim; `make bench-word2vec` makes it."""
     word_pairs: tuple[Path, ...] = ()
@@ -189,6 +190,7 @@ def train(
         shutil.rmtree(folder / left, ignore_errors=True)
     saved.unlink(missing_ok=True)
     given = ["--epochs", epochs, "--seed", seed, *(x for pair in HYPER.items() for x in pair)]
+    given += ["--learning-rate", config.rates[name == "gensim"]]
     if name == "gensim":
         runner, environment = Path(__file__).with_name("gensim_runner.py"), own_choice(os.environ)
         # absolute, not resolved: an environment's python is a link to one outside of it.
@@ -199,6 +201,7 @@ def train(
         command = [sys.executable, "-m", "jaxdl", "word2vec", "train", "--preset", "text"]
         command += ["--data", text.path, "--tokens", "split", "--out", folder / "run"]
         given += ["--data-dir", folder / "data"]
+        given += ["--workers", config.workers] if mode == "workers" else []
         saved = folder / "run" / "vectors.bin"
     done = measure([*command, *map(str, given)], log, environment)
     if done.status or not saved.is_file():
