@@ -15,8 +15,8 @@ FORECAST_VENV = .venv-forecast
 STATSFORECAST = 2.1.1
 STATSMODELS = 0.15.0
 
-# Hundreds of processes would compile the same modules again where the environment forbids to keep
-# them (many images of containers do): a fifth of the time.
+# Each process would compile the modules again where the environment forbids to keep them (many
+# images of containers do): a fifth of the tests' time.
 KEEP_BYTECODE = env -u PYTHONDONTWRITEBYTECODE
 PYTEST = $(KEEP_BYTECODE) $(PY) -m pytest -n 2 --dist loadgroup
 
@@ -36,10 +36,10 @@ JAX_EXTRA ?= cpu
 ##@ Use
 
 run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs; runs/demo/*.html
-	$(PY) -m jaxdl fcn train --preset demo
-	$(PY) -m jaxdl word2vec train --preset demo
-	$(PY) -m jaxdl lstm train --preset demo
-	$(PY) -m jaxdl demo
+	$(KEEP_BYTECODE) $(PY) -m jaxdl fcn train --preset demo
+	$(KEEP_BYTECODE) $(PY) -m jaxdl word2vec train --preset demo
+	$(KEEP_BYTECODE) $(PY) -m jaxdl lstm train --preset demo
+	$(KEEP_BYTECODE) $(PY) -m jaxdl demo
 
 notebooks: env-notebooks ## run experiments/notebooks, 5 minutes; copies with pictures in runs/notebooks
 	$(PY) -m nbconvert --to notebook --execute --output-dir runs/notebooks $(NOTEBOOKS)
