@@ -17,8 +17,9 @@ STATSMODELS = 0.15.0
 
 # Each process would compile the modules again where the environment forbids to keep them (many
 # images of containers do): a fifth of the tests' time.
-KEEP_BYTECODE = env -u PYTHONDONTWRITEBYTECODE
-PYTEST = $(KEEP_BYTECODE) $(PY) -m pytest -n 2 --dist loadgroup
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTEST = $(PY) -m pytest -n 2 --dist loadgroup
 
 NOTEBOOKS ?= experiments/notebooks/*.ipynb
 
@@ -36,10 +37,10 @@ JAX_EXTRA ?= cpu
 ##@ Use
 
 run: env ## the main job on embedded data: FCN-32s, 16s, 8s, word vectors, LSTMs; runs/demo/*.html
-	$(KEEP_BYTECODE) $(PY) -m jaxdl fcn train --preset demo
-	$(KEEP_BYTECODE) $(PY) -m jaxdl word2vec train --preset demo
-	$(KEEP_BYTECODE) $(PY) -m jaxdl lstm train --preset demo
-	$(KEEP_BYTECODE) $(PY) -m jaxdl demo
+	$(PY) -m jaxdl fcn train --preset demo
+	$(PY) -m jaxdl word2vec train --preset demo
+	$(PY) -m jaxdl lstm train --preset demo
+	$(PY) -m jaxdl demo
 
 notebooks: env-notebooks ## run experiments/notebooks, 5 minutes; copies with pictures in runs/notebooks
 	$(PY) -m nbconvert --to notebook --execute --output-dir runs/notebooks $(NOTEBOOKS)
@@ -74,7 +75,7 @@ format: env-dev ## rewrite the code in the project's format
 	$(VENV)/bin/ruff format .
 
 smoke: env-notebooks ## the wheel alone in a clean environment; benchmarks, a notebook in small forms: 3 minutes
-	$(KEEP_BYTECODE) $(PY) -m tests.smoke
+	$(PY) -m tests.smoke
 
 test-pages: env-browser ## the pages in Chromium, with no network (apt-get install chromium)
 	$(PY) -m pytest tests/browser -m browser $(ARGS)
