@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 HOSTILE = ("<img src=x onerror=document.title='run'>", '</script>, "b" ‮`')
 MONTHS = np.arange("2001-01", "2008-07", dtype="datetime64[M]")
-ENDS = (MONTHS + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+ENDS = (MONTHS + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
 HOURS = np.datetime64("2020-02-27 21:00:00") + 2 * np.arange(90).astype("timedelta64[h]")
 WORKDAYS = np.busday_offset(np.datetime64("2021-03-01"), np.arange(90))
 KINDS: dict[str, tuple[dict[str, Any], np.ndarray | None]] = {
