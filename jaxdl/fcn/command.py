@@ -8,7 +8,7 @@
 Presets, and what to expect of them:
 
 - demo: seven classes of drawn scenes, a trunk of 1/8 width from a random start. On 2 CPU cores:
-  mean IU 41.2 (32s), 61.1 (16s), 81.5 % (8s), the mean of five seeds; 4 to 7 minutes each.
+  mean IU 40.5 (32s), 59.6 (16s), 79.4 % (8s), the mean of five seeds; 4 to 7 minutes each.
 - voc: the 2016 posts' run: their 4:1 split of VOC2012's 2,913 images, one image at a time, from
   VGG-16's ImageNet weights. The posts report the mean per-image pixel accuracy: just under 92 %
   (32s), about 94 % (16s). They do not give their learning rate. Ours, 1e-4, took the loss on two

@@ -97,7 +97,7 @@ class Config:
     optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """sgd changes the rows of a block alone; momentum and adam change both whole tables."""
     learning_rate: Annotated[float, Range(0, above=True)] = 0.035
-    """Initial learning rate; it falls linearly. (word2vec.c and gensim start at 0.025.)"""
+    """Initial learning rate; it falls linearly. word2vec.c and gensim start at 0.025."""
     end_learning_rate: Annotated[float, Range(0)] = 1e-4
     """Learning rate at the end."""
     momentum: Annotated[float, Range(0, 1)] = 0.9

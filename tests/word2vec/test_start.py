@@ -124,14 +124,16 @@ def test_the_command_and_python_end_in_the_same_bits(
     record = read_json(out / "run.json")
     assert record["start"] == {"taken": 2, "initialised": 4}
     assert [each["name"] for each in record["inputs"]] == ["text.txt", "from.bin"]
-    model = Word2Vec(vector_size=6, window=3, min_count=1, sample=0, sg=1, seed=0, epochs=2)
+    small = {"vector_size": 6, "window": 3, "min_count": 1, "sample": 0, "epochs": 2}
+    same = {**small, "alpha": cfg.learning_rate, "sg": 1, "seed": 0}
+    model = Word2Vec(**same)
     model.build_vocab(sentences())
     model.wv.vectors_lockf = np.ones(len(model.wv), np.float32)  # as gensim wants it
     model.wv.intersect_word2vec_format(str(file), lockf=1.0, binary=True)
     model.train(sentences(), total_examples=200, epochs=2)
     params, *_ = checkpoint.load_params(out / "checkpoints")
     np.testing.assert_array_equal(model.wv.vectors, params["inputs"])
-    again = Word2Vec(vector_size=6, window=3, min_count=1, sample=0, sg=1, seed=0, epochs=2)
+    again = Word2Vec(**same)
     again.build_vocab(sentences())
     again.wv[["cat", "green"]] = vectors[["cat", "green"]]
     again.train(sentences())
