@@ -177,7 +177,7 @@ def restore(manager: ocp.CheckpointManager, like: Any) -> Any:
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def place(array: Any) -> jax.ShapeDtypeStruct:
-        found = ocp.utils.to_shape_dtype_struct(array)
+        found: Any = ocp.utils.to_shape_dtype_struct(array)
         return found if found.sharding is not None else found.update(sharding=first)
 
     target = jax.tree.map(place, like)
