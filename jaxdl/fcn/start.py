@@ -69,6 +69,9 @@ def start_params(
     Score layers are passed on by class name (`jaxdl.fcn.saved.match_classes`). A score layer that
     no old one fits starts at zero beside a trained trunk: random scores of ImageNet's large pool5
     would begin at a loss of 14, zeros begin at that of guessing.
+
+    Raises:
+        InputError: arrays of the trunk are missing, or of other shapes: zeros would learn nothing.
     """
     saved, trunk, _ = begin
     matched = None
@@ -82,6 +85,8 @@ def start_params(
         names = list(by_name(fresh))
         return fresh, {"source": None, "loaded": [], "initialized": names, "unused": []}
     moved = transfer(params, zero_params(model))
+    if gone := [each for each in moved.initialized if each.startswith("trunk/")]:
+        raise InputError(f"{origin}: its trunk lacks {some(gone)}; name a whole network")
     lists = {"loaded": moved.loaded, "initialized": moved.initialized, "unused": moved.unused}
     bar.line(f"{name} starts from {origin}")
     for key, names in lists.items():

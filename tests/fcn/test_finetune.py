@@ -139,6 +139,10 @@ def test_an_fcn_32s_starts_an_8s_at_once_with_every_bit(stage: Path):
     assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(params))
     assert "classes" not in record
     assert not params["score_pool3"]["kernel"].any()
+    trunk = {name: own for name, own in small["trunk"].items() if name != "conv3_2"}
+    begin = Start(saved._replace(params={**small, "trunk": trunk}), None, saved.mean)
+    with pytest.raises(InputError, match="its trunk lacks trunk/conv3_2/bias"):
+        start_params(Config(start_from=stage), "fcn8s", MODEL, begin, CLASSES, Bar())
 
 
 def test_the_optimisers_state_goes_on_or_is_refused(stage: Path):
