@@ -37,13 +37,7 @@ LEAST = 1_000_000  # tokens of a text: training on fewer is start-up
 QUICK = {"epochs": (1,), "seeds": (1,)}
 QUICK_BYTES = 1_000_000  # of the text, at most
 # Options that our command and gensim's runner both have.
-HYPER = {
-    "--dim": 100,
-    "--window": 5,
-    "--negatives": 5,
-    "--subsample": 1e-3,
-    "--min-count": MIN_COUNT,
-}
+HYPER = {"--window": 5, "--negatives": 5, "--subsample": 1e-3}
 LAST_RATE = 1e-4  # our command's default
 EVALUATIONS = {
     "ws353": "wordsim353.tsv",
@@ -66,6 +60,10 @@ class Config(shape.Options):
     """Who takes part: ours, ours with --workers, gensim's iterator API, gensim's corpus_file."""
     rates: Annotated[tuple[float, float], Range(0, above=True)] = (0.035, 0.025)
     """Learning rates of ours and of gensim; by default each tool's own."""
+    dim: Annotated[int, Range(1)] = 100
+    """Length of a vector, of all tools."""
+    min_count: Annotated[int, Range(1)] = MIN_COUNT
+    """Words that come less often are left out, by all tools."""
     workers: Annotated[int, Range(1)] = 2
     """Threads of gensim, processes of ours-workers."""
     gensim_python: Path = Path(".venv-gensim/bin/python")
@@ -98,10 +96,10 @@ class Text(NamedTuple):
     path: Path
     tokens: int
     lines: int
-    vocabulary: int  # words of `MIN_COUNT` tokens or more
+    vocabulary: int  # words that come often enough
 
 
-def write_text(files: Sequence[Path], path: Path) -> Text:
+def write_text(files: Sequence[Path], path: Path, min_count: int = MIN_COUNT) -> Text:
     """Write the files by our rule `words`; a line of more than 10,000 tokens becomes several."""
     counts: Counter[bytes] = Counter()
     lines = 0
@@ -112,10 +110,10 @@ def write_text(files: Sequence[Path], path: Path) -> Text:
                 counts.update(part)
                 out.write(b" ".join(part) + b"\n")
                 lines += 1
-    kept = sum(count >= MIN_COUNT for count in counts.values())
+    kept = sum(count >= min_count for count in counts.values())
     if not kept:
         raise InputError(
-            f"{', '.join(map(str, files))}: no word comes {MIN_COUNT} times; give more text"
+            f"{', '.join(map(str, files))}: no word comes {min_count} times; give more text"
         )
     return Text(path, counts.total(), lines, kept)
 
@@ -190,6 +188,7 @@ def train(
         shutil.rmtree(folder / left, ignore_errors=True)
     saved.unlink(missing_ok=True)
     given = ["--epochs", epochs, "--seed", seed, *(x for pair in HYPER.items() for x in pair)]
+    given += ["--dim", config.dim, "--min-count", config.min_count]
     given += ["--learning-rate", config.rates[name == "gensim"]]
     if name == "gensim":
         runner, environment = Path(__file__).with_name("gensim_runner.py"), own_choice(os.environ)
@@ -245,7 +244,7 @@ def run(config: Config) -> list[Row]:
     sources = config.corpus or (write_docstrings(config.out / "docstrings.txt"),)
     if config.quick and not config.corpus:
         sources = (start_of(sources[0], config.out / "few.txt"),)
-    text = write_text(sources, (config.out / "text.txt").absolute())
+    text = write_text(sources, (config.out / "text.txt").absolute(), config.min_count)
     named = " ".join(path.name for path in sources)
     title = f"{named}: {text.tokens:,} tokens in {text.lines:,} lines, {text.vocabulary:,} words"
     bench.console.print(title)
@@ -273,7 +272,7 @@ def run(config: Config) -> list[Row]:
     for shown in tables(rows):
         bench.console.print(shown)
     best = {n: better(before[n], rates) for n, rates in ({} if small else machine()).items()}
-    for line in (*comparisons(rows), *([] if small else roof(Step(), best, rows))):
+    for line in (*comparisons(rows), *([] if small else roof(Step(width=config.dim), best, rows))):
         bench.console.print(line)
     bench.end()
     return rows

@@ -104,15 +104,16 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
         soon = min(peers, key=lambda mode: median(peers[mode], "total_s"))
         training = median(ours, "raw_wps") / median(peers[fast], "raw_wps")
         whole = median(peers[soon], "total_s") / median(ours, "total_s")
+        named = f"ours {mode}, epochs {epochs}"
         lines += [
-            f"epochs {epochs}: training {training:.2f}x the words/s of gensim {fast}",
-            f"epochs {epochs}: end to end {whole:.2f}x as fast as gensim {soon}",
+            f"{named}: training {training:.2f}x the words/s of gensim {fast}",
+            f"{named}: end to end {whole:.2f}x as fast as gensim {soon}",
         ]
-        lines += _qualities(ours, peers.get("iterator", []), epochs)
+        lines += _qualities(ours, peers.get("iterator", []), named)
     return lines
 
 
-def _qualities(ours: list[Row], peer: list[Row], epochs: int) -> list[str]:
+def _qualities(ours: list[Row], peer: list[Row], named: str) -> list[str]:
     lines = []
     for name, title in QUALITY.items():
         sides = values(ours, name), values(peer, name)
@@ -120,7 +121,7 @@ def _qualities(ours: list[Row], peer: list[Row], epochs: int) -> list[str]:
             a, b = map(statistics.mean, sides)
             wide = max(max(side) - min(side) for side in sides)
             lines.append(
-                f"epochs {epochs}: {title} {a:.3f}, gensim iterator {b:.3f}: {a - b:+.3f}; "
+                f"{named}: {title} {a:.3f}, gensim iterator {b:.3f}: {a - b:+.3f}; "
                 f"the seeds spread over {wide:.3f}"
             )
     return lines
@@ -136,11 +137,11 @@ def roof(step: Step, measured: dict[int, Rates], rows: Sequence[Row]) -> list[st
             f"{threads} threads: {rates.described()}, {rates.bytes / 1e9:.1f} GB/s "
             f"copied; roof {limit:,.0f} eff words/s"
         )
-        for (tool, _, epochs), seeds in groups(rows).items():
+        for (tool, mode, epochs), seeds in groups(rows).items():
             if tool == "ours":
                 rate = median(seeds, "eff_wps")
                 lines.append(
-                    f"  ours, epochs {epochs}: {rate / limit:.0%} of the roof "
+                    f"  ours {mode}, epochs {epochs}: {rate / limit:.0%} of the roof "
                     f"({rate * flops / rates.flops:.0%} of the flops, "
                     f"{rate * moved / rates.bytes:.0%} of the bytes)"
                 )

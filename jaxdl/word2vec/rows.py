@@ -55,7 +55,12 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
 
 
 def is_logged(done: int, per_epoch: int, logs: int) -> bool:
-    """Whether one of the `logs` equal parts of an epoch ends, to the nearest step, after `done`."""
+    """Whether one of the `logs` equal parts of an epoch ends, to the nearest step, after `done`.
+
+    A row that had the first step alone would be timed with its compilation: it waits for the next.
+    """
+    if done == 1 and per_epoch > 1:
+        return False
     part = done * logs // per_epoch
     return any(round(per_epoch * n / logs) == done for n in (part, part + 1) if n)
 

@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float
 
 from jaxdl.devices.worker import started
@@ -88,19 +90,24 @@ class _Shared:
 
     def __init__(self, file: int, batches: Batches) -> None:
         cfg, words = batches.cfg, len(batches.vocabulary.words)
-        shape = (1 + cfg.workers, 2, words, cfg.dim)
+        rows = -(-words // 16) * 16  # each table begins at 64 bytes: the device reads it in place
+        shape = (1 + cfg.workers, 2, rows, cfg.dim)
         size = int(np.prod(shape)) * 4
         os.ftruncate(file, size)
-        self.all = np.frombuffer(mmap.mmap(file, size), np.float32).reshape(shape)
-        self.joined, self.copies = self.all[0], self.all[1:]
+        every = np.frombuffer(mmap.mmap(file, size), np.float32).reshape(shape)[:, :, :words]
+        self.joined, self.copies = every[0], every[1:]
 
     def write(self, place: Float[np.ndarray, "2 v d"], tables: Tables) -> None:
         for table, values in zip(place, tables, strict=True):
             np.copyto(table, np.asarray(values))
 
-    def read(self) -> Tables:
-        """The joined tables, on the device; a copy, as the step gives its tables away."""
-        return Tables(*(jnp.array(table, copy=True) for table in self.joined))
+    def read(self, into: Tables | None = None) -> Tables:
+        """The joined tables, on the device: a copy, in the place of `into`, which is given away."""
+        if into is None:
+            return Tables(*(jnp.array(table, copy=True) for table in self.joined))
+        joined = Tables(*(jax.device_put(table, may_alias=True) for table in self.joined))
+        # Before the next copies are joined, nothing may read this memory any more.
+        return jax.block_until_ready(_copied(into, joined))
 
     def join(self, part: int, gains: Sequence[Float[np.ndarray, " v"]]) -> None:
         """Join the rows of one of N equal parts of the tables."""
@@ -116,6 +123,11 @@ class _Shared:
                     change += copy[table, some]
                     change -= before
                 before += factor[some] * change
+
+
+@partial(jax.jit, donate_argnames="into")
+def _copied(into: Tables, tables: Tables) -> Tables:
+    return jax.tree.map(lambda a, b: lax.dynamic_update_slice(a, b, (0, 0)), into, tables)
 
 
 class _Worker:
@@ -153,9 +165,9 @@ def _serve(pipe: Connection, file: Any) -> None:
         job: Job = pipe.recv()
         batches = Batches(job.cfg, job.corpus, job.vocabulary)
         worker = _Worker(job, batches, _Shared(file.detach(), batches))
+        tables = None
         for number in range(job.first, batches.rounds):
-            tables, metrics = worker.train(worker.shared.read(), number)
-            del tables
+            tables, metrics = worker.train(worker.shared.read(tables), number)
             pipe.send(jax.tree.map(np.asarray, metrics))
             pipe.recv()  # all copies are written
             worker.join(number)
@@ -228,7 +240,7 @@ def make_round(
             _hear(other)
         _tell(team)
         metrics, loss = add_metrics(metrics, sums)
-        return TrainState(state.step + 1, shared.read()._asdict(), ()), metrics, loss
+        return TrainState(state.step + 1, shared.read(tables)._asdict(), ()), metrics, loss
 
     return run
 

@@ -142,8 +142,8 @@ def test_speed_is_held_against_gensims_better_mode():
     rows = [row("gensim", "iterator", raw_wps=1e6, total_s=20.0)]
     rows += [row("gensim", "file", raw_wps=1.5e6, total_s=40.0), row(raw_wps=4.5e6, total_s=5.0)]
     assert comparisons(rows) == [
-        "epochs 5: training 3.00x the words/s of gensim file",
-        "epochs 5: end to end 4.00x as fast as gensim iterator",
+        "ours command, epochs 5: training 3.00x the words/s of gensim file",
+        "ours command, epochs 5: end to end 4.00x as fast as gensim iterator",
     ]
     assert comparisons(rows[:2]) == comparisons(rows[2:]) == []
     assert comparisons([row(epochs=1), *rows[:2]]) == []  # other epochs are no comparison
@@ -154,7 +154,8 @@ def test_quality_is_held_against_the_iterator_and_the_wider_spread():
     peer = [row("gensim", "iterator", seed=seed, ws353=0.6 + seed / 50) for seed in (1, 2, 3)]
     other = [row("gensim", "file", ws353=0.9)]
     assert comparisons([*ours, *peer, *other])[2:] == [
-        "epochs 5: WS353 0.620, gensim iterator 0.640: -0.020; the seeds spread over 0.040"
+        "ours command, epochs 5: WS353 0.620, gensim iterator 0.640: -0.020; "
+        "the seeds spread over 0.040"
     ]
 
 

@@ -21,6 +21,7 @@ from jaxdl.word2vec.dataset import open_corpus, vocabulary_of
 from jaxdl.word2vec.model import Tables, init_tables
 from jaxdl.word2vec.setup import make_step, rate_of
 from jaxdl.word2vec.step import empty_metrics
+from jaxdl.word2vec.rows import is_logged
 from jaxdl.word2vec.workers import gain, terms_of
 
 ROUNDS = 3
@@ -113,6 +114,14 @@ def test_a_team_ends_as_its_parts_one_after_another_also_when_a_worker_dies(
         np.testing.assert_array_equal(ours, want)
     losses = [row["train"]["loss"] for row in rows]
     assert losses[-1] < 0.95 * losses[0], losses
+
+
+def test_no_row_of_metrics_has_the_first_step_alone():
+    """It is timed with its compilation: a row's words a second would be those of XLA."""
+    logged = [done for done in range(1, 29) if is_logged(done, 14, 10)]
+    assert logged[0] == 3
+    assert sum(done > 14 for done in logged) == 10  # ten rows of each later epoch
+    assert is_logged(1, 1, 10)  # the only step of an epoch
 
 
 def test_workers_share_an_epoch_without_a_gap(cfg: Config):
