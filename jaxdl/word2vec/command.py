@@ -156,6 +156,8 @@ class Plan(plan_options.Options):
 
     vocabulary: Annotated[int, Range(1, 2_000_000_000)] = 100_000
     """Size of the vocabulary."""
+    cores: Annotated[tuple[int, ...], Range(1, 1024)] = ()
+    """Plan --workers on so many CPU cores of one host instead: memory, and the time to join."""
     config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Config)
     """The run that is planned."""
 
@@ -173,10 +175,12 @@ PLAN = Command(
         ),
         "Training": ("optimizer", "block", "group", "shared_negatives"),
         **plan_options.GROUPS,
+        "Devices": ("cores", *plan_options.GROUPS["Devices"]),
     },
     examples=(
         ("jaxdl word2vec plan --card a100", "Vectors of 100 numbers on 1 to 1024 A100."),
         ("jaxdl word2vec plan --vocabulary 1000000000 --dim 1000", "Tables of 8 TB."),
+        ("jaxdl word2vec plan --cores 2 8 32", "What --workers would gain on them."),
     ),
     renamed=RENAMED | {"words": "vocabulary"},
     gone=GONE,
@@ -276,7 +280,10 @@ def plan(options: Plan) -> None:
     """``jaxdl word2vec plan``."""
     from jaxdl.word2vec import plan_command
 
-    plan_command.run(options, options.config, words=options.vocabulary)
+    if options.cores:
+        plan_command.run_workers(options, options.config, options.vocabulary, options.cores)
+    else:
+        plan_command.run(options, options.config, words=options.vocabulary)
 
 
 def command(name: str, words: Sequence[str]) -> None:

@@ -1,10 +1,17 @@
 """``jaxdl word2vec plan``."""
 
-from jaxdl.cli.plan import check, finish
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxdl.cli.plan import check, finish, number
 from jaxdl.cli.plan_options import Options
 from jaxdl.devices.mesh import abstract_mesh
 from jaxdl.errors import InputError
+from jaxdl.files.results import Results
 from jaxdl.planner import plan
+from jaxdl.word2vec import plan_workers
 from jaxdl.word2vec.batches import DISPATCH
 from jaxdl.word2vec.config import Config, block_of, check_blocks
 from jaxdl.word2vec.objectives import Objective
@@ -56,3 +63,34 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
         "Preparing the blocks (subsampling, windows, negatives) is left out.",
     ]
     finish("word2vec", options, results, work, "float32", told)
+
+
+def run_workers(options: Options, cfg: Config, words: int, cores: Sequence[int]) -> None:
+    """The plan of `--workers` on CPU cores: computed, printed, written.
+
+    Args:
+        options: output.
+        cfg: the run that is planned.
+        words: size of the vocabulary.
+        cores: numbers of workers, a row each.
+    """
+    results = Results("jaxdl word2vec plan")
+    if options.json is not None:
+        results.check(options.json)
+    found = plan_workers.rows(cores, words, cfg.dim)
+    said = plan_workers.assumptions(words, cfg.dim)
+    title = "word2vec --workers on CPU cores: planned, not measured"
+    table = Table(title=title, title_justify="left")
+    columns = ("workers", "GB", "join MB", "train s", "join s", "words/s", "efficiency")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in found:
+        cells = (row.memory / 1e9, row.moved / 1e6, row.train_s, row.join_s, row.words_per_s)
+        table.add_row(f"{row.workers:,}", *map(number, cells), f"{row.efficiency:.1%}")
+    console = Console()
+    console.print(table)
+    for line in said:
+        console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
+    if options.json is not None:
+        rows = [row._asdict() for row in found]
+        results.write_json(options.json, {"rows": rows, "assumptions": said})

@@ -1,6 +1,7 @@
 """Several processes that train one pair of tables: the same as their parts one after another."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,21 @@ import jax
 import numpy as np
 import pytest
 
+from jaxdl.cli.command import parse
 from jaxdl.cli.progress import Bar
 from jaxdl.errors import InputError, TrainingError
 from jaxdl.training import checkpoint
 from jaxdl.training.run_folder import read_rows
 from jaxdl.training.step import TrainState
-from jaxdl.word2vec import workers
+from jaxdl.word2vec import command, plan_workers, workers
 from jaxdl.word2vec.batches import Batches
 from jaxdl.word2vec.command import run
 from jaxdl.word2vec.config import Config, check
 from jaxdl.word2vec.dataset import open_corpus, vocabulary_of
 from jaxdl.word2vec.model import Tables, init_tables
+from jaxdl.word2vec.rows import is_logged
 from jaxdl.word2vec.setup import make_step, rate_of
 from jaxdl.word2vec.step import empty_metrics
-from jaxdl.word2vec.rows import is_logged
 from jaxdl.word2vec.workers import gain, terms_of
 
 ROUNDS = 3
@@ -114,6 +116,25 @@ def test_a_team_ends_as_its_parts_one_after_another_also_when_a_worker_dies(
         np.testing.assert_array_equal(ours, want)
     losses = [row["train"]["loss"] for row in rows]
     assert losses[-1] < 0.95 * losses[0], losses
+
+
+def test_plan_of_workers_on_more_cores(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """`plan --cores`: what is joined grows with the tables, the speed with the cores."""
+    words = ["--cores", "1", "2", "32", "--vocabulary", "1000", "--dim", "50"]
+    command.plan(parse(command.PLAN, [*words, "--json", str(tmp_path / "plan.json")]))
+    assert "planned, not measured" in capsys.readouterr().out
+    one, two, many = json.loads((tmp_path / "plan.json").read_text())["rows"]
+    tables = 2 * 1000 * 50 * 4
+    assert (one["moved"], one["efficiency"]) == (0, 1)
+    # Each copy of both tables is read and written twice; two copies and the joined one are joined.
+    assert two["moved"] == tables * (2 + 2 + 2)
+    assert two["memory"] - 2 * one["memory"] == tables * 3  # five tables, not one each
+    for row in (two, many):
+        alone = row["workers"] * one["words_per_s"]
+        assert row["words_per_s"] == pytest.approx(alone * row["efficiency"])
+        assert one["words_per_s"] < row["words_per_s"] < alone
+    (larger,) = plan_workers.rows([2], 2000, 50)
+    assert larger.join_s == pytest.approx(2 * two["join_s"])
 
 
 def test_no_row_of_metrics_has_the_first_step_alone():

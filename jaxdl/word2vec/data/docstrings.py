@@ -5,10 +5,13 @@ no download. The same versions give the same bytes; no other source of English i
 """
 
 import ast
+import collections
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import platform
@@ -16,6 +19,7 @@ import re
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from jaxdl.errors import InputError, writing
@@ -41,6 +45,8 @@ _FORMAT = 1  # raise it when the cleaning changes: an older text is then written
 _SKIP = frozenset(  # folders: tests, and what is no part of the package
     ("test", "tests", "testing", "_test", "idlelib", "lib2to3", "site-packages", "dist-packages")
 )
+_MUCH = 20_000_000  # bytes of source: two processes read more than these
+_SHARE = 0.55
 _SHORTEST = 4  # words in a paragraph; shorter ones are labels
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -200,28 +206,69 @@ def _sources() -> list[Path]:
     return files
 
 
+def _read(file: Path) -> list[str] | None:
+    """The paragraphs of a file's docstrings; None if it does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of others' code, such as "\d" in a string
+            tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        return None
+    return [text for doc in _docstrings(tree) for text in paragraphs(doc)]
+
+
+def _send(pipe: Connection, files: list[Path]) -> None:
+    with contextlib.suppress(OSError):  # the process that writes has gone
+        for file in files:
+            pipe.send(_read(file))
+
+
+def _read_all(files: list[Path]) -> Iterator[tuple[list[str] | None, int]]:
+    """`_read` of each file in order, and how many are read; two processes take a half each."""
+    every = [file.stat().st_size if file.is_file() else 0 for file in files]
+    own = len(files)
+    if sum(every) > _MUCH and (os.cpu_count() or 1) > 1:
+        # A little more than half: the other process has to start first.
+        own = sum(size < _SHARE * sum(every) for size in itertools.accumulate(every))
+    if own == len(files):
+        yield from ((_read(file), n) for n, file in enumerate(files, 1))
+        return
+    from jaxdl.devices.worker import started
+
+    waiting: collections.deque[list[str] | None] = collections.deque()
+    with started(_send, None, files[own:]) as (pipe, _):
+        for n, file in enumerate(files[:own], 1):
+            texts = _read(file)
+            with contextlib.suppress(EOFError, OSError):  # it is told below
+                while pipe.poll():  # a full pipe would make the other process wait
+                    waiting.append(pipe.recv())
+            yield texts, n + len(waiting)
+        for n, file in enumerate(files[own:], own + 1):
+            if not waiting:
+                try:
+                    waiting.append(pipe.recv())
+                except (EOFError, OSError):  # it was killed, for memory perhaps
+                    waiting.append(_read(file))
+            yield waiting.popleft(), n + len(waiting)
+
+
 def _write(part: Path, progress: Callable[[int, int], None] | None) -> dict[str, int]:
     """Write the text to `part`; how many files, files that do not parse, paragraphs, words."""
     seen: set[bytes] = set()
     unparsed = words = 0
     files = _sources()
     with part.open("w", encoding="utf-8", newline="\n") as out:
-        for number, file in enumerate(files, 1):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of others' code, such as "\d" in a string
-                    tree = ast.parse(file.read_bytes())
-            except (SyntaxError, ValueError, RecursionError, OSError):
+        for texts, done in _read_all(files):
+            if texts is None:
                 unparsed += 1
-            else:
-                for text in (text for doc in _docstrings(tree) for text in paragraphs(doc)):
-                    mark = hashlib.blake2b(text.encode(), digest_size=16).digest()
-                    if mark not in seen:
-                        seen.add(mark)
-                        words += len(text.split())
-                        out.write(text + "\n")
+            for text in texts or ():
+                mark = hashlib.blake2b(text.encode(), digest_size=16).digest()
+                if mark not in seen:
+                    seen.add(mark)
+                    words += len(text.split())
+                    out.write(text + "\n")
             if progress is not None:
-                progress(number, len(files))
+                progress(done, len(files))
     return {"files": len(files), "unparsed": unparsed, "paragraphs": len(seen), "words": words}
 
 

@@ -1,6 +1,9 @@
 """The embedded text: written once, the same each time, prose without mark-up."""
 
+import os
 import re
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -71,7 +74,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = tmp_path_factory.mktemp("docstrings")
         path = write_docstrings(folder / "text", lambda done, files: seen.append((done, files)))
         files = seen[0][1]
-        assert seen == [(n, files) for n in range(1, files + 1)]
+        assert seen == sorted(seen)
+        assert (len(seen), seen[-1]) == (files, (files, files))
         stat = path.stat()
         assert write_docstrings(path, lambda *done: pytest.fail("read again")) == path
         assert path.stat() == stat
@@ -169,6 +173,32 @@ def test_only_docstrings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         write_docstrings(path, stop)
     assert sorted((tmp_path / "out").iterdir()) == [path, note_of(path)]
     assert note_of(path).read_text() == "{}"
+
+
+def gone(pipe: Connection, files: list[Path]) -> None:
+    """A process that ends as one that the kernel killed: it sends two files of its share."""
+    for file in files[:2]:
+        pipe.send(docstrings._read(file))
+    os._exit(9)
+
+
+@pytest.mark.parametrize("send", [docstrings._send, gone])
+def test_two_processes_read_what_one_reads(
+    send: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = [tmp_path / f"{n:02}.py" for n in range(40)]
+    for n, file in enumerate(files):
+        file.write_text(f'"""The file of number {n} has this to say."""\n' if n % 7 else "def (")
+    files.append(tmp_path / "no file")
+    alone = list(docstrings._read_all(files))
+    assert [done for _, done in alone] == list(range(1, 42))
+    monkeypatch.setattr(docstrings, "_MUCH", 0)
+    monkeypatch.setattr(docstrings, "_send", send)
+    shared = list(docstrings._read_all(files))
+    assert [texts for texts, _ in shared] == [texts for texts, _ in alone]
+    counts = [done for _, done in shared]
+    assert counts == sorted(counts)
+    assert counts[-1] == 41
 
 
 def note_of(path: Path) -> Path:
