@@ -5,13 +5,11 @@ no download. The same versions give the same bytes; no other source of English i
 """
 
 import ast
-import collections
 import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
-import itertools
 import json
 import os
 import platform
@@ -45,8 +43,7 @@ _FORMAT = 1  # raise it when the cleaning changes: an older text is then written
 _SKIP = frozenset(  # folders: tests, and what is no part of the package
     ("test", "tests", "testing", "_test", "idlelib", "lib2to3", "site-packages", "dist-packages")
 )
-_MUCH = 20_000_000  # bytes of source: two processes read more than these
-_SHARE = 0.55
+_MANY = 1000  # files, from which on two processes read them
 _SHORTEST = 4  # words in a paragraph; shorter ones are labels
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -224,32 +221,38 @@ def _send(pipe: Connection, files: list[Path]) -> None:
 
 
 def _read_all(files: list[Path]) -> Iterator[tuple[list[str] | None, int]]:
-    """`_read` of each file in order, and how many are read; two processes take a half each."""
-    every = [file.stat().st_size if file.is_file() else 0 for file in files]
-    own = len(files)
-    if sum(every) > _MUCH and (os.cpu_count() or 1) > 1:
-        # A little more than half: the other process has to start first.
-        own = sum(size < _SHARE * sum(every) for size in itertools.accumulate(every))
-    if own == len(files):
+    """`_read` of each file in order, and how many are read; two processes take turns at many."""
+    if len(files) < _MANY or (os.cpu_count() or 1) == 1:
         yield from ((_read(file), n) for n, file in enumerate(files, 1))
         return
     from jaxdl.devices.worker import started
 
-    waiting: collections.deque[list[str] | None] = collections.deque()
-    with started(_send, None, files[own:]) as (pipe, _):
-        for n, file in enumerate(files[:own], 1):
-            texts = _read(file)
-            with contextlib.suppress(EOFError, OSError):  # it is told below
-                while pipe.poll():  # a full pipe would make the other process wait
-                    waiting.append(pipe.recv())
-            yield texts, n + len(waiting)
-        for n, file in enumerate(files[own:], own + 1):
-            if not waiting:
+    # The other process starts late, and the standard library, which comes first, has few words.
+    alone = len(files) // 10
+    own, theirs = [*files[:alone], *files[alone::2]], files[alone + 1 :: 2]
+    told: dict[Path, list[str] | None] = {}
+    coming, done = iter(theirs), 0
+    with started(_send, None, theirs) as (pipe, _):
+
+        def receive() -> None:
+            texts = pipe.recv()
+            told[next(coming)] = texts
+
+        for file in own:
+            told[file] = _read(file)
+            with contextlib.suppress(EOFError, OSError):  # what it leaves is read below
+                while pipe.poll():  # a full pipe would make it wait
+                    receive()
+            while done < len(files) and files[done] in told:
+                yield told[files[done]], len(told)
+                done += 1
+        for file in files[done:]:
+            while file not in told:
                 try:
-                    waiting.append(pipe.recv())
+                    receive()
                 except (EOFError, OSError):  # it was killed, for memory perhaps
-                    waiting.append(_read(file))
-            yield waiting.popleft(), n + len(waiting)
+                    told[file] = _read(file)
+            yield told[file], len(told)
 
 
 def _write(part: Path, progress: Callable[[int, int], None] | None) -> dict[str, int]:

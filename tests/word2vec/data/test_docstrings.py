@@ -192,7 +192,7 @@ def test_two_processes_read_what_one_reads(
     files.append(tmp_path / "no file")
     alone = list(docstrings._read_all(files))
     assert [done for _, done in alone] == list(range(1, 42))
-    monkeypatch.setattr(docstrings, "_MUCH", 0)
+    monkeypatch.setattr(docstrings, "_MANY", 0)
     monkeypatch.setattr(docstrings, "_send", send)
     shared = list(docstrings._read_all(files))
     assert [texts for texts, _ in shared] == [texts for texts, _ in alone]
