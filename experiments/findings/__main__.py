@@ -1,6 +1,6 @@
 """What the 2016 posts found, measured again: at least five seeds, means and 95 % intervals.
 
-    python -m experiments.findings       about half an hour on 2 CPU cores
+    python -m experiments.findings       about 25 minutes on 2 CPU cores
 
 Each part keeps its numbers, seed by seed, in the out folder (`NAME.json`) and does not measure them
 again. `report.html` has questions, rules, verdicts and pictures; experiments/README.md has ours.
@@ -57,7 +57,7 @@ COMMAND = Command(
         "Output": ("out", "overwrite", "data_dir", "compile_cache"),
     },
     examples=(
-        ("python -m experiments.findings", "All, in about half an hour on 2 cores."),
+        ("python -m experiments.findings", "All, in about 25 minutes on 2 cores."),
         ("python -m experiments.findings --only lstm", "The LSTM's, in a minute."),
     ),
 )
