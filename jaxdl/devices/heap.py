@@ -1,5 +1,6 @@
 """How the C library hands out memory to this process."""
 
+import contextlib
 import ctypes
 import functools
 import sys
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+
+_kept = False  # whether `keep_freed_memory` was called
 
 _SLACK = 1 << 27  # bytes of a reservation for what else falls into it
 
@@ -26,8 +29,20 @@ def keep_freed_memory() -> bool:
         tell = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return False
+    global _kept
+    _kept = True
     told = [tell(_TRIM_THRESHOLD, 2**31 - 1), tell(_MMAP_MAX, 0), tell(_ARENA_MAX, 1)]
     return told == [1, 1, 1]
+
+
+def give_back_freed_memory() -> None:
+    """Give freed memory back to the system (glibc), unless this process keeps it.
+
+    After a save: its threads leave pieces as large as what was saved, each in a heap of its own.
+    """
+    if sys.platform == "linux" and not _kept:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class TempReservation(NamedTuple):

@@ -14,6 +14,7 @@ import math
 import os
 import re
 import shutil
+import weakref
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from jaxdl.devices.heap import give_back_freed_memory
 from jaxdl.errors import FULL, InputError, TrainingError
 from jaxdl.files import checksums, limits
 from jaxdl.training.quiet import quiet
@@ -69,6 +71,20 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
         checksums.sync_folder(final.parent)
 
 
+_HELD: weakref.WeakKeyDictionary[Any, list[jax.Array]] = weakref.WeakKeyDictionary()  # being saved
+
+
+def _let_go(held: list[jax.Array]) -> None:
+    """Let saved arrays be freed before Python looks for cycles, several saves later.
+
+    Orbax asks an array for its shards. JAX keeps them in it, and one of them is the array.
+    """
+    for array in held:
+        vars(array).pop("addressable_shards", None)
+    held.clear()
+    give_back_freed_memory()
+
+
 @contextlib.contextmanager
 def open_manager(
     folder: Path, score: Score, say: Say = print, run: str | None = None
@@ -88,8 +104,10 @@ def open_manager(
     # Orbax's own best_fn deletes the newest step; this policy keeps both.
     best_metric = BestN(get_metric_fn=score.rank, n=1, keep_checkpoints_without_metrics=False)
     keep = AnyPreservationPolicy([LatestN(KEPT), best_metric])
+    held: list[jax.Array] = []
     # best_fn makes Orbax store the metrics; the policy alone decides what is kept.
     options = ocp.CheckpointManagerOptions(
+        async_options=ocp.AsyncOptions(post_finalization_callback=lambda: _let_go(held)),
         preservation_policy=keep,
         best_fn=score.rank,
         todelete_subdir=DELETED,
@@ -98,6 +116,7 @@ def open_manager(
     with quiet():
         with _saving(folder):
             manager = ocp.CheckpointManager(folder, options=options)
+        _HELD[manager] = held
         try:
             yield manager
         finally:
@@ -161,7 +180,10 @@ def save(manager: ocp.CheckpointManager, step: int, state: Any, meta: dict, metr
     if step in manager.all_steps():  # saved already, with its metrics: at a stop after an epoch
         return
     args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+    arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
     with _saving(Path(manager.directory)):
+        manager.wait_until_finished()
+        _HELD[manager].extend(arrays)
         if not manager.save(step, args=args, metrics=metrics):
             raise RuntimeError(f"{manager.directory}: Orbax did not save step {step}")
 

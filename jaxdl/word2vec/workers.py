@@ -173,7 +173,6 @@ def _serve(pipe: Connection, file: Any) -> None:
             worker.join(number)
             pipe.send(None)
             pipe.recv()  # all rows are joined
-        pipe.recv()
     except (EOFError, OSError):
         pass  # the process that saves and reports has gone
 

@@ -1,5 +1,6 @@
 """Checkpoints: what is kept, exact restore, damage, a failed save, what transfer reports."""
 
+import gc
 import logging
 import re
 import shutil
@@ -48,6 +49,20 @@ def test_latest_and_best_are_kept(tmp_path: Path):
     assert checkpoint.steps(tmp_path) == [20, 40, 45]
     assert checkpoint.best_step(tmp_path) == 20
     assert sorted(p.name for p in tmp_path.iterdir()) == ["20", "40", "45"]
+
+
+def test_what_was_saved_is_freed_without_a_search_for_cycles(tmp_path: Path):
+    """A run that saves often would hold its state several times."""
+    with checkpoint.open_manager(tmp_path, best) as manager:
+        gc.collect()
+        gc.disable()
+        try:
+            for step in (1, 2):
+                checkpoint.save(manager, step, {"a": jnp.zeros((317, 211))}, {}, None)
+            manager.wait_until_finished()
+            assert not [array for array in jax.live_arrays() if array.shape == (317, 211)]
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("kept", [(3,), (3, 20, 100)])
