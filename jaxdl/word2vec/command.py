@@ -179,7 +179,6 @@ PLAN = Command(
     },
     examples=(
         ("jaxdl word2vec plan --card a100", "Vectors of 100 numbers on 1 to 1024 A100."),
-        ("jaxdl word2vec plan --vocabulary 1000000000 --dim 1000", "Tables of 8 TB."),
         ("jaxdl word2vec plan --cores 2 8 32", "What --workers would gain on them."),
     ),
     renamed=RENAMED | {"words": "vocabulary"},
