@@ -80,7 +80,7 @@ def _let_go(held: list[jax.Array]) -> None:
     Orbax asks an array for its shards. JAX keeps them in it, and one of them is the array.
     """
     for array in held:
-        vars(array).pop("addressable_shards", None)
+        getattr(array, "__dict__", {}).pop("addressable_shards", None)
     held.clear()
     give_back_freed_memory()
 

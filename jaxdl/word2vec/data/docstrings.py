@@ -16,7 +16,7 @@ import platform
 import re
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -220,7 +220,7 @@ def _send(pipe: Connection, files: list[Path]) -> None:
             pipe.send(_read(file))
 
 
-def _read_all(files: list[Path]) -> Iterator[tuple[list[str] | None, int]]:
+def _read_all(files: list[Path]) -> Generator[tuple[list[str] | None, int]]:
     """`_read` of each file in order, and how many are read; two processes take turns at many."""
     if len(files) < _MANY or (os.cpu_count() or 1) == 1:
         yield from ((_read(file), n) for n, file in enumerate(files, 1))
@@ -260,8 +260,9 @@ def _write(part: Path, progress: Callable[[int, int], None] | None) -> dict[str,
     seen: set[bytes] = set()
     unparsed = words = 0
     files = _sources()
-    with part.open("w", encoding="utf-8", newline="\n") as out:
-        for texts, done in _read_all(files):
+    opened = part.open("w", encoding="utf-8", newline="\n")
+    with opened as out, contextlib.closing(_read_all(files)) as read:
+        for texts, done in read:
             if texts is None:
                 unparsed += 1
             for text in texts or ():
