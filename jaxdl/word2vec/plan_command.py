@@ -18,6 +18,15 @@ from jaxdl.word2vec.objectives import Objective
 from jaxdl.word2vec.plan import word2vec
 
 
+def _check(cfg: Config) -> None:
+    if cfg.loss != "negative-sampling":
+        raise InputError(f"--loss {cfg.loss}: only negative-sampling is planned")
+    if cfg.optimizer != "sgd":
+        raise InputError(
+            f"--optimizer {cfg.optimizer}: moves whole tables, which are not split; use sgd"
+        )
+
+
 def run(options: Options, cfg: Config, *, words: int) -> None:
     """word2vec's plan: tables split by rows and blocks by groups, over all devices.
 
@@ -29,12 +38,7 @@ def run(options: Options, cfg: Config, *, words: int) -> None:
     results = check(options, "jaxdl word2vec plan")
     check_blocks(cfg)
     block = block_of(cfg, "gpu")
-    if cfg.loss != "negative-sampling":
-        raise InputError(f"--loss {cfg.loss}: only negative-sampling is planned")
-    if cfg.optimizer != "sgd":
-        raise InputError(
-            f"--optimizer {cfg.optimizer}: moves whole tables, which are not split; use sgd"
-        )
+    _check(cfg)
     objective = Objective(
         architecture=cfg.architecture,
         orientation=cfg.orientation,
@@ -73,7 +77,16 @@ def run_workers(options: Options, cfg: Config, words: int, cores: Sequence[int])
         cfg: the run that is planned.
         words: size of the vocabulary.
         cores: numbers of workers, a row each.
+
+    Raises:
+        InputError: another objective than skip-gram's negative sampling by SGD, or a GPU's options.
     """
+    _check(cfg)
+    if cfg.architecture != "skip-gram":
+        raise InputError(f"--architecture {cfg.architecture}: --cores plans skip-gram alone")
+    for name in ("devices", "card", "network"):
+        if getattr(options, name) != getattr(Options(), name):
+            raise InputError(f"--{name}: --cores plans CPU cores; leave one of the two out")
     results = Results("jaxdl word2vec plan")
     if options.json is not None:
         results.check(options.json)

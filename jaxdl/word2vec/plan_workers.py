@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from jaxdl.word2vec.batches import SHARE
 
-# Measured on one core of a Xeon (benchmarks/word2vec/README.md).
-CORE_WORDS = 1.0e6  # raw words a second of 100 numbers, preparing included
+# Measured on a Xeon at 100 and 300 numbers (benchmarks/word2vec/README.md).
+WORD_SECONDS, NUMBER_SECONDS = 0.4e-6, 6e-9  # of one core for a raw word, for each of its numbers
 CORE_BYTES = 10e9  # a second, copied and joined
-PROCESS = 300e6  # bytes that a worker holds beside the tables
+PROCESS = 350e6  # bytes that a worker holds beside the tables
 HOST_BYTES = 200e9  # a second: eight channels of DDR4-3200, by their data sheet
 
 
@@ -28,6 +28,11 @@ class Row(NamedTuple):
     efficiency: float  # beside as many cores that never join
 
 
+def core_words(dim: int) -> float:
+    """Raw words a second of one core, preparing included; `dim` is the length of a vector."""
+    return 1 / (WORD_SECONDS + NUMBER_SECONDS * dim)
+
+
 def rows(counts: Sequence[int], words: int, dim: int) -> list[Row]:
     """The plan of each number of workers.
 
@@ -36,7 +41,7 @@ def rows(counts: Sequence[int], words: int, dim: int) -> list[Row]:
         words: of the vocabulary.
         dim: length of a vector.
     """
-    tables, train_s = 2.0 * 4 * words * dim, SHARE * dim / (100 * CORE_WORDS)
+    tables, train_s = 2.0 * 4 * words * dim, SHARE / core_words(dim)
     found = []
     for n in counts:
         moved = 0.0 if n == 1 else tables * (2 + (n + 2) / n + 2)
@@ -53,10 +58,10 @@ def assumptions(words: int, dim: int) -> list[str]:
     return [
         f"{words:,} words of {dim} numbers; a worker trains on {SHARE:,} words of text in a round, "
         "so an epoch should have many times as many words as all workers together.",
-        f"A core trains on {CORE_WORDS * 100 / dim:,.0f} raw words/s (a Xeon's {CORE_WORDS:,.0f} "
-        f"at 100 numbers) and moves {CORE_BYTES / 1e9:.0f} GB/s; all cores together "
+        f"A core trains on {core_words(dim):,.0f} raw words/s, as a Xeon's with default window, "
+        f"groups and negatives, and moves {CORE_BYTES / 1e9:.0f} GB/s; all cores together "
         f"{HOST_BYTES / 1e9:.0f} GB/s, eight channels of DDR4-3200.",
         "Left out: workers that wait for the slowest, cores that share a cache or a clock, saving. "
-        "Two cores reached 0.9 of it.",
+        "Runs of two workers reached 0.9 to 1.0 of such plans.",
         "More workers join larger changes: what that does to the quality was measured for two.",
     ]

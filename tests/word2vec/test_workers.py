@@ -135,6 +135,17 @@ def test_plan_of_workers_on_more_cores(tmp_path: Path, capsys: pytest.CaptureFix
         assert one["words_per_s"] < row["words_per_s"] < alone
     (larger,) = plan_workers.rows([2], 2000, 50)
     assert larger.join_s == pytest.approx(2 * two["join_s"])
+    for wrong in ("--loss full-softmax", "--optimizer adam", "--architecture cbow", "--card t4"):
+        with pytest.raises(InputError, match=f"^{wrong.split()[0]}"):
+            command.plan(parse(command.PLAN, ["--cores", "2", *wrong.split()]))
+
+
+def test_plan_of_two_workers_is_near_what_was_measured():
+    """benchmarks/word2vec/README.md: words/s of a run, by words and numbers."""
+    measured = {(70_916, 100): 1.918e6, (70_916, 300): 844e3, (312_552, 100): 1.363e6}
+    for (words, dim), speed in measured.items():
+        (planned,) = plan_workers.rows([2], words, dim)
+        assert 0.85 < speed / planned.words_per_s < 1.05
 
 
 def test_no_row_of_metrics_has_the_first_step_alone():
