@@ -79,6 +79,14 @@ def convolve(
     return product(x, kernel) + bias[None, None, None, :]
 
 
+def activate(
+    y: Float[Array, "b h w o"], bias: Float[Array, " o"], inside: Bool[Array, "b h w 1"] | None
+) -> Float[Array, "b h w o"]:
+    """Bias, ReLU, and zero if not `inside` (None: everything is)."""
+    y = jax.nn.relu(y + bias[None, None, None, :])
+    return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
+
+
 def layer(
     x: Float[Array, "b h w i"],
     kernel: Float[Array, "3 3 i o"],
@@ -87,8 +95,7 @@ def layer(
     product: Callable[..., Array] = product,
 ) -> Float[Array, "b h w o"]:
     """Convolution, ReLU, and zero if not `inside` (None: everything is)."""
-    y = jax.nn.relu(product(x, kernel) + bias[None, None, None, :])
-    return y if inside is None else jnp.where(inside, y, jnp.zeros((), y.dtype))
+    return activate(product(x, kernel), bias, inside)
 
 
 def block(

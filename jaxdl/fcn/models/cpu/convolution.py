@@ -2,15 +2,15 @@
 
 They differ from the plain forms by rounding alone:
 
-- 3x3 from 64 to 128 channels on: Winograd's products (`jaxdl.fcn.models.cpu.winograd`), all
-  directions.
-- With fewer channels, XLA's convolution. The kernel's gradient is computed in pieces of the image,
-  because at once it takes 3 to 9 times as long as a forward pass on a large image.
+- From 256 inputs or outputs on, but for small maps: Winograd's products
+  (`jaxdl.fcn.models.cpu.winograd`) forward and for the input's gradient.
+- The kernel's gradient is a convolution over an image's rows, whose columns are the channels: one
+  large product, where XLA's own form of it takes 3 to 9 forward passes.
 
 benchmarks/fcn/README.md has the measurements.
 """
 
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,15 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdl.fcn.models import vgg
 from jaxdl.fcn.models.cpu import winograd
-from jaxdl.fcn.models.cpu.ordering import after
+from jaxdl.fcn.models.cpu.ordering import after, apart
 
-PIECE = 1 << 14  # pixels whose kernel's gradient is one convolution
+PIECE = 1 << 22  # numbers of a layer's output whose kernel's gradient is one convolution
+SMALL = 1 << 9  # pixels for which Winograd's transforms of the kernel cost more than they save
 
 
 def _product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Array:
     """The convolution without bias."""
-    if _suits(kernel.shape, kernel.dtype):
+    if _suits(x, kernel):
         return winograd.convolve(x, kernel)
     return vgg.product(x, kernel)
 
@@ -42,14 +43,18 @@ def layer(
     return vgg.layer(x, kernel, bias, inside, _product)
 
 
-def _suits(shape: tuple[int, ...], dtype: Any) -> bool:
+def _suits(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 i o"]) -> bool:
     """Whether Winograd's products pay, and lose no accuracy that counts."""
-    into, out = shape[-2:]
-    return into >= 64 and out >= 128 and dtype in (jnp.float32, jnp.float64)
+    pixels = x.shape[0] * x.shape[1] * x.shape[2]
+    wide = max(kernel.shape[-2:]) >= 256 and pixels >= SMALL
+    return wide and kernel.dtype in (jnp.float32, jnp.float64)
+
+
+_activate = apart(vgg.activate)  # else what is before the ReLU is kept beside what is after it
 
 
 def _forward(x, kernel, bias, inside):
-    y = layer(x, kernel, bias, inside)
+    y = _activate(_product(x, kernel), bias, inside)
     return y, (x, kernel, y)  # where y is 0, nothing comes back: no mask need be kept
 
 
@@ -57,44 +62,77 @@ def _backward(kept, g):
     x, kernel, y = kept
     g = jnp.where(y > 0, g, jnp.zeros((), g.dtype))
     back = input_gradient(g, kernel)
-    return back, kernel_gradient(x, g, back), g.sum((0, 1, 2)), None
+    found = kernel_gradient(x, after(g, back))
+    return after(back, found), found, g.sum((0, 1, 2)), None
 
 
 layer.defvjp(_forward, _backward)
+
+
+@apart
+def _turned(kernel: Float[Array, "3 3 i o"], g: Array) -> Float[Array, "3 3 o i"]:
+    """For each tap, from the outputs to the inputs; when `g` is there."""
+    return after(kernel, g).swapaxes(2, 3)
 
 
 def input_gradient(
     g: Float[Array, "b h w o"], kernel: Float[Array, "3 3 i o"]
 ) -> Float[Array, "b h w i"]:
     """Of a 3x3 convolution, as a CPU runs it."""
-    if _suits(kernel.shape, kernel.dtype):
+    if _suits(g, kernel):
         return winograd.input_gradient(g, kernel)
-    return vgg.product(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return vgg.product(g, jnp.flip(_turned(kernel, g), (0, 1)))
+
+
+@partial(apart, static_argnames=("image", "rows"))
+def _channels_first(
+    x: Float[Array, "b h w i"], before: Array, image: int, rows: tuple[int, int]
+) -> Float[Array, "i r w"]:
+    """Rows of an image when `before` is there; else they are kept from the forward pass on."""
+    return after(x[image, rows[0] : rows[1]], before).transpose(2, 0, 1)
+
+
+def _three_columns(g: Float[Array, "h w o"]) -> Float[Array, "h w 3*o"]:
+    """g, beside itself one column later and one column earlier; zeros outside the image."""
+    zero, out = jnp.zeros((), g.dtype), g.shape[2]
+    first, second, third = (
+        lax.pad(g, zero, ((0, 0, 0), (n - 1, 1 - n, 0), (n * out, (2 - n) * out, 0)))
+        for n in range(3)
+    )
+    return first + second + third
 
 
 def kernel_gradient(
-    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"], before: Array | None = None
+    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"]
 ) -> Float[Array, "3 3 i o"]:
-    """Of a 3x3 convolution, as a CPU runs it: in pieces of wide images; narrow ones go in one.
+    """Of a 3x3 convolution, as a CPU runs it.
 
-    `before`: see `winograd.kernel_gradient`.
+    The input's channels are the images of a convolution along the rows: its kernel are the outputs'
+    gradients of all rows, its channels are the columns. It has a place for each of the kernel's
+    three rows; the kernel's columns are the outputs' gradient moved by a column. A large image goes
+    in pieces of rows, one after the other, which bounds the memory.
     """
-    if _suits((x.shape[3], g.shape[3]), x.dtype):
-        return winograd.kernel_gradient(x, g, before)
-    x = after(x, g)
-    b, h, w, _ = x.shape
-    wide = g.shape[3] >= 64 and b * h * w > PIECE
-    count = max(1, h * w // PIECE) if wide else 1
-    tall = -(-h // count)
-    x = jnp.pad(x, ((0, 0), (1, count * tall - h + 1), (1, 1), (0, 0)))
-    g = jnp.pad(g, ((0, 0), (0, count * tall - h), (0, 0), (0, 0)))
-
-    def piece(images: slice, first: int) -> Array:
-        xs, gs = x[images, first : first + tall + 2], g[images, first : first + tall]
-        return lax.conv_general_dilated(
-            xs, gs, (1, 1), "VALID", dimension_numbers=("CHWN", "IHWO", "HWNC")
-        )
-
-    groups = [slice(n, n + 1) for n in range(b)] if wide else [slice(None)]
-    pieces = [piece(images, n * tall) for images in groups for n in range(count)]
-    return jnp.sum(jnp.stack(pieces), 0)
+    (b, h, w, _), out = x.shape, g.shape[3]
+    if b > 1 and h * w * out < PIECE:  # as one image, with a row of zeros below each
+        x, g = (jnp.pad(v, ((0, 0), (0, 1), (0, 0), (0, 0))) for v in (x, g))
+        x, g = (v.reshape(1, b * (h + 1), w, v.shape[3]) for v in (x, g))
+    rows = x.shape[1]
+    tall = -(-rows // max(1, rows * w * out // PIECE))
+    total = None
+    for image in range(x.shape[0]):
+        for first in range(0, rows, tall):
+            last = min(rows, first + tall)
+            above, below = int(first == 0), int(last == rows)  # rows of zeros outside the image
+            xs = first - 1 + above, last + 1 - below
+            gs = g[image, first:last]
+            gs = gs if total is None else after(gs, total)
+            found = lax.conv_general_dilated(
+                _channels_first(x, gs if total is None else total, image=image, rows=xs),
+                _three_columns(gs),
+                (1,),
+                [(above, below)],
+                dimension_numbers=("NHC", "HIO", "HNC"),
+            )
+            total = found if total is None else total + found
+    assert total is not None  # there are rows
+    return total.reshape(3, -1, 3, out).transpose(0, 2, 1, 3)

@@ -31,19 +31,9 @@ def _kernel(a: Array, b: Array, c: Array) -> Four:
     return a, (a + b + c) / 2, (a - b + c) / 2, c
 
 
-def _kernel_back(p: Array, q: Array, r: Array, s: Array) -> tuple[Array, Array, Array]:
-    """G^T, the transpose of `_kernel`."""
-    return p + (q + r) / 2, (q - r) / 2, s + (q + r) / 2
-
-
 def _outputs(p: Array, q: Array, r: Array, s: Array) -> tuple[Array, Array]:
     """A^T: two outputs."""
     return p + q + r, q - r - s
-
-
-def _outputs_back(a: Array, b: Array) -> Four:
-    """A, the transpose of `_outputs`."""
-    return a, a + b, a - b, -b
 
 
 def _halves(x: Float[Array, "b h w c"], before: int, rows: int, columns: int):
@@ -61,15 +51,9 @@ def _of_tiles(x: Float[Array, "b r 2 c 2 i"], row: int) -> list[Float[Array, "t 
     return [v.reshape(-1, x.shape[-1]) for v in found]
 
 
-def _of_kernel(kernel: Float[Array, "3 3 i o"], row: int) -> Float[Array, "4 i o"]:
+def _of_kernel(kernel: Float[Array, "3 3 i o"], row: int) -> Four:
     """A row of the transformed kernels."""
-    return jnp.stack(_kernel(*_kernel(*kernel)[row]))
-
-
-def _of_gradient(g: Float[Array, "b r 2 c 2 o"], row: int) -> list[Float[Array, "t o"]]:
-    """A row of the outputs' gradient, transformed as the products need it."""
-    rows = _outputs_back(g[:, :, 0], g[:, :, 1])[row]
-    return [m.reshape(-1, g.shape[-1]) for m in _outputs_back(rows[:, :, :, 0], rows[:, :, :, 1])]
+    return _kernel(*_kernel(*kernel)[row])
 
 
 def _products(a: list[Array], b: list[Array], contracting: tuple[int, int]) -> list[Array]:
@@ -114,20 +98,3 @@ def input_gradient(
 ) -> Float[Array, "b h w i"]:
     """Of `convolve`, for its input: a convolution with the kernel turned about."""
     return _outputs_of(g, kernel, True)
-
-
-def kernel_gradient(
-    x: Float[Array, "b h w i"], g: Float[Array, "b h w o"], before: Array | None = None
-) -> Float[Array, "3 3 i o"]:
-    """Of `convolve`, for its kernel; computed when `before` is there (None: g)."""
-    before = g if before is None else before
-    rows, columns = -(-x.shape[1] // 2), -(-x.shape[2] // 2)
-    x, g = _halves(x, 1, rows + 1, columns + 1), _halves(g, 0, rows, columns)
-    across = []
-    for row in range(4):
-        x, g = after(x, before), after(g, before)
-        m = _products(_of_tiles(x, row), _of_gradient(g, row), (0, 0))
-        before = m[-1]
-        across.append(_kernel_back(*m))
-    down = [_kernel_back(*(across[n][tap] for n in range(4))) for tap in range(3)]
-    return jnp.stack([jnp.stack([down[column][row] for column in range(3)]) for row in range(3)])
