@@ -4,8 +4,8 @@ They differ from the plain forms by rounding alone:
 
 - From 256 inputs or outputs on, but for small maps: Winograd's products
   (`jaxdl.fcn.models.cpu.winograd`) forward and for the input's gradient.
-- The kernel's gradient is a convolution over an image's rows, whose columns are the channels: one
-  large product, where XLA's own form of it takes 3 to 9 forward passes.
+- From 64 outputs on, the kernel's gradient is a convolution over an image's rows, whose columns are
+  the channels: one large product, where XLA's own form of it takes 3 to 9 forward passes.
 
 benchmarks/fcn/README.md has the measurements.
 """
@@ -22,6 +22,7 @@ from jaxdl.fcn.models.cpu import winograd
 from jaxdl.fcn.models.cpu.ordering import after, apart
 
 PIECE = 1 << 22  # numbers of a layer's output whose kernel's gradient is one convolution
+NARROW = 64  # outputs below which XLA's form of the kernel's gradient is as fast
 SMALL = 1 << 9  # pixels for which Winograd's transforms of the kernel cost more than they save
 
 
@@ -113,6 +114,10 @@ def kernel_gradient(
     in pieces of rows, one after the other, which bounds the memory.
     """
     (b, h, w, _), out = x.shape, g.shape[3]
+    if out < NARROW:
+        return lax.conv_general_dilated(
+            after(x, g), g, (1, 1), [(1, 1)] * 2, dimension_numbers=("CHWN", "IHWO", "HWNC")
+        )
     if b > 1 and h * w * out < PIECE:  # as one image, with a row of zeros below each
         x, g = (jnp.pad(v, ((0, 0), (0, 1), (0, 0), (0, 0))) for v in (x, g))
         x, g = (v.reshape(1, b * (h + 1), w, v.shape[3]) for v in (x, g))
