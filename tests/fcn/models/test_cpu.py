@@ -51,10 +51,7 @@ sides = st.integers(1, 11)
 @given(st.integers(1, 3), sides, sides, st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
 @settings(deadline=None, max_examples=5)
 def test_products_are_the_convolution_and_gradients_are_its_transposes(b, h, w, i, o, seed):
-    """<g, conv(x, k)> = <x, input gradient> = <k, kernel gradient>, for every size.
-
-    So few outputs take XLA's form of the kernel's gradient; the next test has the other form.
-    """
+    """<g, conv(x, k)> = <x, input gradient> = <k, kernel gradient>, for every size."""
     rng = np.random.default_rng(seed)
     x, k, g = (rng.normal(size=s) for s in ((b, h, w, i), (3, 3, i, o), (b, h, w, o)))
     with jax.enable_x64(True):
@@ -98,7 +95,6 @@ def test_a_kernels_gradient_in_pieces_of_an_image_is_that_of_the_whole(
 ):
     """Small images go as one, large ones one by one; each row as a piece of its own at the end."""
     monkeypatch.setattr(convolution, "PIECE", piece)
-    monkeypatch.setattr(convolution, "NARROW", 1)
     rng = np.random.default_rng(pieces)
     x, g = (rng.normal(size=(batch, 11, 9, c)) for c in (4, 5))
 
