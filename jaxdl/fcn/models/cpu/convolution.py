@@ -4,9 +4,9 @@ They differ from the plain forms by rounding alone:
 
 - From 256 inputs or outputs on, but for small maps: Winograd's products
   (`jaxdl.fcn.models.cpu.winograd`) forward and for the input's gradient.
-- From 64 outputs on, the kernel's gradient is a convolution over an image's rows, whose columns are
-  the channels: one large product, where XLA's own form of it takes 3 to 9 forward passes. Layers
-  follow one another strictly.
+- Unless a layer is narrow (`_quick`), its kernel's gradient is a convolution over an image's rows,
+  whose columns are the channels: one large product, where XLA's own form of it takes 3 to 9 forward
+  passes. Such layers follow one another strictly.
 
 benchmarks/fcn/README.md has the measurements.
 """
@@ -23,7 +23,6 @@ from jaxdl.fcn.models.cpu import winograd
 from jaxdl.fcn.models.cpu.ordering import after, apart
 
 PIECE = 1 << 22  # numbers of a layer's output whose kernel's gradient is one convolution
-NARROW = 64  # outputs below which XLA's own forms are faster, in the order that it chooses
 SMALL = 1 << 9  # pixels for which Winograd's transforms of the kernel cost more than they save
 
 
@@ -55,25 +54,26 @@ def _suits(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 i o"]) -> bool:
 _activate = apart(vgg.activate)  # else what is before the ReLU is kept beside what is after it
 
 
-def _narrow(kernel: Float[Array, "3 3 i o"]) -> bool:
-    return kernel.shape[3] < NARROW
+def _quick(y: Float[Array, "b h w o"]) -> bool:
+    """Whether a layer's gradients are as fast in XLA's own forms, in the order that it chooses."""
+    pixels, out = y.shape[0] * y.shape[1] * y.shape[2], y.shape[3]
+    return out < 64 or (out < 128 and pixels <= 1 << 14)
 
 
 def _forward(x, kernel, bias, inside):
-    if _narrow(kernel):
-        y = vgg.layer(x, kernel, bias, inside)
-    else:
-        y = _activate(_product(x, kernel), bias, inside)
+    y = _product(x, kernel)
+    y = (vgg.activate if _quick(y) else _activate)(y, bias, inside)
     return y, (x, kernel, y)  # where y is 0, nothing comes back: no mask need be kept
 
 
 def _backward(kept, g):
     x, kernel, y = kept
     g = jnp.where(y > 0, g, jnp.zeros((), g.dtype))
-    if _narrow(kernel):  # written out: 5 % faster than what JAX derives, and compiled sooner
+    if _quick(y):  # written out: 5 % faster than what JAX derives, and compiled sooner
         back = vgg.product(g, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+        x = jnp.pad(after(x, g), ((0, 0), (1, 1), (1, 1), (0, 0)))
         spec = ("CHWN", "IHWO", "HWNC")
-        found = lax.conv_general_dilated(x, g, (1, 1), [(1, 1)] * 2, dimension_numbers=spec)
+        found = lax.conv_general_dilated(x, g, (1, 1), "VALID", dimension_numbers=spec)
     else:  # one after the other, this layer's before the next one's: that bounds the memory
         back = input_gradient(g, kernel)
         found = kernel_gradient(x, after(g, back))
@@ -86,8 +86,8 @@ layer.defvjp(_forward, _backward)
 
 @apart
 def _turned(kernel: Float[Array, "3 3 i o"], g: Array) -> Float[Array, "3 3 o i"]:
-    """For each tap, from the outputs to the inputs; when `g` is there."""
-    return after(kernel, g).swapaxes(2, 3)
+    """Turned about, each tap from the outputs to the inputs; when `g` is there."""
+    return after(jnp.flip(kernel, (0, 1)), g).swapaxes(2, 3)
 
 
 def input_gradient(
@@ -96,7 +96,7 @@ def input_gradient(
     """Of a 3x3 convolution, as a CPU runs it."""
     if _suits(g, kernel):
         return winograd.input_gradient(g, kernel)
-    return vgg.product(g, jnp.flip(_turned(kernel, g), (0, 1)))
+    return vgg.product(g, _turned(kernel, g))
 
 
 @partial(apart, static_argnames=("image", "rows"))
