@@ -23,7 +23,7 @@ from jaxdl.fcn.models.cpu import winograd
 from jaxdl.fcn.models.cpu.ordering import after, apart
 
 PIECE = 1 << 22  # numbers of a layer's output whose kernel's gradient is one convolution
-SMALL = 1 << 9  # pixels for which Winograd's transforms of the kernel cost more than they save
+SMALL = 1 << 9  # pixels below which Winograd's transforms of the kernel cost more than they save
 
 
 def _product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"]) -> Array:
@@ -129,7 +129,7 @@ def kernel_gradient(
     """
     (b, h, w, _), out = x.shape, g.shape[3]
     if b > 1 and h * w * out < PIECE:  # as one image, with a row of zeros below each
-        x, g = (jnp.pad(v, ((0, 0), (0, 1), (0, 0), (0, 0))) for v in (x, g))
+        x, g = (jnp.pad(v, ((0, 0), (0, 1), (0, 0), (0, 0))) for v in (after(x, g), g))
         x, g = (v.reshape(1, b * (h + 1), w, v.shape[3]) for v in (x, g))
     rows = x.shape[1]
     tall = -(-rows // max(1, rows * w * out // PIECE))

@@ -23,9 +23,9 @@ def after(x: Array, other: Array) -> Array:
 def apart(function: Callable[..., Array], **options: Any) -> Callable[..., Array]:
     """The function as a program of its own: XLA merges nothing outside with it.
 
-    It runs when all its arguments are there, used or not. XLA's CPU backend copies a transposed
-    array fast (20 GB/s) unless other operations are merged with it (3 GB/s). Not for convolutions:
-    in such a program they run many times slower.
+    XLA's CPU backend copies a transposed array fast (20 GB/s) unless other operations are merged
+    with the copy (3 GB/s). An argument that the function does not use does not make it wait, but
+    `after` does, inside. Not for convolutions: in such a program they run many times slower.
     """
     jitted = jax.jit(function, **options)
 

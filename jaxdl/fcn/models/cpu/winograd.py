@@ -2,10 +2,10 @@
 
 The image is cut into tiles of 4x4 pixels that overlap by 2, each giving 2x2 outputs. Tiles and
 kernels are transformed by sums and differences, multiplied as 16 matrix products (tiles x in) times
-(in x out), one for each place in a tile, and transformed back. Both gradients are products of the
-same kind. The rows of places are computed one after another: all 16 transformed places take 4 times
-the memory of the image, and XLA's CPU backend by itself starts with all that can be started. This
-form is for CPUs; on a GPU cuDNN chooses for itself.
+(in x out), one for each place in a tile, and transformed back. The input's gradient is of the same
+kind. The rows of places are computed one after another: all 16 transformed places take 4 times the
+memory of the image, and XLA's CPU backend by itself starts with all that can be started. This form
+is for CPUs; on a GPU cuDNN chooses for itself.
 
 Error: less than thrice that of plain summation in float32 (tests/fcn/models/test_cpu.py).
 
