@@ -212,6 +212,28 @@ def test_computing_again_needs_less_memory():
 
 
 @pytest.mark.slow
+def test_what_is_before_a_relu_is_not_kept_beside_what_is_after_it(monkeypatch):
+    """XLA computes a ReLU wherever its result is used, unless it is a program of its own."""
+    sides, found = (160, 160), []
+    layers = [
+        {"kernel": jax.ShapeDtypeStruct((3, 3, i, o), jnp.float32)}
+        | {"bias": jax.ShapeDtypeStruct((o,), jnp.float32)}
+        for i, o in ((3, 64), (64, 64), (64, 64))
+    ]
+    x = jax.ShapeDtypeStruct((1, *sides, 3), jnp.float32)
+    for activate in (convolution._activate, vgg.activate):
+        monkeypatch.setattr(convolution, "_activate", activate)
+
+        def loss(layers, x):
+            return (cpu.block(x, layers, None, 0) ** 2).sum()
+
+        compiled: Any = jax.jit(jax.grad(loss)).lower(layers, x).compile().memory_analysis()
+        found.append(compiled.temp_size_in_bytes)
+    activation = 4 * 64 * sides[0] * sides[1]
+    assert found[0] <= found[1] - activation
+
+
+@pytest.mark.slow
 def test_transformed_kernels_are_not_kept(monkeypatch):
     """All of them together take 16/9 of the parameters; of a small image the rest is little."""
     monkeypatch.setattr(convolution, "SMALL", 1)
