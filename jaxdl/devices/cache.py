@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 LIMIT = 1 << 30  # bytes; a stage of the FCN demo leaves 1.2 MB
 LEAST_FREE = 64 << 20  # bytes of the disk, without which nothing is kept
+LONGEST_WRITE = 60  # seconds; JAX writes an entry in place, and another process may read it then
 
 FOLDER = "jax_compilation_cache_dir"
 LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"
@@ -141,8 +143,9 @@ def _open(folder: Path) -> None:
 def _watch(folder: Path, tell: bool = True) -> None:
     """Turn JAX's warnings about entries into one line, and remove the entries that they are about.
 
-    JAX continues after either, but never replaces an entry, so a damaged one would stay. After an
-    entry that cannot be written (a full disk) nothing more is kept.
+    JAX continues after either, but never replaces an entry, so a damaged one would stay. A young
+    one that cannot be read is most likely still being written: it stays, and nothing is said. After
+    an entry that cannot be written (a full disk) nothing more is kept.
     """
     before, told = warnings.showwarning, not tell
 
@@ -153,13 +156,18 @@ def _watch(folder: Path, tell: bool = True) -> None:
             before(message, *args, **options)
             return
         doing, program, reason = problem.groups()
+        removed = False
         for path in folder.glob(f"{glob.escape(program)}-*-cache"):
             with contextlib.suppress(OSError):
-                path.unlink()
+                if doing == "writing" or time.time() - path.stat().st_mtime > LONGEST_WRITE:
+                    path.unlink()
+                    removed = True
         if doing == "writing":
             jax.config.update(ENABLED, False)
             compilation_cache.reset_cache()  # else JAX does not look at the setting again
             text = "no more programs are kept for the next start"
+        elif not removed:
+            return
         else:
             text = "a damaged program was removed, and is compiled again"
         if not told:

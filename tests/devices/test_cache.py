@@ -136,11 +136,24 @@ def test_a_damaged_program_is_compiled_again_and_replaced(damage, home, capsys):
     (entry,) = entries(home)
     damaged = damage(entry.read_bytes())
     entry.write_bytes(damaged)
+    os.utime(entry, (1e9, 1e9))
     np.testing.assert_array_equal(program()(X), right)
     told = capsys.readouterr().err
     assert (told.count("\n"), "damaged" in told) == (1, True), told
     assert entry.read_bytes() != damaged
     np.testing.assert_array_equal(program()(X), right)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_program_that_another_process_is_writing_is_left_to_it(home, capsys):
+    cache.start()
+    right = np.asarray(program()(X))
+    (entry,) = entries(home)
+    content = entry.read_bytes()
+    with entry.open("wb") as written:  # as JAX does: the entry is there, and empty at first
+        np.testing.assert_array_equal(program()(X), right)
+        written.write(content)
+    assert (entries(home), entry.read_bytes()) == ([entry], content)
     assert capsys.readouterr().err == ""
 
 

@@ -46,6 +46,8 @@ def environment(flags: str = OLDER) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",
+        # Of an entry that another process is writing.
+        "PYTHONWARNINGS": "ignore:Error reading persistent compilation cache entry",
     }
     return {**kept, **cache, "PYTHONUNBUFFERED": "1"}
 
