@@ -21,7 +21,6 @@ from jaxdl.fcn.metrics import (
     Metrics,
     compute_metrics,
     empty_metrics,
-    image_accuracy,
     update_metrics,
 )
 from jaxdl.fcn.models.fcn import FCN, Pools
@@ -274,11 +273,3 @@ def _on_canvas(one: Callable[[PyTree, Any, Any], Array]) -> Callable[[PyTree, An
         return np.asarray(one(params, images, np.array([[h, w]], np.int32)))[0, :h, :w]
 
     return call
-
-
-def pixel_accuracy(predicted: UInt8[np.ndarray, "h w"], label: UInt8[np.ndarray, "h w"]) -> float:
-    """One image's share of right pixels, void (255) left out; the 2016 posts print it."""
-    accuracy, _ = image_accuracy(
-        jnp.asarray(predicted, jnp.int32)[None], class_labels(jnp.asarray(label)[None])
-    )
-    return float(accuracy[0])

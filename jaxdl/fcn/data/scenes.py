@@ -10,6 +10,7 @@ outlines finer than one score of a stride-32 map.
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -152,16 +153,20 @@ def _write_tree(
         (year / folder).mkdir(parents=True)
     ids = [f"scene_{i:04d}" for i in range(train + val)]
     colours = palette().ravel().tolist()
-    for i, name in enumerate(ids):
+
+    def write(i: int) -> None:
         rng = np.random.default_rng([seed, i])
         height, width = (int(v) for v in rng.integers(88, 129, 2))
         picture, label = make_scene(rng, height, width, classes)
-        Image.fromarray(picture).save(year / "JPEGImages" / f"{name}.jpg", quality=90)
+        Image.fromarray(picture).save(year / "JPEGImages" / f"{ids[i]}.jpg", quality=90)
         indexed = Image.fromarray(label)
         indexed.putpalette(colours)
-        indexed.save(year / "SegmentationClass" / f"{name}.png")
-        if progress is not None:
-            progress(i + 1, len(ids))
+        indexed.save(year / "SegmentationClass" / f"{ids[i]}.png")
+
+    with ThreadPoolExecutor(2) as pool:  # NumPy and Pillow let other threads run for half of it
+        for done, _ in enumerate(pool.map(write, range(len(ids))), 1):
+            if progress is not None:
+                progress(done, len(ids))
     for name, part in (("train", ids[:train]), ("val", ids[train:]), ("trainval", ids)):
         text = "".join(f"{i}\n" for i in part)
         (year / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)

@@ -6,6 +6,7 @@ no download. The same versions give the same bytes; no other source of English i
 
 import ast
 import contextlib
+import gc
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -205,13 +206,19 @@ def _sources() -> list[Path]:
 
 def _read(file: Path) -> list[str] | None:
     """The paragraphs of a file's docstrings; None if it does not parse."""
+    collects = gc.isenabled()
+    gc.disable()  # it would look for cycles among a tree's many objects for a sixth of the time
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of others' code, such as "\d" in a string
-            tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, OSError):
-        return None
-    return [text for doc in _docstrings(tree) for text in paragraphs(doc)]
+            try:
+                tree = ast.parse(file.read_bytes())
+            except (SyntaxError, ValueError, RecursionError, OSError):
+                return None
+        return [text for doc in _docstrings(tree) for text in paragraphs(doc)]
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _send(pipe: Connection, files: list[Path]) -> None:
