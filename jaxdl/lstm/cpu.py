@@ -19,6 +19,26 @@ def scan_layer(
     layer: dict[str, Any], carry: Any, x: Float[Array, "t b i"]
 ) -> tuple[Any, Float[Array, "t b h"]]:
     """`jaxdl.lstm.model.scan_layer`."""
+    return _scan_filled(layer, None, carry, x)
+
+
+def scan_and_read(
+    layer: dict[str, Any], readout: dict[str, Any], carry: Any, x: Float[Array, "t b i"]
+) -> tuple[Any, Float[Array, "t b o"]]:
+    """`jaxdl.lstm.model.scan_and_read`; in the scan, if the outputs are few.
+
+    Outside of it, every h would be turned about, and so would its gradient: a sixth of a step.
+    """
+    kernel, bias = readout["kernel"], readout["bias"]
+    if kernel.shape[1] > FEW:
+        end, every = scan_layer(layer, carry, x)
+        return end, _product(every, kernel) + bias[None, None, :]
+    end, read = _scan_filled(layer, kernel, carry, x)
+    return end, read + bias[None, None, :]
+
+
+def _scan_filled(layer, kernel, carry, x):
+    """All h of a layer, or what `kernel` (h, o) reads out of them; the batch in whole vectors."""
     weights = jnp.concatenate([layer["recurrent"], layer["input"], layer["bias"][:, None]], axis=1)
     batch = x.shape[1]
     more = -batch % LANES if batch > LANES else 0
@@ -28,15 +48,16 @@ def scan_layer(
         turned = array.swapaxes(-1, -2)
         return jnp.pad(turned, [(0, 0)] * (turned.ndim - 1) + [(0, more)])
 
-    found = _scan(weights, across(x), across(carry.h), across(carry.c))
+    found = _scan(weights, kernel, across(x), across(carry.h), across(carry.c))
     every, h, c = (array[..., :batch].swapaxes(-1, -2) for array in found)
     return type(carry)(h, c), every
 
 
 LANES = 16  # of a vector: what is left over of a row takes as long as several
+FEW = 4  # outputs; each takes a pass over h in the gradient
 
 
-def _product(a: Float[Array, "m k"], b: Float[Array, "k n"]) -> Float[Array, "m n"]:
+def _product(a: Float[Array, "*t m k"], b: Float[Array, "k n"]) -> Float[Array, "*t m n"]:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
@@ -81,31 +102,35 @@ def _step(scaled: Array, scale: Array, h: Float[Array, "h b"], c: Float[Array, "
 
 
 @jax.custom_vjp
-def _scan(weights, x, h, c):
+def _scan(weights, kernel, x, h, c):
     """(all h: (t, h, b), last h, last c) of a layer; `x` is (t, i, b).
+
+    With a kernel (h, o), what it reads out of each h, (t, o, b), in place of all h.
 
     Differentiated by hand (reverse mode alone): XLA's own derivative of the scan keeps eight arrays
     for each step; here h and c are kept and the gates computed again, which costs less than
     reading them back.
     """
-    return _scan_forward(weights, x, h, c)[0]
+    return _scan_forward(weights, kernel, x, h, c)[0]
 
 
-def _scan_forward(weights, x, h, c):
+def _scan_forward(weights, kernel, x, h, c):
     scale = _scale(weights)
     scaled = weights * scale
 
     def step(carry, x):
-        return _step(scaled, scale, carry[0], carry[1], x), carry
+        h, c = _step(scaled, scale, carry[0], carry[1], x)
+        return (h, c), (carry, None if kernel is None else _product(kernel.T, h))
 
-    (last_h, last_c), (hs, cs) = lax.scan(step, (h, c), x)
-    every = jnp.concatenate([hs[1:], last_h[None]])
-    return (every, last_h, last_c), (weights, x, hs, cs)
+    (last_h, last_c), ((hs, cs), found) = lax.scan(step, (h, c), x)
+    if kernel is None:
+        found = jnp.concatenate([hs[1:], last_h[None]])
+    return (found, last_h, last_c), (weights, kernel, x, hs, cs, last_h)
 
 
 def _scan_backward(kept, grads):
-    weights, x, hs, cs = kept
-    every, last_h, last_c = grads
+    weights, kernel, x, hs, cs, after = kept
+    found, last_h, last_c = grads
     hidden, scale = last_h.shape[0], _scale(weights)
     scaled = weights * scale
     # Turned once: a product with a turned matrix inside of the loop took three times as long.
@@ -113,8 +138,11 @@ def _scan_backward(kept, grads):
     back_h, back_x = turned[:hidden], turned[hidden:-1]
 
     def step(carry, now):
-        dh, dc, dweights = carry
+        dh, dc, dweights, dkernel, after = carry
         grad, x, h, c = now
+        if kernel is not None:  # by (h, o, b): a sum over the batch in each step would take longer
+            dkernel = dkernel + after[:, None] * grad[None]
+            grad = (kernel[:, :, None] * grad[None]).sum(1)
         seen = _seen(h, x)
         tanhs = _tanhs(scaled, seen)
         g, i, f, o = _gates(tanhs, scale)
@@ -126,11 +154,12 @@ def _scan_backward(kept, grads):
         dz = _under_each_other([dc * i, dc * g, dc * c, dh * tc]) * slope
         # Two products: where no one asks for dx, the second is not compiled.
         dh, dx = _product(back_h, dz), _product(back_x, dz)
-        return (dh, dc * f, dweights + _product(seen, dz.T)), dx
+        return (dh, dc * f, dweights + _product(seen, dz.T), dkernel, h), dx
 
-    start = last_h, last_c, jnp.zeros_like(turned)
-    (dh, dc, dweights), dx = lax.scan(step, start, (every, x, hs, cs), reverse=True)
-    return dweights.T, dx, dh, dc
+    dkernel = None if kernel is None else jnp.zeros((*kernel.shape, x.shape[2]), x.dtype)
+    start = last_h, last_c, jnp.zeros_like(turned), dkernel, after
+    (dh, dc, dweights, dkernel, _), dx = lax.scan(step, start, (found, x, hs, cs), reverse=True)
+    return dweights.T, None if dkernel is None else dkernel.sum(2), dx, dh, dc
 
 
 _scan.defvjp(_scan_forward, _scan_backward)

@@ -79,6 +79,28 @@ def scan_layer(
     return lax.scan(one, carry, x)
 
 
+def scan_and_read(
+    step: Callable[..., Any],
+    layer: dict[str, Any],
+    readout: dict[str, Any],
+    carry: State,
+    x: Float[Array, "t b i"],
+) -> tuple[State, Float[Array, "t b o"]]:
+    """`scan_layer` of the last layer, and the readout of each step."""
+    carry, every = scan_layer(step, layer, carry, x)
+    read = jnp.matmul(every, readout["kernel"], precision=lax.Precision.HIGHEST)
+    return carry, read + readout["bias"][None, None, :]
+
+
+class Scans(NamedTuple):
+    """The scans of a kind of layer."""
+
+    layer: Callable[..., tuple[Any, Array]]
+    """``layer(layer, state, x)``: see `scan_layer`."""
+    last: Callable[..., tuple[Any, Array]]
+    """``last(layer, readout, state, x)``: see `scan_and_read`."""
+
+
 class Cell(NamedTuple):
     """What tells one kind of layer from another."""
 
@@ -86,18 +108,23 @@ class Cell(NamedTuple):
     """Blocks of h rows in each array."""
     state: type[State]
     """Its arrays are (b, h); h is the layer's output."""
-    scan: Callable[..., tuple[Any, Array]]
-    """``scan(layer, state, x)``: see `scan_layer`."""
-    scan_on_cpu: Callable[..., tuple[Any, Array]]
+    scans: Scans
+    scans_on_cpu: Scans
     """The same as XLA's CPU backend runs it fastest, equal but for rounding."""
     start_biases: Callable[[int], dict[str, Any]]
     """The vectors at the start of a layer of so many units."""
 
 
-_gru_scan = partial(scan_layer, gru.gru_cell)
+def _scans(step: Callable[..., Any]) -> Scans:
+    return Scans(partial(scan_layer, step), partial(scan_and_read, step))
+
+
+_gru = _scans(gru.gru_cell)
 CELLS = {
-    "lstm": Cell(4, Carry, partial(scan_layer, lstm_cell), cpu.scan_layer, start_biases),
-    "gru": Cell(3, gru.State, _gru_scan, _gru_scan, gru.start_biases),
+    "lstm": Cell(
+        4, Carry, _scans(lstm_cell), Scans(cpu.scan_layer, cpu.scan_and_read), start_biases
+    ),
+    "gru": Cell(3, gru.State, _gru, _gru, gru.start_biases),
 }
 
 
@@ -122,7 +149,7 @@ def forward(
         params: see the module; any number of layers, all of one of `CELLS`.
         x: steps first; its dtype is that of the parameters.
         carry: each layer's state before the first step; None is zero.
-        for_cpu: scan as XLA's CPU backend runs it fastest (`Cell.scan_on_cpu`). None: if JAX's
+        for_cpu: scan as XLA's CPU backend runs it fastest (`Cell.scans_on_cpu`). None: if JAX's
             default device is a CPU.
 
     Returns:
@@ -133,17 +160,18 @@ def forward(
     cell = CELLS[name]
     if for_cpu is None:
         for_cpu = jax.default_backend() == "cpu"
-    scan = cell.scan_on_cpu if for_cpu else cell.scan
-    sequence, after = x, []
-    for n in range(len(params) - 1):
+    scans = cell.scans_on_cpu if for_cpu else cell.scans
+    sequence, after, layers = x, [], len(params) - 1
+    for n in range(layers):
         layer = params[f"{name}_{n + 1}"]
         zero = jnp.zeros((x.shape[1], layer["recurrent"].shape[1]), x.dtype)
         start = cell.state(*[zero] * len(cell.state._fields)) if carry is None else carry[n]
-        end, sequence = scan(layer, start, sequence)
+        if n < layers - 1:
+            end, sequence = scans.layer(layer, start, sequence)
+        else:
+            end, sequence = scans.last(layer, params["readout"], start, sequence)
         after.append(end)
-    kernel, bias = params["readout"]["kernel"], params["readout"]["bias"]
-    read = jnp.matmul(sequence, kernel, precision=lax.Precision.HIGHEST)
-    return read + bias[None, None, :], tuple(after)
+    return sequence, tuple(after)
 
 
 def start_params(
