@@ -40,7 +40,7 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
     interval = min(INTERVAL, args.steps)
     drawn = {"seed": args.seed, "epochs": interval, "batch": args.batch}
     spans = len(series) - args.window  # where a window can start
-    step = sweep_step(optimizer, window=args.window, mesh=mesh)
+    step = sweep_step(optimizer, window=args.window, mesh=mesh, sizes=args.hidden)
     layout = shardings(None, mesh)
 
     def once() -> tuple[float, Any]:

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl.devices.mesh import shard, shardings
 from jaxdl.errors import InputError
+from jaxdl.lstm.beside import gradients_of_pairs, pairs_of
 from jaxdl.lstm.model import Params, forward, start_params, with_units
 from jaxdl.lstm.series import gather_windows, generator, window_starts
 from jaxdl.training.step import TrainState
@@ -167,6 +168,7 @@ def sweep_step(
     window: int,
     mesh: Mesh | None = None,
     for_cpu: bool | None = None,
+    sizes: Sequence[int] = (),
 ) -> Step:
     """The jitted step of a sweep, for `jaxdl.training.loop.fit`: one step is an interval of epochs.
 
@@ -178,6 +180,8 @@ def sweep_step(
             at a window's start.
         mesh: the devices that share the members; None is one device.
         for_cpu: see `jaxdl.lstm.model.forward`.
+        sizes: of the members of each seed. A CPU that has whole seeds computes them in pairs, if
+            that is less work (`jaxdl.lstm.beside`).
 
     Returns:
         ``step(state, metrics, batch, learning_rate) -> (state, metrics, loss)``. The batch is of
@@ -186,14 +190,22 @@ def sweep_step(
         interval, finite only if every member's is. The state and the metrics given are donated.
     """
 
-    def epoch(series, params, opt_state, starts):
-        """One member's mini-batch."""
-        windows = gather_windows(series, starts, window)
-        error, grads = jax.value_and_grad(loss)(params, windows, for_cpu=for_cpu)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, error
+    on_cpu = jax.default_backend() == "cpu" if for_cpu is None else for_cpu
+    pairs = pairs_of(sizes) if on_cpu else []
 
-    together = jax.vmap(epoch, in_axes=(None, 0, 0, 0))
+    def gradients(params, series, starts):
+        """Of one member's mini-batch."""
+        windows = gather_windows(series, starts, window)
+        return jax.value_and_grad(loss)(params, windows, for_cpu=for_cpu)
+
+    def together(series, params, opt_state, starts):
+        """Everyone's mini-batch."""
+        if pairs and len(starts) % len(sizes) == 0:  # whole seeds
+            errors, grads = gradients_of_pairs(params, series, starts, window, sizes, pairs)
+        else:
+            errors, grads = jax.vmap(gradients, in_axes=(0, None, 0))(params, series, starts)
+        updates, opt_state = jax.vmap(optimizer.update)(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, errors
 
     def interval(params, opt_state, batch, rate):
         """All epochs of an interval, for as many members as there are starts."""

@@ -171,7 +171,7 @@ def sweep_task(cfg: Config, series: Dataset, members: Members, mesh: Mesh | None
         return EpochReport(rows, float(losses[epoch.done - 1 - start].mean()), line)
 
     return Task(
-        step=sweep_step(optimizer, window=series.lengths.window, mesh=mesh),
+        step=sweep_step(optimizer, window=series.lengths.window, mesh=mesh, sizes=cfg.hidden),
         start=start,
         metrics=lambda: spread_losses(zero_losses(INTERVALS, every, members), mesh),
         batches=lambda n: batches(values, members, n, **drawn, spans=spans, mesh=mesh),
