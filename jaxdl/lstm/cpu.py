@@ -29,7 +29,7 @@ def scan_and_read(
 
     Outside of it, every h would be turned about, and so would its gradient: a sixth of a step.
     """
-    kernel, bias = readout["kernel"], readout["bias"]
+    kernel, bias = (jnp.asarray(readout[key]) for key in ("kernel", "bias"))
     if kernel.shape[1] > FEW:
         end, every = scan_layer(layer, carry, x)
         return end, _product(every, kernel) + bias[None, None, :]

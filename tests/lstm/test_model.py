@@ -56,13 +56,16 @@ def test_forward_is_the_equations(inputs: int, outputs: int, layers: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layers", "batch"), [(1, 3), (2, 3), (1, 19)])
-def test_gradients_are_differences(layers: int, batch: int):
+@pytest.mark.parametrize(
+    ("layers", "batch", "outputs"), [(1, 3, 2), (2, 3, 2), (1, 19, 2), (1, 3, 6)]
+)
+def test_gradients_are_differences(layers: int, batch: int, outputs: int):
     """The derivative by hand: of every parameter, the inputs and the first state.
 
-    A batch of 19 is filled up to whole vectors (`jaxdl/lstm/cpu.py`).
+    A batch of 19 is filled up to whole vectors, and few outputs are read out within the scan
+    (`jaxdl/lstm/cpu.py`).
     """
-    params, x = network(2, 3, 2, layers), series(5, batch, 2)
+    params, x = network(2, 3, outputs, layers), series(5, batch, 2)
     start = tuple(
         Carry(series(1, batch, 3, n)[0], series(1, batch, 3, n + 9)[0]) for n in range(layers)
     )
