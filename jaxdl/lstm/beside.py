@@ -4,6 +4,9 @@ Networks that see the same windows are one network whose recurrent matrix has th
 diagonal and zeros elsewhere. Of 2, 3, 4 and 5 units, 2 beside 5 and 3 beside 4 make two networks of
 7: 14 units are computed, where four networks padded to 5 have 20. Only what a CPU computes is laid
 out so; parameters and the optimiser's state stay those of the padded members.
+
+Zeros times infinity are no zeros: if a member's numbers are no longer finite, nor are its partner's
+gradients. Training ends then, as it does without pairs (`jaxdl.training.loop`).
 """
 
 from collections.abc import Callable, Sequence
@@ -130,10 +133,9 @@ def gradients_of_pairs(
         sizes: of a seed's members.
         pairs: of `pairs_of`.
     """
-
     seeds = len(starts) // len(sizes)
     by_seed = jax.tree.map(lambda a: a.reshape(seeds, -1, *a.shape[1:]), params)
-    one = jax.tree.map(lambda a: a[0], by_seed)
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), by_seed)
     windows = jax.vmap(lambda own: gather_windows(series, own, window))(starts[:: len(sizes)])
     every = jnp.repeat(windows, len(pairs), axis=0)
 

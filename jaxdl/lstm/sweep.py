@@ -1,12 +1,12 @@
 """Forecasting: many LSTMs trained as one program (`jaxdl.lstm.forecast` says what comes next).
 
 A sweep trains a network for each pair of a hidden size and a seed. The members are one `vmap`:
-smaller sizes are padded to the largest (`jaxdl.lstm.model`), so each gets what it would get alone,
-but for the order in which XLA adds up a sum (the last bits). One call of the step is an interval of
-epochs in one `lax.scan`; an epoch is one mini-batch of windows, as in the LSTM post of 2016, cut in
-the graph. The host draws where they start, by the run's seed, the member's seed and the epoch. So
-members of one seed see the same windows whatever their size, and a run resumes bit for bit from any
-interval.
+smaller sizes are padded to the largest (`jaxdl.lstm.model`), or, on a CPU, two are computed as one
+(`jaxdl.lstm.beside`). So each gets what it would get alone, but for the order in which XLA adds up
+a sum (the last bits). One call of the step is an interval of epochs in one `lax.scan`; an epoch is
+one mini-batch of windows, as in the LSTM post of 2016, cut in the graph. The host draws where they
+start, by the run's seed, the member's seed and the epoch. So members of one seed see the same
+windows whatever their size, and a run resumes bit for bit from any interval.
 """
 
 import itertools

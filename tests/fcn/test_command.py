@@ -108,6 +108,13 @@ def test_a_run_leaves_what_it_promises(straight: Path):
     for stage in STAGES:
         assert [row["epoch"] for row in read_rows(straight / stage / "metrics.jsonl")] == [1, 2]
         assert list((straight / stage / "tensorboard").iterdir())
+        accuracy = json.loads((straight / stage / "samples" / "accuracy.json").read_text())
+        for name, share in accuracy.items():
+            with Image.open(straight / "samples" / f"{name}_truth.png") as file:
+                truth = np.asarray(file)
+            with Image.open(straight / stage / "samples" / f"{name}.png") as file:
+                right = np.asarray(file) == truth
+            assert share == pytest.approx(right[truth != 255].mean())
 
 
 def test_a_stage_starts_from_the_checkpoint_before_it(straight: Path):

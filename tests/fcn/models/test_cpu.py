@@ -114,10 +114,13 @@ def test_a_kernels_gradient_in_pieces_of_an_image_is_that_of_the_whole(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [(3, 64), (64, 64), (64, 128), (5, 7)])
+@pytest.mark.parametrize("channels", [(3, 64), (64, 64), (64, 128), (5, 7), (3, 8), (16, 8)])
 @pytest.mark.parametrize("size", [(9, 14), (130, 257)])
 def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch):
-    """Mask, bias and ReLU too; large images go in pieces, here of few pixels."""
+    """Mask, bias and ReLU too; large images go in pieces, here of few pixels.
+
+    With few channels, 14 columns are computed 2 or 7 at a time, 257 one by one.
+    """
     monkeypatch.setattr(convolution, "PIECE", 1 << 17)
     rng = np.random.default_rng(1)
     inside, out = channels
@@ -138,6 +141,20 @@ def test_a_layer_written_for_cpus_is_the_same_layer(channels, size, monkeypatch)
         off = np.abs(plain - ours) > 1e-5 * scale
         assert off.mean() < 1e-4  # a ReLU at a tie of rounding may flip
     assert not np.asarray(found[1][0])[0, size[0] - 2 :].any()
+
+
+@pytest.mark.parametrize(
+    ("channels", "columns", "together"),
+    [
+        *(((3, 8), 96, 8), ((3, 8), 12, 6), ((3, 8), 257, 1), ((3, 64), 96, 1)),
+        *(((8, 8), 96, 4), ((16, 16), 96, 2), ((16, 32), 96, 1), ((32, 8), 96, 1)),
+    ],
+)
+def test_columns_go_together_where_channels_are_few(channels, columns, together):
+    """So many that an output place has 32 channels, or 64 of an image."""
+    x, k = jnp.ones((1, 5, columns, channels[0])), jnp.ones((3, 3, *channels))
+    text = str(jax.make_jaxpr(lambda x, k: convolution.layer(x, k, k[0, 0, 0], None))(x, k))
+    assert f"window_strides=(1, {together})" in text
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
