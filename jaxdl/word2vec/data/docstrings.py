@@ -211,11 +211,10 @@ def _read(file: Path) -> list[str] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of others' code, such as "\d" in a string
-            try:
-                tree = ast.parse(file.read_bytes())
-            except (SyntaxError, ValueError, RecursionError, OSError):
-                return None
+            tree = ast.parse(file.read_bytes())
         return [text for doc in _docstrings(tree) for text in paragraphs(doc)]
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        return None
     finally:
         if collects:
             gc.enable()
