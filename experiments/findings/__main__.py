@@ -1,6 +1,6 @@
 """What the 2016 posts found, measured again: at least five seeds, means and 95 % intervals.
 
-    python -m experiments.findings       about 25 minutes on 2 CPU cores
+    python -m experiments.findings       about 20 minutes on 2 CPU cores
 
 Each part keeps its numbers, seed by seed, in the out folder (`NAME.json`) and does not measure them
 again. `report.html` has questions, rules, verdicts and pictures; experiments/README.md has ours.

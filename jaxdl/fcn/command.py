@@ -1,6 +1,6 @@
 """Fully convolutional networks on PASCAL VOC: fcn32s, then fcn16s from its checkpoint, then fcn8s.
 
-    jaxdl fcn train --preset demo                        embedded scenes, about 4 minutes
+    jaxdl fcn train --preset demo                        embedded scenes, about 3 minutes
     jaxdl fcn train --data VOCtrainval_11-May-2012.tar --weights vgg16.safetensors
     jaxdl fcn predict runs/demo/fcn photo.jpg
     jaxdl fcn train --mesh data=8 --batch-size 16 --data ...      eight devices
@@ -8,7 +8,7 @@
 Presets, and what to expect of them:
 
 - demo: seven classes of drawn scenes, a trunk of 1/8 width from a random start. On 2 CPU cores:
-  mean IU 40.5 (32s), 59.6 (16s), 79.4 % (8s), the mean of five seeds; 4 to 7 minutes each.
+  mean IU 41.0 (32s), 61.6 (16s), 81.5 % (8s), the mean of five seeds; 3 minutes each.
 - voc: the 2016 posts' run: their 4:1 split of VOC2012's 2,913 images, one image at a time, from
   VGG-16's ImageNet weights. The posts report the mean per-image pixel accuracy: just under 92 %
   (32s), about 94 % (16s). They do not give their learning rate. Ours, 1e-4, took the loss on two
@@ -102,7 +102,7 @@ TRAIN = Command(
         "Devices": (*DEVICES, "fsdp", "compile_cache"),
     },
     examples=(
-        ("jaxdl fcn train --preset demo", "Seven classes of drawn scenes; 4 minutes on 2 cores."),
+        ("jaxdl fcn train --preset demo", "Seven classes of drawn scenes; 3 minutes on 2 cores."),
         (
             "jaxdl fcn train --data VOCtrainval_11-May-2012.tar --weights vgg16.safetensors",
             "PASCAL VOC 2012 from ImageNet weights; days on a CPU.",
