@@ -24,7 +24,7 @@ from jaxdl.cli.options import Range
 from jaxdl.errors import InputError, TrainingError
 
 What = Literal["step", "predict"]
-System = Literal["ours", "ours remat", "torch", "torch dense"]
+System = Literal["ours", "ours remat", "torch", "torch channels_last", "torch dense"]
 QUICK = {"strides": (32,), "sizes": ("64",), "batches": (1,), "images": 4, "runs": 1, "width": 16}
 QUICK |= {"systems": ("ours", "torch")}
 
@@ -45,8 +45,9 @@ class Config(shape.Options):
     """Side of square images, or voc: a stream of images of VOC's sizes."""
     batches: Annotated[tuple[int, ...], Range(1)] = (1, 4)
     """Images in a batch."""
-    systems: tuple[System, ...] = ("ours", "torch", "torch dense")
-    """ours; ours with remat; PyTorch's best program; the dense upsampling of PyTorch's FCNs."""
+    systems: tuple[System, ...] = ("ours", "torch", "torch channels_last")
+    """ours; ours with remat; PyTorch in contiguous memory, or with the channels last; the dense
+    upsampling of PyTorch's FCNs."""
     images: Annotated[int, Range(1)] = 40
     """Images of the stream."""
     runs: Annotated[int, Range(1)] = 3
@@ -57,8 +58,6 @@ class Config(shape.Options):
     """Threads of PyTorch. (Ours takes the cores it may run on.)"""
     form: Literal["depthwise", "separable"] = "separable"
     """PyTorch's fixed bilinear upsampling."""
-    memory: Literal["contiguous", "channels_last"] = "contiguous"
-    """PyTorch's memory format."""
     keep_memory: bool = True
     """PyTorch too keeps freed memory (`jaxdl.devices.heap`)."""
     compile: bool = False
@@ -161,12 +160,12 @@ def started(
         command += ["--remat"] if system == "ours remat" else []
     else:
         form = "dense" if system == "torch dense" else cfg.form
-        memory = "contiguous" if system == "torch dense" else cfg.memory
+        memory = "channels_last" if system == "torch channels_last" else "contiguous"
         command = [cfg.torch_python.absolute(), "benchmarks/fcn/torch_runner.py", *given]
         command += ["--threads", str(cfg.threads), "--classes", str(workload.CLASSES)]
         command += ["--form", form, "--memory", memory]
         command += ["--keep-memory"] if cfg.keep_memory else []
-        command += ["--compile"] if cfg.compile and system == "torch" else []
+        command += ["--compile"] if cfg.compile and system != "torch dense" else []
         command += [] if example is None else ["--compare", example]
     log = cfg.out.absolute() / f"{system.replace(' ', '-')}.txt"
     with log.open("wb") as errors:
