@@ -37,7 +37,7 @@ def experiment(cfg: Config = PRESETS["post"]) -> dict[str, float]:
     layout = shardings(None, mesh)
     values = shard(jnp.asarray(to_float32(series.training)), layout and layout.replicated)
     optimizer, window = momentum_sgd(momentum=cfg.momentum), series.lengths.window
-    step = sweep.sweep_step(optimizer, window=window, mesh=mesh)
+    step = sweep.sweep_step(optimizer, window=window, mesh=mesh, sizes=cfg.hidden)
     drawn = {"seed": cfg.seed, "epochs": every, "batch": cfg.batch_size}
     spans = len(series.training) - window  # where a window can start
 

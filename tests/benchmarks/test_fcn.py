@@ -35,8 +35,9 @@ def test_the_fcn_benchmark_times_steps_and_predictions(tmp_path: Path, capsys):
         assert row.cpu_s > 0
         assert 0 < row.share_of_roof < 1
         assert row.share_done is not None
-        # Winograd's products save three quarters at most; padding and upsampling add some.
-        assert 0.25 < row.share_done / row.share_of_roof < 4
+        # Winograd's products save three quarters at most. Padding and upsampling add some, and n
+        # columns at once (n + 2) / 3 times the flops: 16 at a sixteenth of the first layer's width.
+        assert 0.25 < row.share_done / row.share_of_roof < 6
         assert row.peak_mb > (row.compiled_mb or 0) > 0
         assert row.compilations == (1 if row.size == "64" else 3)  # canvases
     shown = capsys.readouterr().out

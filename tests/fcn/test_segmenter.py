@@ -89,8 +89,8 @@ def test_it_predicts_all_kinds_of_pictures_alike_and_is_kept(
         np.testing.assert_allclose(alone.probabilities.sum(-1), 1, atol=1e-5)
         assert alone.overlay().shape == image.shape
         assert alone.names == ("ground", "square")
-    scaled = trained.predict(images[0] / 255, scale=255)
-    np.testing.assert_array_equal(scaled.probabilities, many[3].probabilities)
+    scaled, alone = trained.predict(images[0] / 255, scale=255), trained.predict(images[0])
+    np.testing.assert_array_equal(scaled.probabilities, alone.probabilities)
     trained.save(tmp_path / "kept")
     again = Segmenter.load(tmp_path / "kept")
     assert (again.model, again.mean, again.classes) == (
