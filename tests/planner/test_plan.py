@@ -96,7 +96,7 @@ def test_memory_beside_the_compile_checks(stride: Stride, dtype: Dtype, most: fl
     single = fcn_work(stride, dtype, 1).memory.total
     assert 0.98 * single < peak[4] * 1e9 < most * single
     filled = fcn_work(stride, dtype, batch[4]).memory.total
-    assert 0.95 * filled < 0.85 * H100.memory < 0.9 * MARGIN * filled
+    assert 0.94 * filled < 0.85 * H100.memory < 0.9 * MARGIN * filled
 
 
 @pytest.mark.slow
