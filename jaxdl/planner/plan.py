@@ -294,7 +294,7 @@ def assumptions(card: Card, network: float, more: Sequence[str]) -> list[str]:
         "Programs reach a third to a half of a roof: the times are bounds, not forecasts. Reading "
         "the data is left out.",
         "Memory is counted in the jaxpr, elementwise operations fused. A compiled FCN step held "
-        "1.4 times as much in float32 at one image, 1.2 at 189, 1.0 to 1.1 in bfloat16; programs "
+        "1.4 times as much in float32 at one image, 1.2 at 212, 0.9 to 1.1 in bfloat16; programs "
         "launched 1.2 to 2.9 times the kernels (benchmarks/gpu/README.md). cuDNN's workspace comes "
         f"on top. ! : {MARGIN} times the memory is above {FRACTION:.0%} of the card's.",
     ]
