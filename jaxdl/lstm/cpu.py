@@ -48,7 +48,7 @@ def _scan_filled(layer, kernel, carry, x):
         turned = array.swapaxes(-1, -2)
         return jnp.pad(turned, [(0, 0)] * (turned.ndim - 1) + [(0, more)])
 
-    found = _scan(weights, kernel, across(x), across(carry.h), across(carry.c))
+    found: Any = _scan(weights, kernel, across(x), across(carry.h), across(carry.c))
     every, h, c = (array[..., :batch].swapaxes(-1, -2) for array in found)
     return type(carry)(h, c), every
 
